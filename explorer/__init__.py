@@ -1,0 +1,38 @@
+"""Online half of CXR Explorer: open a casebook, search it, look at its cases.
+
+from explorer import Casebook, Query
+
+casebook = Casebook.open("casebooks/phantom-openi")
+for neighbour in casebook.search(Query(text="cardiomegaly with pleural effusion"), k=5).neighbours:
+    print(neighbour.rank, neighbour.case_id, neighbour.labels)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.casebook import Casebook
+    from explorer.filters import Filter, parse_filter
+    from explorer.search import Neighbour, Query, SearchOptions, SearchResult
+
+__all__ = ["Casebook", "Filter", "Neighbour", "Query", "SearchOptions", "SearchResult", "parse_filter"]
+
+_HOME = {
+    "Casebook": "casebook",
+    "Filter": "filters",
+    "parse_filter": "filters",
+    "Neighbour": "search",
+    "Query": "search",
+    "SearchOptions": "search",
+    "SearchResult": "search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `cxr-explorer --help` need not load pyarrow and FAISS."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

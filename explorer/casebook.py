@@ -1,0 +1,266 @@
+"""An opened casebook: cases, thumbnails, vectors and the system that embeds a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.casebook import (
+    PROFILE_PREFIX,
+    Layout,
+    Manifest,
+    Space,
+    case_from_row,
+    read_embeddings,
+    read_manifest,
+    read_table,
+)
+from index_builder.datasets.base import Case
+from index_builder.errors import CasebookError, QueryError
+from index_builder.stores.base import VectorStore, case_keys
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from explorer.search import Query, SearchOptions, SearchResult
+    from index_builder.datasets.base import Dataset
+    from index_builder.imaging import Film
+    from index_builder.systems.base import RetrievalSystem
+
+
+class Casebook:
+    """A casebook open for reading; one instance serves many threads.
+
+    The system and each space's index load on first use.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, table: pa.Table) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.table = table
+        self.case_ids: list[str] = table.column("case_id").to_pylist()
+        self._row_of = {case_id: row for row, case_id in enumerate(self.case_ids)}
+        self._layout = Layout(folder)
+        self._lock = RLock()
+        self._stores: dict[Space, VectorStore] = {}
+        self._vectors: dict[Space, np.ndarray] = {}
+        self._held: dict[Space, NDArray[np.bool_]] = {}
+        self._columns: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Casebook:
+        """Open a casebook folder.
+
+        Raises:
+            CasebookError: Not a casebook, another schema version, or damaged.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        table = read_table(Layout(folder).cases)
+        if len(table) != manifest.cases:
+            raise CasebookError(f"{folder}: {len(table)} cases where its manifest says {manifest.cases}. Rebuild it.")
+        return cls(folder, manifest, table)
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+    def __contains__(self, case_id: object) -> bool:
+        return case_id in self._row_of
+
+    @property
+    def name(self) -> str:
+        """The casebook's name: its folder's when it was built."""
+        return self.manifest.name
+
+    @property
+    def spaces(self) -> tuple[Space, ...]:
+        """Spaces that hold at least one vector."""
+        return tuple(self.manifest.spaces)
+
+    @cached_property
+    def label_names(self) -> tuple[str, ...]:
+        """Labels that occur, in the dataset's display order."""
+        present = {label for labels in self.labels for label in labels}
+        return tuple(name for name in self.manifest.dataset.label_names if name in present)
+
+    @cached_property
+    def labels(self) -> list[tuple[str, ...]]:
+        """Labels of every case, by row."""
+        return [tuple(labels) for labels in self.table.column("labels").to_pylist()]
+
+    @cached_property
+    def label_matrix(self) -> NDArray[np.bool_]:
+        """Which case carries which label, [N, C] with columns as in `label_names`."""
+        column = {name: number for number, name in enumerate(self.label_names)}
+        matrix = np.zeros((len(self), len(column)), bool)
+        for row, labels in enumerate(self.labels):
+            matrix[row, [column[label] for label in labels]] = True
+        return matrix
+
+    @cached_property
+    def keys(self) -> NDArray[np.int64]:
+        """Vector-store key of every case, by row, [N] int64."""
+        return case_keys(self.case_ids)
+
+    @cached_property
+    def profile_fields(self) -> tuple[str, ...]:
+        """Names of the profile fields that at least one case has."""
+        return tuple(
+            name.removeprefix(PROFILE_PREFIX) for name in self.table.column_names if name.startswith(PROFILE_PREFIX)
+        )
+
+    def column(self, name: str) -> np.ndarray:
+        """A field by row, [N]: `case_id`, `split`, `view`, `synthetic`, `report`, or a profile field.
+
+        Numbers are float64 with NaN where absent, everything else objects with None where absent.
+
+        Raises:
+            QueryError: No such field here.
+        """
+        if name not in self._columns:
+            self._columns[name] = self._read_column(name)
+        return self._columns[name]
+
+    def row(self, case_id: str) -> int:
+        """Row of a case.
+
+        Raises:
+            QueryError: No case of that id here.
+        """
+        try:
+            return self._row_of[case_id]
+        except KeyError:
+            raise QueryError(
+                f"no case {case_id!r} in casebook {self.name!r}. Case ids look like {self._example}."
+            ) from None
+
+    def case(self, case_id: str) -> Case:
+        """A case with everything known of it. Raises `QueryError` for an unknown id."""
+        row = self.row(case_id)
+        return case_from_row(self.table.slice(row, 1).to_pylist()[0])
+
+    def rows_of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the cases a vector store found."""
+        return self._key_order[np.searchsorted(self.keys, keys, sorter=self._key_order)]
+
+    def thumbnail(self, case_id: str) -> bytes | None:
+        """JPEG of the primary film, longest side 256 px; None for a text-only case."""
+        return self._thumbnails[self.row(case_id)].as_py()
+
+    def film(self, reference: str) -> Film:
+        """A film at full size from the casebook's source, by `Case.image` or one of `Case.other_images`.
+
+        Raises:
+            DatasetError: The source is not where the casebook was built from.
+            ImagingError: The film cannot be decoded.
+        """
+        return self._source.load_film(reference)
+
+    def vectors(self, space: Space) -> np.ndarray:
+        """Vectors of a space by row, [N, D] float16, memory-mapped, zero where a case lacks the modality."""
+        with self._lock:
+            if space not in self._vectors:
+                self._vectors[space] = read_embeddings(self.folder, space, len(self))
+            return self._vectors[space]
+
+    def has_vector(self, space: Space) -> NDArray[np.bool_]:
+        """Which cases have the modality of a space, [N]."""
+        with self._lock:
+            if space not in self._held:
+                self._held[space] = np.asarray(self.vectors(space).any(axis=1), bool)
+            return self._held[space]
+
+    def store(self, space: Space) -> VectorStore:
+        """The index of a space.
+
+        Raises:
+            QueryError: The casebook has no such space.
+        """
+        if space not in self.manifest.spaces:
+            raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
+        with self._lock:
+            if space not in self._stores:
+                from index_builder.stores.faiss import FaissStore
+
+                kind = self.manifest.spaces[space].index
+                self._stores[space] = FaissStore.read(self._layout.index(space), self._layout.index_keys(space), kind)
+            return self._stores[space]
+
+    @property
+    def system(self) -> RetrievalSystem:
+        """The system that embedded the cases and embeds queries."""
+        with self._lock:
+            return self._system
+
+    def projection(self, space: Space) -> tuple[NDArray[np.float32], str]:
+        """Map coordinates of a space by row, [N, 2] float32 with NaN where a case lacks the modality, and the method.
+
+        Raises:
+            QueryError: The casebook has no such space.
+        """
+        for method in ("umap", "pca"):
+            names = [f"{space}_{method}_{axis}" for axis in "xy"]
+            if all(name in self._projections.column_names for name in names):
+                columns = [self._projections.column(name).to_numpy() for name in names]
+                return np.stack(columns, axis=1).astype(np.float32), method
+        raise QueryError(f"casebook {self.name!r} has no map of the {space} space. It has: {', '.join(self.spaces)}.")
+
+    def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:
+        """Nearest cases to a query; see `explorer.search.search`. `k` overrides the options' own."""
+        from dataclasses import replace
+
+        from explorer.search import SearchOptions, search
+
+        options = options or SearchOptions()
+        return search(self, query, options if k is None else replace(options, k=k))
+
+    @cached_property
+    def _example(self) -> str:
+        return repr(self.case_ids[0])
+
+    @cached_property
+    def _key_order(self) -> NDArray[np.int64]:
+        return np.argsort(self.keys)
+
+    @cached_property
+    def _thumbnails(self) -> Any:
+        return read_table(self._layout.thumbnails, ["thumbnail"]).column("thumbnail")
+
+    @cached_property
+    def _projections(self) -> pa.Table:
+        return read_table(self._layout.projections)
+
+    @cached_property
+    def _system(self) -> RetrievalSystem:
+        from index_builder.systems.base import load_system
+
+        return load_system(self._layout.system)
+
+    @cached_property
+    def _source(self) -> Dataset:
+        from index_builder.datasets import open_dataset
+
+        record = self.manifest.dataset
+        return open_dataset(record.kind, None if record.root is None else Path(record.root), record.seed)
+
+    def _read_column(self, name: str) -> np.ndarray:
+        if name == "report":
+            reports: Sequence[str] = [self.case(case_id).report for case_id in self.case_ids]
+            return np.array(reports, object)
+        if name in self.profile_fields:
+            name = PROFILE_PREFIX + name
+        elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):
+            known = ["label", "split", "view", "report", *self.profile_fields]
+            raise QueryError(f"no field {name!r} in casebook {self.name!r}. Fields: {', '.join(known)}.")
+        column = self.table.column(name)
+        import pyarrow.types as types
+
+        if types.is_integer(column.type) or types.is_floating(column.type):
+            return column.to_numpy(zero_copy_only=False).astype(np.float64)
+        return np.array(column.to_pylist(), object)

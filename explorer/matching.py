@@ -1,0 +1,81 @@
+"""Why a neighbour matched: shared phrases, label overlap, near-duplicates."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from PIL import Image
+
+#: Films correlate this closely only when one is a copy of the other; see tests/benchmarks/near_duplicates.py.
+DUPLICATE_CORRELATION = 0.99
+_DUPLICATE_SIDE = 32
+
+_SENTENCE = re.compile(r"[.;:!?\n]+")
+_WORD = re.compile(r"[a-z][a-z'\-]*")
+_LONGEST_PHRASE = 8
+#: Words that alone say nothing about a film. A phrase needs one word besides these.
+_FILLER = frozenset(
+    """
+    a an and are as at be been by for from has have in is it its of on or that the there this to was
+    were which with within without no not than x-ray xray chest seen noted identified unchanged again
+    also may xxxx
+    """.split()  # noqa: SIM905  a list of fifty quoted words is harder to read
+)
+
+
+def shared_phrases(query: str, report: str, limit: int = 3) -> tuple[str, ...]:
+    """Longest word runs that two texts share within sentences, e.g. ("left pleural effusion",).
+
+    Args:
+        query: What was searched with.
+        report: The neighbour's report.
+        limit: How many phrases at most, most words first.
+    """
+    wanted = {gram for sentence in _sentences(query) for gram in _grams(sentence)}
+    found = {gram for sentence in _sentences(report) for gram in _grams(sentence)} & wanted
+    phrases: list[tuple[str, ...]] = []
+    for gram in sorted(found, key=lambda words: (-len(words), words)):
+        if not any(_contains(longer, gram) for longer in phrases):
+            phrases.append(gram)
+        if len(phrases) == limit:
+            break
+    return tuple(" ".join(words) for words in phrases)
+
+
+def label_overlap(weights: Mapping[str, float], labels: Iterable[str]) -> float:
+    """Weighted Jaccard index between a query's findings (share 0..1 each) and a case's labels; 0 if both are empty."""
+    held = set(labels)
+    union = sum(max(weight, float(label in held)) for label, weight in weights.items())
+    union += sum(label not in weights for label in held)
+    return sum(weight for label, weight in weights.items() if label in held) / union if union else 0.0
+
+
+def thumbnail_signature(jpeg: bytes) -> np.ndarray:
+    """A film reduced to 32 x 32 and standardised, [1024] float32: the inner product of two is their correlation."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        small = image.convert("L").resize((_DUPLICATE_SIDE, _DUPLICATE_SIDE), Image.Resampling.BOX)
+    values = np.asarray(small, np.float32).ravel()
+    values = values - values.mean()
+    return values / (np.linalg.norm(values) or 1.0)
+
+
+def _sentences(text: str) -> list[list[str]]:
+    return [_WORD.findall(sentence) for sentence in _SENTENCE.split(text.lower())]
+
+
+def _grams(words: list[str]) -> Iterable[tuple[str, ...]]:
+    """Runs of one to eight words that neither begin nor end with filler."""
+    for start, first in enumerate(words):
+        if first in _FILLER and first != "no":
+            continue
+        for stop in range(start + 1, min(len(words), start + _LONGEST_PHRASE) + 1):
+            run = words[start:stop]
+            if run[-1] not in _FILLER and (len(run) > 1 or len(run[0]) > 4):
+                yield tuple(run)
+
+
+def _contains(longer: tuple[str, ...], shorter: tuple[str, ...]) -> bool:
+    return any(longer[start : start + len(shorter)] == shorter for start in range(len(longer) - len(shorter) + 1))

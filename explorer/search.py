@@ -1,0 +1,332 @@
+"""Find the cases nearest to a film, a text, both, or another case, and say why each matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from explorer.casebook import Casebook
+from explorer.filters import Filter, matching_rows
+from explorer.matching import DUPLICATE_CORRELATION, label_overlap, shared_phrases, thumbnail_signature
+from index_builder.casebook import SPACES, Space
+from index_builder.errors import QueryError
+from index_builder.imaging import model_input
+
+#: Neighbours that vote on which findings a query without labels is likely to have.
+VOTERS = 10
+#: Temperature of the vote: similarity differences well below this hardly matter.
+VOTE_TEMPERATURE = 0.05
+#: Share of the vote from which a finding counts as shared with a neighbour.
+VOTE_MAJORITY = 0.5
+#: Candidates per wanted neighbour that reranking and suppression choose from.
+_CANDIDATES_PER_NEIGHBOUR = 10
+MAX_NEIGHBOURS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search with: a film, a text, both, or a case of the casebook.
+
+    Attributes:
+        pixels: [H, W] float32 in 0..1, `Film.pixels`.
+        text: A report, a sentence or a few words.
+        case_id: A case already in the casebook; excludes the others.
+        image_weight: Share of the film when both film and text are given, 0..1.
+    """
+
+    pixels: NDArray[np.float32] | None = None
+    text: str | None = None
+    case_id: str | None = None
+    image_weight: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        k: Neighbours wanted, 1 to 200.
+        space: Which vectors are searched; None: those of the query's own modality where there are any.
+        filters: Conditions a neighbour must meet.
+        rerank: 0 orders by similarity alone, 1 by overlap of findings alone.
+        one_per_patient: Keep the best case of each patient, and none of a queried case's own patient.
+        hide_duplicates: Leave out copies of better-placed films (or, without film, reports) and of a queried case.
+    """
+
+    k: int = 5
+    space: Space | None = None
+    filters: tuple[Filter, ...] = ()
+    rerank: float = 0.0
+    one_per_patient: bool = False
+    hide_duplicates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A case found, and why.
+
+    Attributes:
+        rank: 1 is best.
+        score: Cosine similarity to the query in the searched space.
+        closeness: Share (0..1) of the casebook's cases whose own nearest neighbour is less similar than this.
+        similarity: Cosine per modality the query and the case both have, e.g. {"image": 0.8, "joint": 0.7}.
+        shared_labels: Findings in common with the query's.
+        other_labels: The case's remaining findings.
+        shared_phrases: Word runs of the query's text found in the case's report.
+    """
+
+    rank: int
+    case_id: str
+    score: float
+    closeness: float
+    labels: tuple[str, ...]
+    split: str
+    view: str | None
+    report: str
+    synthetic: bool
+    similarity: Mapping[str, float]
+    shared_labels: tuple[str, ...]
+    other_labels: tuple[str, ...]
+    shared_phrases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Neighbours of one query.
+
+    Attributes:
+        neighbours: Best first; fewer than `k` when filters leave fewer.
+        space: The space that was searched.
+        vector: [D] float32, the query's place in it.
+        searched: Cases of that space that met the filters.
+        findings: The query's findings and how sure they are, 0..1: 1 for a case's own labels, else the weighted share
+            of the unfiltered nearest cases that carry them.
+        findings_from: Whether `findings` are a case's labels or a vote.
+        timings_ms: Milliseconds by step.
+    """
+
+    neighbours: tuple[Neighbour, ...]
+    space: Space
+    vector: NDArray[np.float32]
+    searched: int
+    findings: Mapping[str, float]
+    findings_from: Literal["labels", "vote"]
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """A query's vectors by modality, and the text that phrases are compared with."""
+
+    vectors: Mapping[Space, NDArray[np.float32]]
+    text: str
+
+
+def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchResult:
+    """Nearest cases to a query.
+
+    Filters are applied before the nearest are chosen, so `k` cases come back wherever `k` meet them.
+
+    Raises:
+        QueryError: Nothing to search with, a field or label that is not there, a number out of range.
+    """
+    _check(query, options)
+    began = perf_counter()
+    embedded = _embed(casebook, query)
+    embedded_at = perf_counter()
+    space = options.space or _default_space(casebook, query)
+    vector = _query_vector(embedded, query, space)
+    store = casebook.store(space)
+
+    allowed = matching_rows(casebook, options.filters) & casebook.has_vector(space)
+    if query.case_id is not None:
+        allowed[casebook.row(query.case_id)] = False
+    searched = int(allowed.sum())
+    exhaustive = options.rerank > 0 or options.one_per_patient or options.hide_duplicates
+    wanted = options.k * _CANDIDATES_PER_NEIGHBOUR if exhaustive else options.k
+    unrestricted = searched == len(store)
+    findings, source = _findings(casebook, query, space, vector)
+    while True:
+        hits = store.search(vector, wanted, None if unrestricted else casebook.keys[allowed])
+        rows, scores = casebook.rows_of_keys(hits.keys), hits.scores
+        order = _rerank(casebook, rows, scores, findings, options.rerank)
+        chosen = _suppress(casebook, rows[order], query, options)
+        # Suppression may eat up the candidates: look further until enough remain or none are left.
+        if len(chosen) >= min(options.k, searched) or len(rows) >= searched:
+            break
+        wanted *= 4
+    score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+    found_at = perf_counter()
+    neighbours = tuple(
+        _neighbour(casebook, row, rank, score_of[row], space, embedded, findings)
+        for rank, row in enumerate(chosen[: options.k], start=1)
+    )
+    done = perf_counter()
+    timings = {
+        "embed": 1e3 * (embedded_at - began),
+        "search": 1e3 * (found_at - embedded_at),
+        "match": 1e3 * (done - found_at),
+        "total": 1e3 * (done - began),
+    }
+    return SearchResult(neighbours, space, vector, searched, findings, source, timings)
+
+
+def _check(query: Query, options: SearchOptions) -> None:
+    given = [query.pixels is not None, bool(query.text and query.text.strip())]
+    if query.case_id is not None and any(given):
+        raise QueryError("search with a case or with a film and text, not both.")
+    if query.case_id is None and not any(given):
+        raise QueryError("nothing to search with. Give a film, a text or a case id.")
+    if not 1 <= options.k <= MAX_NEIGHBOURS:
+        raise QueryError(f"k = {options.k}: give a number from 1 to {MAX_NEIGHBOURS}.")
+    for name, value in (("image weight", query.image_weight), ("rerank", options.rerank)):
+        if not 0 <= value <= 1:
+            raise QueryError(f"{name} = {value}: give a number from 0 to 1.")
+
+
+@torch.inference_mode()
+def _embed(casebook: Casebook, query: Query) -> _Embedded:
+    if query.case_id is not None:
+        row = casebook.row(query.case_id)
+        own = {space: casebook.vectors(space)[row].astype(np.float32) for space in casebook.spaces}
+        held = {space: vector / np.linalg.norm(vector) for space, vector in own.items() if vector.any()}
+        return _Embedded(held, casebook.case(query.case_id).report)
+    system = casebook.system
+    vectors: dict[Space, NDArray[np.float32]] = {}
+    text = (query.text or "").strip()
+    if query.pixels is not None:
+        pixels = model_input(query.pixels, system.config.image_size)
+        vectors["image"] = system.encode_images(torch.from_numpy(pixels)[None]).vector[0].numpy()
+    if text:
+        vectors["text"] = system.encode_texts([text]).vector[0].numpy()
+    return _Embedded(vectors, text)
+
+
+def _default_space(casebook: Casebook, query: Query) -> Space:
+    if query.pixels is not None and not (query.text and query.text.strip()):
+        preferred: Space = "image"
+    elif query.pixels is None and query.case_id is None:
+        preferred = "text"
+    else:
+        preferred = "joint"
+    return preferred if preferred in casebook.spaces else "joint"
+
+
+def _query_vector(embedded: _Embedded, query: Query, space: Space) -> NDArray[np.float32]:
+    """The query's vector for a space. All spaces share their axes, so a film can be looked up among reports."""
+    vectors = embedded.vectors
+    if query.case_id is not None:
+        if space not in vectors:
+            raise QueryError(f"case {query.case_id!r} has no {space} vector. Search another space.")
+        return vectors[space]
+    if len(vectors) == 1:
+        return next(iter(vectors.values()))
+    mixed = query.image_weight * vectors["image"] + (1 - query.image_weight) * vectors["text"]
+    return np.asarray(mixed / (np.linalg.norm(mixed) or 1.0), np.float32)
+
+
+def _findings(
+    casebook: Casebook, query: Query, space: Space, vector: NDArray[np.float32]
+) -> tuple[dict[str, float], Literal["labels", "vote"]]:
+    if query.case_id is not None:
+        return dict.fromkeys(casebook.labels[casebook.row(query.case_id)], 1.0), "labels"
+    hits = casebook.store(space).search(vector, VOTERS)
+    weights = np.exp((hits.scores - hits.scores.max()) / VOTE_TEMPERATURE)
+    shares = (weights / weights.sum()) @ casebook.label_matrix[casebook.rows_of_keys(hits.keys)]
+    ranked = sorted(zip(casebook.label_names, shares.tolist(), strict=True), key=lambda item: -item[1])
+    return {label: share for label, share in ranked if share > 0}, "vote"
+
+
+def _rerank(
+    casebook: Casebook,
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    findings: Mapping[str, float],
+    weight: float,
+) -> NDArray[np.int64]:
+    """Order of the candidates by (1 - weight) * similarity + weight * overlap of findings."""
+    if weight == 0:
+        return np.arange(len(rows))
+    overlap = np.array([label_overlap(findings, casebook.labels[row]) for row in rows])
+    return np.argsort(-((1 - weight) * scores + weight * overlap), kind="stable")
+
+
+def _suppress(casebook: Casebook, rows: NDArray[np.int64], query: Query, options: SearchOptions) -> list[int]:
+    """Rows that remain, in order, without further cases of a patient or copies of a film."""
+    if not options.one_per_patient and not options.hide_duplicates:
+        return rows.tolist()
+    patients = casebook.column("patient_id")
+    own = None if query.case_id is None else casebook.row(query.case_id)
+    seen_patients = set() if own is None else {patients[own]}
+    signatures: list[np.ndarray] = []
+    texts: set[str] = set()
+
+    def is_copy(row: int) -> bool:
+        """Whether this film (or report, where there is none) was met before; remembers it if not."""
+        thumbnail = casebook.thumbnail(casebook.case_ids[row])
+        if thumbnail is None:
+            text = casebook.case(casebook.case_ids[row]).report.casefold()
+            known = text in texts
+            texts.add(text)
+            return known
+        signature = thumbnail_signature(thumbnail)
+        known = any(float(signature @ other) >= DUPLICATE_CORRELATION for other in signatures)
+        if not known:
+            signatures.append(signature)
+        return known
+
+    if own is not None and options.hide_duplicates:
+        is_copy(own)
+    kept: list[int] = []
+    for row in rows.tolist():
+        if options.one_per_patient and patients[row] in seen_patients:
+            continue
+        if options.hide_duplicates and is_copy(row):
+            continue
+        seen_patients.add(patients[row])
+        kept.append(row)
+        if len(kept) == options.k:
+            break
+    return kept
+
+
+def _neighbour(
+    casebook: Casebook,
+    row: int,
+    rank: int,
+    score: float,
+    space: Space,
+    embedded: _Embedded,
+    findings: Mapping[str, float],
+) -> Neighbour:
+    case = casebook.case(casebook.case_ids[row])
+    similarity: dict[str, float] = {}
+    for modality in SPACES:
+        if modality in embedded.vectors and modality in casebook.spaces:
+            own = casebook.vectors(modality)[row].astype(np.float32)
+            if own.any():
+                similarity[modality] = float(embedded.vectors[modality] @ own)
+    similarity.setdefault(space, score)
+    present = {label for label, share in findings.items() if share >= VOTE_MAJORITY}
+    percentiles = casebook.manifest.spaces[space].nearest_similarity
+    return Neighbour(
+        rank=rank,
+        case_id=case.case_id,
+        score=score,
+        closeness=float(np.searchsorted(percentiles, score, side="right") / max(1, len(percentiles))),
+        labels=case.labels,
+        split=case.split,
+        view=case.view,
+        report=case.report,
+        synthetic=case.synthetic,
+        similarity=similarity,
+        shared_labels=tuple(label for label in case.labels if label in present),
+        other_labels=tuple(label for label in case.labels if label not in present),
+        shared_phrases=shared_phrases(embedded.text, case.report) if embedded.text else (),
+    )

@@ -1,0 +1,1 @@
+"""Offline half of CXR Explorer: datasets in, casebook out. Knows nothing of Streamlit."""

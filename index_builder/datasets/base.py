@@ -1,0 +1,92 @@
+"""What every dataset reader delivers: plain `Case` records, and the film of a case on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from index_builder.imaging import Film
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+ProfileValue = str | float | int | bool
+
+#: Report sections in reading order. A reader may add others (e.g. `notes`); these come first.
+SECTION_ORDER = ("indication", "comparison", "findings", "impression", "notes")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One study: at most one primary film, a report, a patient profile and its labels.
+
+    Attributes:
+        case_id: Unique and stable in its dataset; survives `--limit`, reordering and rebuilding.
+        patient_id: Whatever groups studies of one person. Never shown.
+        split: Deterministic part of the data; no patient (Open-i: no report text) is in two parts.
+        labels: Finding names of the dataset's label set, sorted, possibly empty.
+        image: Reference of the primary film, understood by the reader's `load_film`; None: text-only case.
+        other_images: References of further films of the study (laterals), same form.
+        view: "PA", "AP", "LATERAL" or None when unknown; of the primary film.
+        sections: Report sections by lower-case name, non-empty strings only.
+        profile: Structured patient fields (`age` in years, `sex` "F"/"M", any other column). Missing: absent.
+        codes: Coded findings as published, e.g. MeSH "Opacity/lung/base/left/mild".
+        synthetic: True where the film is drawn, not exposed. Always shown beside the film.
+    """
+
+    case_id: str
+    patient_id: str
+    split: Split
+    labels: tuple[str, ...]
+    image: str | None = None
+    other_images: tuple[str, ...] = ()
+    view: str | None = None
+    sections: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, ProfileValue] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def report(self) -> str:
+        """The text a text encoder reads: findings, impression, then notes; never indication or comparison,
+        which name what is suspected rather than what is seen."""
+        return " ".join(self.sections[name] for name in ("findings", "impression", "notes") if name in self.sections)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetCard:
+    """What a reader of a casebook must know about its source."""
+
+    name: str
+    title: str
+    description: str
+    citation: str
+    licence: str
+    source: str
+    label_definition: str
+    synthetic: bool = False
+
+
+class Dataset(Protocol):
+    """Reader of one source.
+
+    A class per source, one file each. The constructor checks that the source is there and raises
+    `DatasetError` with the remedy; it reads no pixels.
+    """
+
+    card: DatasetCard
+    #: All labels a case may carry, in display order.
+    label_names: tuple[str, ...]
+
+    def cases(self) -> Sequence[Case]:
+        """All cases in stable order, without pixels. Raises `DatasetError` naming file, row and column."""
+        ...
+
+    def load_film(self, reference: str) -> Film:
+        """Decode one film by a reference found in `Case.image` or `Case.other_images`.
+
+        Thread-safe. Raises `ImagingError` naming the file.
+        """
+        ...

@@ -1,0 +1,220 @@
+"""Dry run of a dataset: every problem at once, with counts, before hours are spent on a build."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from index_builder.datasets.base import SPLITS, Case, Dataset, Split
+from index_builder.datasets.reading import TableDataset
+from index_builder.datasets.tables import Problem, ProblemKind
+from index_builder.errors import DatasetError, ImagingError
+
+#: Called with films done and films in all, after each.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a dataset holds and what is wrong with it.
+
+    Attributes:
+        dataset: Name of the dataset.
+        cases: Cases without error.
+        patients: Different patients among them.
+        films: Films of these cases, laterals included.
+        text_only: Cases without a film.
+        labels: Cases of each label, in the dataset's order of labels, those without a case included.
+        unlabelled: Cases without any label.
+        splits: Cases of each split.
+        patients_in_several_splits: Patients whose cases are torn apart.
+        missing_films: Films named and not there.
+        undecodable_films: Films that do not decode; None where not tried.
+        duplicate_films: Films whose file is byte by byte that of an earlier one; None where not compared.
+        problems: Every problem, of the tables in order of rows, then of the films.
+    """
+
+    dataset: str
+    cases: int
+    patients: int
+    films: int
+    text_only: int
+    labels: Mapping[str, int]
+    unlabelled: int
+    splits: Mapping[Split, int]
+    patients_in_several_splits: tuple[str, ...]
+    missing_films: int
+    undecodable_films: int | None
+    duplicate_films: int | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """Problems that keep the dataset from being built."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is left out or odd, without keeping the dataset from being built."""
+        return tuple(problem for problem in self.problems if problem.severity == "warning")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing but warnings."""
+        return not self.errors
+
+    def totals(self) -> dict[ProblemKind, int]:
+        """Number of problems of each kind, most frequent first."""
+        return dict(Counter(problem.kind for problem in self.problems).most_common())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON-ready values, each problem with its line of text."""
+        return {
+            "dataset": self.dataset,
+            "ok": self.ok,
+            "cases": self.cases,
+            "patients": self.patients,
+            "films": self.films,
+            "text_only": self.text_only,
+            "labels": dict(self.labels),
+            "unlabelled": self.unlabelled,
+            "splits": dict(self.splits),
+            "patients_in_several_splits": list(self.patients_in_several_splits),
+            "missing_films": self.missing_films,
+            "undecodable_films": self.undecodable_films,
+            "duplicate_films": self.duplicate_films,
+            "totals": self.totals(),
+            "problems": [
+                {
+                    "severity": problem.severity,
+                    "kind": problem.kind,
+                    "file": problem.file,
+                    "row": problem.row,
+                    "column": problem.column,
+                    "message": problem.message,
+                }
+                for problem in self.problems
+            ],
+        }
+
+
+def check_dataset(
+    dataset: Dataset, *, decode: bool = False, duplicates: bool = False, progress: Progress | None = None
+) -> CheckReport:
+    """Read a dataset as a build would and report every problem.
+
+    A table reader keeps all problems of its one pass; of any other reader the error that `cases` raises is the problem.
+
+    Args:
+        dataset: Any reader.
+        decode: Also decode every film (20 to 100 a second on one core, by size).
+        duplicates: Also compare the film files by SHA-256. Needs a reader with film files of its own.
+        progress: Told of every film that was decoded or compared.
+
+    Raises:
+        DatasetError: `duplicates` for a reader whose films are not files.
+    """
+    cases, problems = _read(dataset)
+    torn = patients_in_several_splits(cases)
+    if not isinstance(dataset, TableDataset):
+        problems += [
+            Problem(
+                "patient in two splits", f"patient {patient!r} has cases in more than one split.", dataset.card.name
+            )
+            for patient in torn
+        ]
+    films = [(case, film) for case in cases for film in (case.image, *case.other_images) if film is not None]
+    steps = _Steps(len(films) * (decode + duplicates), progress)
+    undecodable = _undecodable(dataset, films, steps) if decode else None
+    repeated = _duplicates(dataset, films, steps) if duplicates else None
+    problems += (undecodable or []) + (repeated or [])
+    label_counts = Counter(label for case in cases for label in case.labels)
+    split_counts = Counter(case.split for case in cases)
+    return CheckReport(
+        dataset=dataset.card.name,
+        cases=len(cases),
+        patients=len({case.patient_id for case in cases}),
+        films=len(films),
+        text_only=sum(case.image is None and not case.other_images for case in cases),
+        labels={label: label_counts[label] for label in dataset.label_names},
+        unlabelled=sum(not case.labels for case in cases),
+        splits={split: split_counts[split] for split in SPLITS},
+        patients_in_several_splits=torn,
+        missing_films=sum(problem.kind == "missing film" for problem in problems),
+        undecodable_films=None if undecodable is None else len(undecodable),
+        duplicate_films=None if repeated is None else len(repeated),
+        problems=tuple(problems),
+    )
+
+
+def patients_in_several_splits(cases: Iterable[Case]) -> tuple[str, ...]:
+    """Patients with cases in more than one split, sorted."""
+    splits: defaultdict[str, set[Split]] = defaultdict(set)
+    for case in cases:
+        splits[case.patient_id].add(case.split)
+    return tuple(sorted(patient for patient, found in splits.items() if len(found) > 1))
+
+
+def _read(dataset: Dataset) -> tuple[Sequence[Case], list[Problem]]:
+    """Sound cases and all problems of a dataset."""
+    if isinstance(dataset, TableDataset):
+        return dataset.reading.cases, list(dataset.problems())
+    try:
+        return dataset.cases(), []
+    except DatasetError as error:
+        return (), [Problem("source", str(error), dataset.card.name)]
+
+
+class _Steps:
+    """Counts films over decoding and comparing for one progress bar."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total = total
+        self._done = 0
+        self._progress = progress
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _undecodable(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps) -> list[Problem]:
+    problems = []
+    for case, film in films:
+        try:
+            dataset.load_film(film)
+        except ImagingError as error:
+            problems.append(Problem("undecodable film", f"{error} (case {case.case_id!r})", film))
+        steps.step()
+    return problems
+
+
+def _duplicates(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps) -> list[Problem]:
+    if not isinstance(dataset, TableDataset):
+        raise DatasetError(
+            f"dataset {dataset.card.name}: its films cannot be compared as files. Check without duplicates."
+        )
+    first_of: dict[str, Case] = {}
+    problems = []
+    for case, film in films:
+        try:
+            with dataset.film_path(film).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ImagingError) as error:
+            problems.append(Problem("undecodable film", f"cannot be read ({error}). Check the file.", film))
+            steps.step()
+            continue
+        first = first_of.setdefault(digest, case)
+        if first is not case:
+            apart = "" if first.split == case.split else f", and one is in {first.split!r}, the other in {case.split!r}"
+            message = (
+                f"the same film as of case {first.case_id!r} (here case {case.case_id!r}){apart}. "
+                "Keep one, or make sure both belong to one patient."
+            )
+            problems.append(Problem("duplicate film", message, film, severity="warning"))
+        steps.step()
+    return problems

@@ -1,0 +1,212 @@
+"""Cases in, vectors and thumbnails out, in shards that survive an interruption."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from index_builder.casebook import SPACES, Space, write_table
+from index_builder.datasets.base import Case, Dataset
+from index_builder.imaging import model_input, thumbnail_jpeg
+from index_builder.systems.base import Encoding, RetrievalSystem
+
+#: Cases per shard: what an interruption loses at most, and what memory holds at a time (twice).
+SHARD_CASES = 128
+#: Films and reports per forward pass.
+BATCH = 16
+
+_READERS = max(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFilm:
+    """A film ready for the encoder ([S, S] float32) and for display (JPEG)."""
+
+    pixels: np.ndarray
+    thumbnail: bytes
+
+
+@dataclass(slots=True)
+class EmbedTimings:
+    """Seconds this process spent per step; `waiting` is time the encoder stood idle for films."""
+
+    waiting: float = 0.0
+    images: float = 0.0
+    texts: float = 0.0
+    writing: float = 0.0
+    cases: int = field(default=0)
+
+
+def embed_shards(
+    dataset: Dataset,
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    folder: Path,
+    advance: Callable[[int], None],
+) -> EmbedTimings:
+    """Embed all cases into `folder`, skipping shards that are already there.
+
+    While one shard is encoded, the films of the next are decoded in threads; memory holds two shards at most. A
+    shard's content depends on its cases alone, so a resumed run writes the same bytes as an uninterrupted one.
+
+    Args:
+        dataset: Where films are read from.
+        system: Encodes them.
+        cases: All cases of the casebook in order.
+        folder: Where shards are written.
+        advance: Called with the number of cases finished since the last call.
+
+    Raises:
+        ImagingError: A film cannot be decoded; finished shards stay for the next try.
+    """
+    folder.mkdir(exist_ok=True)
+    timings = EmbedTimings()
+    shards = [cases[start : start + SHARD_CASES] for start in range(0, len(cases), SHARD_CASES)]
+    todo = []
+    for number, shard in enumerate(shards):
+        if _is_complete(shard_path(folder, number), shard):
+            advance(len(shard))
+        else:
+            todo.append((number, shard))
+
+    with ThreadPoolExecutor(_READERS) as readers:
+
+        def load(shard: Sequence[Case]) -> list[Future[LoadedFilm] | None]:
+            return [
+                None if case.image is None else readers.submit(load_film, dataset, case.image, system.config.image_size)
+                for case in shard
+            ]
+
+        ahead = load(todo[0][1]) if todo else []
+        for position, (number, shard) in enumerate(todo):
+            pending, ahead = ahead, (load(todo[position + 1][1]) if position + 1 < len(todo) else [])
+            try:
+                _embed_shard(system, shard, pending, shard_path(folder, number), timings, advance)
+            except BaseException:
+                readers.shutdown(wait=False, cancel_futures=True)
+                raise
+    return timings
+
+
+def load_film(dataset: Dataset, reference: str, size: int) -> LoadedFilm:
+    """Decode one film for the encoder and for display."""
+    film = dataset.load_film(reference)
+    return LoadedFilm(model_input(film.pixels, size), thumbnail_jpeg(film.pixels))
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard `number` is written."""
+    return folder / f"{number:06d}.parquet"
+
+
+def read_shards(folder: Path, count: int) -> Iterator[pa.Table]:
+    """Tables of all shards in order, columns case_id, thumbnail and one float16 byte string per space."""
+    for number in range(-(-count // SHARD_CASES)):
+        yield pq.read_table(shard_path(folder, number))
+
+
+def _embed_shard(
+    system: RetrievalSystem,
+    shard: Sequence[Case],
+    pending: list[Future[LoadedFilm] | None],
+    path: Path,
+    timings: EmbedTimings,
+    advance: Callable[[int], None],
+) -> None:
+    dim = system.config.embedding_dim
+    vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
+    thumbnails: list[bytes | None] = []
+    for start in range(0, len(shard), BATCH):
+        batch = shard[start : start + BATCH]
+        began = perf_counter()
+        films = [None if future is None else future.result() for future in pending[start : start + BATCH]]
+        timings.waiting += perf_counter() - began
+        thumbnails += [None if film is None else film.thumbnail for film in films]
+        for space, found in _encode(system, batch, films, timings).items():
+            vectors[space][start : start + len(batch)] = found
+        timings.cases += len(batch)
+        advance(len(batch))
+    began = perf_counter()
+    table = pa.table(
+        {
+            "case_id": pa.array([case.case_id for case in shard], pa.string()),
+            "thumbnail": pa.array(thumbnails, pa.binary()),
+            **_as_bytes(vectors, dim),
+        }
+    )
+    unfinished = path.with_suffix(".writing")
+    write_table(table, unfinished)
+    with unfinished.open("rb") as stream:
+        os.fsync(stream.fileno())
+    unfinished.replace(path)
+    timings.writing += perf_counter() - began
+
+
+def _as_bytes(vectors: dict[Space, np.ndarray], dim: int) -> dict[str, pa.Array]:
+    return {
+        str(space): pa.array([row.tobytes() for row in rows], pa.binary(2 * dim)) for space, rows in vectors.items()
+    }
+
+
+@torch.inference_mode()
+def _encode(
+    system: RetrievalSystem, batch: Sequence[Case], films: list[LoadedFilm | None], timings: EmbedTimings
+) -> dict[Space, np.ndarray]:
+    """Vectors of one batch per space, [b, D] float32; zeros where a case lacks the modality."""
+    has_film = [position for position, film in enumerate(films) if film is not None]
+    has_text = [position for position, case in enumerate(batch) if case.report]
+    image = text = None
+    began = perf_counter()
+    if has_film:
+        pixels = np.stack([film.pixels for film in films if film is not None])
+        image = system.encode_images(torch.from_numpy(pixels))
+    middle = perf_counter()
+    if has_text:
+        text = system.encode_texts([batch[position].report for position in has_text])
+    timings.images += middle - began
+    timings.texts += perf_counter() - middle
+
+    dim = system.config.embedding_dim
+    out: dict[Space, np.ndarray] = {space: np.zeros((len(batch), dim), np.float32) for space in SPACES}
+    if image is not None:
+        out["image"][has_film] = image.vector.numpy()
+    if text is not None:
+        out["text"][has_text] = text.vector.numpy()
+    both = sorted(set(has_film) & set(has_text))
+    for positions, use_image, use_text in (
+        (both, True, True),
+        (sorted(set(has_film) - set(both)), True, False),
+        (sorted(set(has_text) - set(both)), False, True),
+    ):
+        if positions:
+            chosen_image = _pick(image, has_film, positions) if use_image else None
+            chosen_text = _pick(text, has_text, positions) if use_text else None
+            out["joint"][positions] = system.join(chosen_image, chosen_text).numpy()
+    return out
+
+
+def _pick(encoding: Encoding | None, held: list[int], wanted: list[int]) -> Encoding:
+    """The rows of an encoding that belong to batch positions `wanted`, given the positions `held` it has."""
+    assert encoding is not None
+    rows = torch.tensor([held.index(position) for position in wanted])
+    return Encoding(encoding.tokens[rows], encoding.mask[rows], encoding.vector[rows])
+
+
+def _is_complete(path: Path, shard: Sequence[Case]) -> bool:
+    """Whether a shard was written for exactly these cases; a truncated one is made again."""
+    if not path.is_file():
+        return False
+    try:
+        found = pq.read_table(path).column("case_id").to_pylist()
+    except (OSError, pa.ArrowException):
+        return False
+    return found == [case.case_id for case in shard]

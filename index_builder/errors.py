@@ -1,0 +1,33 @@
+"""The one exception hierarchy of the project.
+
+Every message names the file or value at fault and the remedy; command line and app print it as it is.
+Anything else that escapes is a bug.
+"""
+
+
+class CxrError(Exception):
+    """Base of every error a user can cause or mend."""
+
+
+class DatasetError(CxrError):
+    """A dataset folder, table or report file cannot be read."""
+
+
+class ImagingError(CxrError):
+    """A film cannot be decoded, or exceeds a limit."""
+
+
+class DownloadError(CxrError):
+    """A download failed, is incomplete or does not match its checksum."""
+
+
+class ModelError(CxrError):
+    """An encoder or checkpoint is missing or does not fit its configuration."""
+
+
+class CasebookError(CxrError):
+    """A casebook is missing, damaged, of another version, or its target is not writable."""
+
+
+class QueryError(CxrError):
+    """A search query or filter expression makes no sense for this casebook."""

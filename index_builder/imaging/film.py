@@ -1,0 +1,67 @@
+"""The decoded film and the limits a decoder keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from index_builder.errors import ImagingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One radiograph, ready to be looked at or embedded. Holds no patient data.
+
+    Attributes:
+        pixels: float32 [H, W], 0..1, bright = dense (bone is white, MONOCHROME2 sense), upright as acquired.
+        view: "PA", "AP" or "LATERAL" where the DICOM header says so, else None.
+        source_format: "dicom", "png", "jpeg" or "phantom".
+        notes: Conversions applied and oddities seen, each a readable phrase in order of application.
+    """
+
+    pixels: np.ndarray
+    view: str | None
+    source_format: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a decoder refuses before it touches the pixels.
+
+    Attributes:
+        max_bytes: Size of the file.
+        max_pixels: Rows times columns of one frame.
+        max_frames: A chest film is one frame; the first of up to this many is used, with a note.
+        max_inflated_bytes: Size of a deflated DICOM file after inflation.
+    """
+
+    max_bytes: int = 64 * MIB
+    max_pixels: int = 50_000_000
+    max_frames: int = 16
+    max_inflated_bytes: int = 256 * MIB
+
+    def check_bytes(self, count: int, name: str) -> None:
+        """Raise `ImagingError` for an empty file or one of more than `max_bytes`."""
+        if count == 0:
+            raise ImagingError(f"{name}: the file is empty. Export or copy it again.")
+        if count > self.max_bytes:
+            raise ImagingError(
+                f"{name}: {count:,} bytes, more than the limit of {self.max_bytes:,}. "
+                "Export the film at a smaller size or compressed without loss."
+            )
+
+    def check_size(self, rows: int, columns: int, name: str) -> None:
+        """Raise `ImagingError` for a frame of no pixels or of more than `max_pixels`."""
+        if rows < 1 or columns < 1:
+            raise ImagingError(f"{name}: a size of {columns} x {rows} pixels. Export the film again.")
+        if rows * columns > self.max_pixels:
+            raise ImagingError(
+                f"{name}: {columns} x {rows} pixels, more than the limit of {self.max_pixels:,}. "
+                "Export the film at a lower resolution."
+            )

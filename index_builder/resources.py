@@ -1,0 +1,25 @@
+"""Where the project's own files lie: beside the packages in a checkout, inside `explorer` when installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent.parent
+
+
+def resource(*parts: str) -> Path:
+    """Path of a file or folder under `assets/` or `pages/`, e.g. `resource("assets", "style.css")`.
+
+    Raises:
+        FileNotFoundError: It is in neither place: the installation is broken.
+    """
+    for base in (_HERE, _HERE / "explorer"):
+        path = base.joinpath(*parts)
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"{'/'.join(parts)} is missing from this installation of cxr-explorer; reinstall it.")
+
+
+def default_checkpoint() -> Path:
+    """The shipped compact `unified` checkpoint."""
+    return resource("assets", "checkpoints", "unified-compact")

@@ -1,0 +1,53 @@
+"""The seam to whatever finds the nearest vectors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Nearest vectors of one query, best first.
+
+    Attributes:
+        keys: [k] int64, `case_key` of each case; shorter than asked when fewer cases are allowed.
+        scores: [k] float32, inner products with the query (cosine, as all vectors are normalised).
+    """
+
+    keys: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class VectorStore(Protocol):
+    """Nearest-neighbour search over the vectors of one space."""
+
+    def __len__(self) -> int: ...
+
+    def search(self, query: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None = None) -> Hits:
+        """The `k` cases nearest to one query.
+
+        Args:
+            query: [D] float32, L2-normalised.
+            k: How many at most.
+            allowed: Keys that may be returned, filtered before the top k; None allows all.
+        """
+        ...
+
+
+def case_key(case_id: str) -> int:
+    """The number a case goes by inside a vector store: 63 bits of its id's SHA-256.
+
+    Derived from the id alone, so vectors and metadata can never be matched by position.
+    """
+    return int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big") >> 1
+
+
+def case_keys(case_ids: Sequence[str]) -> NDArray[np.int64]:
+    """`case_key` of many ids, [N] int64."""
+    return np.fromiter((case_key(case_id) for case_id in case_ids), dtype=np.int64, count=len(case_ids))

@@ -1,0 +1,140 @@
+"""FAISS index over one space: flat, HNSW or IVF-PQ with refinement, chosen by the number of vectors."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.errors import CasebookError
+from index_builder.stores.base import Hits
+
+# Its bundled type stubs lag behind its SWIG classes (no `refine_index`, no `SearchParametersHNSW`).
+faiss: Any = import_module("faiss")
+
+Kind = Literal["flat", "hnsw", "ivfpq"]
+
+#: Up to here a flat scan answers in a few milliseconds and is exact.
+FLAT_LIMIT = 50_000
+#: Up to here HNSW's graph fits beside the vectors in ordinary memory.
+HNSW_LIMIT = 1_000_000
+#: With at most this many allowed cases an exact scan of just those is faster and better than a filtered graph.
+EXACT_SUBSET = 20_000
+
+_HNSW_LINKS = 32
+_HNSW_BUILD_EFFORT = 200
+_HNSW_SEARCH_EFFORT = 128
+_PQ_BYTES_PER_DIMS = 4
+_IVF_PROBES = 64
+_REFINE_FACTOR = 8
+
+
+def choose_kind(count: int) -> Kind:
+    """Index kind for `count` vectors."""
+    if count <= FLAT_LIMIT:
+        return "flat"
+    return "hnsw" if count <= HNSW_LIMIT else "ivfpq"
+
+
+class FaissStore:
+    """Inner-product search; row i of the index belongs to `keys[i]`."""
+
+    def __init__(self, index: Any, keys: NDArray[np.int64], kind: Kind) -> None:
+        if index.ntotal != len(keys):
+            raise CasebookError(f"index of {index.ntotal} vectors with {len(keys)} keys. Rebuild the casebook.")
+        self.kind = kind
+        self._index = index
+        self._keys = keys
+        self._order = np.argsort(keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @classmethod
+    def build(cls, vectors: NDArray[np.float32], keys: NDArray[np.int64], kind: Kind | None = None) -> FaissStore:
+        """Index vectors [N, D] float32, L2-normalised.
+
+        One thread builds the graph: FAISS links concurrently inserted vectors in whatever order threads arrive,
+        and the same input must give the same bytes.
+        """
+        kind = kind or choose_kind(len(vectors))
+        dim = vectors.shape[1]
+        index: Any
+        if kind == "flat":
+            index = faiss.IndexFlatIP(dim)
+        elif kind == "hnsw":
+            index = faiss.IndexHNSWFlat(dim, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = _HNSW_BUILD_EFFORT
+        else:
+            cells = int(2 ** round(np.log2(4 * len(vectors) ** 0.5)))
+            description = f"IVF{cells},PQ{dim // _PQ_BYTES_PER_DIMS}x8,Refine(SQfp16)"
+            index = faiss.index_factory(dim, description, faiss.METRIC_INNER_PRODUCT)
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            index.train(vectors)
+            index.add(vectors)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        return cls(index, keys, kind)
+
+    def search(self, query: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None = None) -> Hits:
+        rows = None if allowed is None else self._rows(allowed)
+        k = min(k, len(self) if rows is None else len(rows))
+        if k == 0:
+            return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
+        if rows is not None and self.kind != "flat" and len(rows) <= EXACT_SUBSET:
+            return self._exact(query, k, rows)
+        scores, found = self._index.search(query[None], k, params=self._parameters(rows))
+        real = found[0] >= 0
+        return Hits(self._keys[found[0][real]], scores[0][real])
+
+    def write(self, index_path: Path, keys_path: Path) -> None:
+        """Write the index and its keys."""
+        faiss.write_index(self._index, str(index_path))
+        np.save(keys_path, self._keys, allow_pickle=False)
+
+    @classmethod
+    def read(cls, index_path: Path, keys_path: Path, kind: Kind) -> FaissStore:
+        """Open what `write` wrote.
+
+        Raises:
+            CasebookError: A file is missing or damaged.
+        """
+        try:
+            index = faiss.read_index(str(index_path))
+            keys = np.load(keys_path, allow_pickle=False)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CasebookError(
+                f"{index_path}: unreadable index ({str(error)[:200]}). Rebuild the casebook."
+            ) from error
+        return cls(index, keys, kind)
+
+    def _rows(self, allowed: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Row numbers of the allowed keys that this index holds."""
+        if len(self) == 0:
+            return np.empty(0, np.int64)
+        position = np.searchsorted(self._keys, allowed, sorter=self._order).clip(max=len(self) - 1)
+        rows = self._order[position]
+        return rows[self._keys[rows] == allowed]
+
+    def _exact(self, query: NDArray[np.float32], k: int, rows: NDArray[np.int64]) -> Hits:
+        refined = isinstance(self._index, faiss.IndexRefine)
+        vectors = (self._index.refine_index if refined else self._index).reconstruct_batch(rows)
+        scores = vectors @ query
+        best = np.argsort(-scores, kind="stable")[:k]
+        return Hits(self._keys[rows[best]], scores[best])
+
+    def _parameters(self, rows: NDArray[np.int64] | None) -> Any:
+        selector = {} if rows is None else {"sel": faiss.IDSelectorBatch(rows)}
+        if self.kind == "flat":
+            return faiss.SearchParameters(**selector)
+        if self.kind == "hnsw":
+            return faiss.SearchParametersHNSW(efSearch=_HNSW_SEARCH_EFFORT, **selector)
+        return faiss.IndexRefineSearchParameters(
+            k_factor=_REFINE_FACTOR,
+            base_index_params=faiss.SearchParametersIVF(nprobe=_IVF_PROBES, **selector),
+        )
