@@ -161,9 +161,9 @@ def _validation_faults(error: ValidationError) -> str:
 
 def check_columns(table: Table, columns: ColumnMap) -> None:
     """Raise `DatasetError` naming every mapped column that the table does not have."""
-    missing = [f"'{column}' ({field})" for field, column in columns.columns() if column not in table.columns]
+    missing = [f"{column!r} ({field})" for field, column in columns.columns() if column not in table.columns]
     if missing:
-        present = ", ".join(f"'{name}'" for name in table.columns)
+        present = ", ".join(map(repr, table.columns))
         raise DatasetError(
             f"{table.path}: no text column {', '.join(missing)}. Columns present: {present}. Correct the column map."
         )
@@ -207,19 +207,19 @@ def guess_columns(table: Table) -> Guess:
         DatasetError: Two columns fit one field equally well, or nothing fits image or text.
     """
     remedy = f"Write a {COLUMNS_FILES[0]} beside it that says which column is what (docs/your-own-data.md)."
-    present = ", ".join(f"'{name}'" for name in table.columns)
+    present = ", ".join(map(repr, table.columns))
     found: dict[str, str] = {}
     for field, names in _OBVIOUS.items():
         fitting = [column for column in table.columns if _normal(column) in names]
         own = [column for column in fitting if _normal(column) == names[0]]
         best = own or fitting
         if len(best) > 1:
-            both = " and ".join(f"'{name}'" for name in best)
+            both = " and ".join(map(repr, best))
             raise DatasetError(f"{table.path}: {both} could both be the {field}. {remedy} Columns present: {present}.")
         if best:
             found[field] = best[0]
     if "report" in found and "sections.findings" in found:
-        both = f"'{found['report']}' and '{found['sections.findings']}'"
+        both = f"{found['report']!r} and {found['sections.findings']!r}"
         raise DatasetError(f"{table.path}: {both} could both be the findings. {remedy} Columns present: {present}.")
     if not any(field in ("image", "report") or field.startswith("sections.") for field in found):
         raise DatasetError(
@@ -232,11 +232,11 @@ def guess_columns(table: Table) -> Guess:
             fields[group][name] = column
         else:
             fields[group] = column
-    said = [f"{field} from '{column}'" for field, column in found.items()]
+    said = [f"{field} from {column!r}" for field, column in found.items()]
     if "labels" in found:
         fields["labels_separator"] = _separator_of(table, found["labels"])
         said.append(f"labels separated by {fields['labels_separator']!r}")
-    left_out = [f"'{name}'" for name in table.columns if name not in found.values()]
+    left_out = [repr(name) for name in table.columns if name not in found.values()]
     description = f"Columns were guessed from their names: {', '.join(said)}."
     if left_out:
         description += f" Left out: {', '.join(left_out)}."

@@ -274,16 +274,17 @@ def _find_films(root: Path) -> dict[str, str]:
 
 def _read_metadata(folder: Path) -> dict[str, _FilmRecord]:
     clustered = {
-        row["imageid"]: row["tsne-view"] for row in _rows(folder / CLUSTERED_VIEWS_FILE, ("imageid", "tsne-view"))
+        film_key(row["imageid"]): row["tsne-view"]
+        for row in _rows(folder / CLUSTERED_VIEWS_FILE, ("imageid", "tsne-view"))
     }
-    by_key = {film_key(name): view for name, view in clustered.items()}
-    records: dict[str, _FilmRecord] = {}
+    # a few clustered films have no DICOM header in the package
+    records = {key: _FilmRecord(frontal=view == "PA") for key, view in clustered.items()}
     for row in _rows(folder / METADATA_FILE, _METADATA_COLUMNS):
         key = film_key(row["imageid"])
         position = row["View Position"].strip().upper()
         records[key] = _FilmRecord(
             position if position in ("PA", "AP") else "",
-            _frontal(row, position, by_key.get(key, "")),
+            _frontal(row, position, clustered.get(key, "")),
             _age(row["Patient's Birth Date"], row["Study Date"]),
         )
     return records
@@ -292,12 +293,15 @@ def _read_metadata(folder: Path) -> dict[str, _FilmRecord]:
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            reader = csv.reader(lines)
+            header = next(reader, [])
+            missing = [column for column in columns if column not in header]
             if missing:
                 raise DatasetError(f"{path} lacks the column {missing[0]!r}. Reinstall torchxrayvision.")
-            yield from reader
-    except (OSError, EOFError, csv.Error, UnicodeDecodeError) as error:
+            places = [header.index(column) for column in columns]
+            for values in reader:
+                yield {column: values[place] for column, place in zip(columns, places, strict=True)}
+    except (OSError, EOFError, csv.Error, UnicodeDecodeError, IndexError) as error:
         raise DatasetError(f"{path} cannot be read: {error}. Reinstall torchxrayvision.") from error
 
 

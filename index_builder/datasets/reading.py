@@ -63,8 +63,8 @@ class FilmFolder:
         pure = PurePosixPath(reference)
         if not self.allow_outside and (pure.is_absolute() or ".." in pure.parts or _DRIVE.match(reference)):
             raise FilmOutsideError(
-                f"film {shown(reference)} is not a path below {self.root}. Give paths relative to that folder, "
-                "or allow films outside it if you trust the table."
+                f"film {shown(reference)} is not a path below {self.root}. Give paths relative to that "
+                "folder; only a manifest opened with allow_outside=True may name others."
             )
         path = self.root / pure
         try:
@@ -79,7 +79,7 @@ class FilmFolder:
         if not self.allow_outside and not self._is_inside(path if linked else path.parent):
             raise FilmOutsideError(
                 f"film {shown(reference)} is reached through a link that leads out of {self.root}. "
-                "Copy the film there, or allow films outside it if you trust the table."
+                "Copy the film there; only a manifest opened with allow_outside=True may name others."
             )
         return path
 

@@ -93,7 +93,7 @@ class Problem:
         if self.row is not None:
             where += f", row {self.row}"
         if self.column is not None:
-            where += f", column '{self.column}'"
+            where += f", column {self.column!r}"
         return f"{where}: {self.message}"
 
 
@@ -178,7 +178,7 @@ def _check_content(path: Path, suffix: str, head: bytes) -> None:
 
 def _read_csv(path: Path, delimiter: str | None) -> Table:
     # The csv module's own limit of 131,072 characters is below ours. It is one number for the whole process, so it is
-    # only ever raised; twice ours, so that a text just too long is reported as such and a quote never closed stops early.
+    # only ever raised; twice ours, so that a text just too long is reported as such and an open quote stops early.
     csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_CELL_CHARS))
     # Bytes that are no UTF-8 become surrogates here and are reported by row and column below.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -369,4 +369,4 @@ def _positions(header: Sequence[str]) -> dict[str, int]:
 
 
 def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)
+    return ", ".join(map(repr, names))

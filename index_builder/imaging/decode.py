@@ -31,9 +31,7 @@ def decode_film(data: bytes, *, name: str, limits: Limits = _DEFAULT_LIMITS) -> 
         return decode_jpeg(data, name, limits)
     if looks_like_dicom(data):
         return decode_dicom(data, name, limits)
-    raise ImagingError(
-        f"{name}: the content is neither DICOM, PNG nor JPEG. Export the film in one of these formats."
-    )
+    raise ImagingError(f"{name}: the content is neither DICOM, PNG nor JPEG. Export the film in one of these formats.")
 
 
 def read_film(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Film:

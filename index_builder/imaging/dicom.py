@@ -116,9 +116,7 @@ def _checked_format(header: Header, bytes_per_frame: int) -> _Format:
     if not header.has("PixelData"):
         if header.has("FloatPixelData") or header.has("DoubleFloatPixelData"):
             raise _unsupported(name, "floating point pixels")
-        raise ImagingError(
-            f"{name}: no film in this DICOM file (PixelData is missing). Choose an image object."
-        )
+        raise ImagingError(f"{name}: no film in this DICOM file (PixelData is missing). Choose an image object.")
     if header.transfer_syntax not in _NATIVE and header.transfer_syntax not in _PLUGINS:
         raise _unsupported(name, "the transfer syntax")
     photometric = header.text("PhotometricInterpretation").upper()
@@ -272,6 +270,4 @@ def _note_source(header: Header, notes: list[str]) -> None:
 
 
 def _unsupported(name: str, what: str) -> ImagingError:
-    return ImagingError(
-        f"{name}: {what} is not supported. Export the film as 8 to 16 bit MONOCHROME2 or as PNG."
-    )
+    return ImagingError(f"{name}: {what} is not supported. Export the film as 8 to 16 bit MONOCHROME2 or as PNG.")

@@ -263,9 +263,7 @@ def _lookup_table(elements: Dataset, keyword: str, little_endian: bool) -> Looku
     entries, first, bits = struct.unpack_from(f"{order}3H", _raw(item, "LUTDescriptor"))
     entries = entries or 2**16
     # The first input is signed where stored values are; a table that starts so high is one of those.
-    signed = (
-        int.from_bytes(_raw(elements, "PixelRepresentation")[:2], "little" if little_endian else "big") == 1
-    )
+    signed = int.from_bytes(_raw(elements, "PixelRepresentation")[:2], "little" if little_endian else "big") == 1
     rescaled_below_zero = _raw(elements, "RescaleIntercept").strip().startswith(b"-")
     if first >= 2**15 and (signed or (rescaled_below_zero and keyword == "VOILUTSequence")):
         first -= 2**16

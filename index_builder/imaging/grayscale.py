@@ -96,9 +96,7 @@ def tone_curve(scale: GreyScale, name: str, notes: list[str]) -> np.ndarray:
     shown = _voi(scale, values, low, high, notes)
     if scale.inverted or scale.presentation_inverse:
         shown = 1.0 - shown
-        notes.append(
-            "inverted (MONOCHROME1)" if scale.inverted else "inverted (PresentationLUTShape INVERSE)"
-        )
+        notes.append("inverted (MONOCHROME1)" if scale.inverted else "inverted (PresentationLUTShape INVERSE)")
     curve = np.clip(shown, 0.0, 1.0).astype(np.float32)
     if scale.padding is not None:
         lowest, highest = scale.padding

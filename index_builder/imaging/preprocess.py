@@ -10,8 +10,11 @@ from PIL import Image
 
 from index_builder.errors import ImagingError
 
-#: Rows and columns whose values spread less than this are a uniform border (JPEG noise stays below it).
-_BORDER_SPREAD = 4 / 255
+#: Rows and columns whose values spread less than this, in a film of full contrast, are a uniform border. JPEG
+#: noise stays below; the half step keeps 8-bit films away from the edge, so that rounding decides nothing.
+_BORDER_SPREAD = 4.5 / 255
+#: Contrast is measured on about this many samples along the shorter side.
+_CONTRAST_SAMPLES = 128
 #: A border is trimmed only while at least this share of each side remains.
 _MIN_REMAINING = 0.25
 #: Percentiles that the network input maps to 0 and 1; markers and dead pixels stay outside.
@@ -123,11 +126,17 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
 
 def _without_borders(pixels: np.ndarray) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) less uniform rows and columns at the edges."""
+    rows, columns = pixels.shape
+    stride = max(1, min(rows, columns) // _CONTRAST_SAMPLES)
+    low, high = np.percentile(pixels[::stride, ::stride], _CONTRAST_PERCENTILES)
+    if not high - low > _CONSTANT_SPREAD:
+        return 0, 0, rows, columns
+    # In octaves of the contrast, not in proportion: nearly equal films then get exactly the same tolerance.
+    tolerance = _BORDER_SPREAD * 2.0 ** np.ceil(np.log2(high - low))
 
     def uniform(line: np.ndarray) -> bool:
-        return float(line.max() - line.min()) <= _BORDER_SPREAD
+        return float(line.max() - line.min()) <= tolerance
 
-    rows, columns = pixels.shape
     top, bottom, left, right = 0, rows, 0, columns
     while bottom - top > 1 and uniform(pixels[top]):
         top += 1

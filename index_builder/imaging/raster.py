@@ -19,7 +19,7 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 LUMINANCE_NOTE = "colour converted to luminance (ITU-R BT.601)"
 
 #: A progressive JPEG has about ten scans; each costs a pass over the whole film, so thousands are an attack.
-MAX_JPEG_SCANS = 200
+MAX_JPEG_SCANS = 64
 _SCAN_MARKER = b"\xff\xda"
 
 _ORIENTATION_TAG = 0x0112
@@ -66,9 +66,7 @@ def decode_png(data: bytes, name: str, limits: Limits) -> Film:
 def decode_jpeg(data: bytes, name: str, limits: Limits) -> Film:
     """JPEG, grey, YCbCr, RGB or CMYK, baseline or progressive; orientation and colour as for PNG."""
     if data.count(_SCAN_MARKER) > MAX_JPEG_SCANS:
-        raise ImagingError(
-            f"{name}: more than {MAX_JPEG_SCANS} scans in one JPEG. Save it again as a plain JPEG."
-        )
+        raise ImagingError(f"{name}: more than {MAX_JPEG_SCANS} scans in one JPEG. Save it again as a plain JPEG.")
     notes: list[str] = []
     try:
         image = JpegImageFile(io.BytesIO(data))

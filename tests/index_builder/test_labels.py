@@ -118,9 +118,9 @@ def test_side_severity_and_sites(code, side, severity, sites):
 def test_every_published_qualifier_is_understood(cases):
     """A site list that lost a name would drop that place from the knowledge graph without a word."""
     others = (
-        "mild moderate severe borderline left right bilateral degenerative multiple hypoinflation tortuous hyperdistention "
-        "small prominent round patchy scattered enlarged chronic elevated blunted streaky posterior focal large anterior "
-        "flattened diffuse healed obscured irregular reticular abnormal acute multilobar"
+        "mild moderate severe borderline left right bilateral degenerative multiple hypoinflation tortuous "
+        "hyperdistention small prominent round patchy scattered enlarged chronic elevated blunted streaky posterior "
+        "focal large anterior flattened diffuse healed obscured irregular reticular abnormal acute multilobar"
     )
     known = {*others.split(), "breast implants"}
     unknown = {

@@ -82,7 +82,7 @@ def test_age_agrees_with_every_age_written_out(cases):
         (int(match[1]), case.profile["age"])
         for case in cases
         if "age" in case.profile
-        for match in [re.search(r"(?<!\w)(\d\d)(?:yo[fm]|,? years\.?$)", case.sections.get("indication", ""))]
+        for match in [re.search(r"(?<!\w)(\d\d)(?:yo[fm]\b|(?<=ale, \d\d) years)", case.sections.get("indication", ""))]
         if match
     ]
     assert len(written) == 8

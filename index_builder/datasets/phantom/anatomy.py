@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from index_builder.datasets.phantom.draw import Points, curve, ellipse
 from index_builder.datasets.phantom.fit_shapes import BASE, LATERAL
@@ -40,7 +41,8 @@ class Anatomy:
     Attributes:
         lungs: Outlines [64, 2].
         resting_lungs: The same before a finding moved the diaphragm.
-        top: y of the higher apex.      dome: y of each dome.      spacing: distance of two vertebrae.
+        top: y of the higher apex.      dome: y of each dome.      resting_dome: y of the higher dome at rest.
+        spacing: distance of two vertebrae.
         spine: Centre line [40, 2], top to bottom.
         heart: Outline.      great_vessels: aortic arch, pulmonary trunk, vena cava.      aorta: descending part.
         ratio: Cardiothoracic ratio.
@@ -54,6 +56,7 @@ class Anatomy:
     resting_lungs: tuple[Points, Points]
     top: float
     dome: tuple[float, float]
+    resting_dome: float
     spacing: float
     spine: Points
     heart: Points
@@ -128,6 +131,7 @@ def build(spec: ChestSpec, seed: int) -> Anatomy:
         resting_lungs=resting,
         top=top,
         dome=dome,
+        resting_dome=resting_dome,
         spacing=spacing,
         spine=spine,
         heart=heart,
@@ -163,12 +167,34 @@ def _lungs(spec: ChestSpec, rng: np.random.Generator, portable: bool) -> tuple[P
     shape[..., 0] += 0.5 + rng.normal(0, 0.012)
     t = np.linspace(0, 1, BASE + 2)[1:-1]
     for side in (RIGHT, LEFT):
-        shape[side, LATERAL : LATERAL + BASE, 1] -= rng.uniform(0.012, 0.04) * np.sin(np.pi * t) ** 0.8
+        shape[side] = _rounded(shape[side], rng.uniform(0.012, 0.04) * np.sin(np.pi * t) ** 0.8, -SIGN[side] * 0.028)
     turn = rng.normal(0, 0.018)
     middle = np.array([0.5, 0.5])
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     shape = (shape - middle) @ rotation + middle
     return shape[RIGHT], shape[LEFT]
+
+
+def _rounded(lung: Points, dome: NDArray[np.float64], inward: float) -> Points:
+    """Round the apex, raise the dome, and run the lung on behind the mediastinum.
+
+    The outlines stop at the mediastinal edge, which the phantom draws itself from heart and vessels.
+    """
+    lung = lung.copy()
+    smooth = ndimage.gaussian_filter1d(lung, 2.0, axis=0, mode="wrap")
+    order = np.arange(len(lung))
+    near = np.minimum(order, len(lung) - order)[:, None] / 7
+    lung = lung + (smooth - lung) * np.clip(1.4 - near, 0, 1)
+    base = lung[LATERAL : LATERAL + BASE, 1]
+    base -= dome
+    crown = int(np.argmin(base))
+    # The inner half of a dome hardly falls before the heart covers it.
+    base[crown:] = base[crown] + 0.45 * (base[crown:] - base[crown])
+    medial = lung[LATERAL + BASE :]
+    medial[:, 1] = np.minimum(medial[:, 1], base[-1] + 0.004)
+    away = np.clip((medial[:, 1] - lung[:, 1].min() - 0.05) / 0.12, 0, 1)
+    medial[:, 0] += inward * away
+    return lung
 
 
 def _with_findings(spec: ChestSpec, lungs: tuple[Points, Points]) -> tuple[Points, Points]:
@@ -269,23 +295,24 @@ def _great_vessels(
     radius = width * (0.082 + 0.018 * old + 0.055 * tortuous + rng.normal(0, 0.005))
     x = centre + width * (0.115 + 0.025 * old + 0.07 * tortuous)
     y = top + height * (0.285 + rng.normal(0, 0.012) - 0.03 * tortuous)
-    vena = width * (0.20 + rng.normal(0, 0.012) + 0.14 * wide + 0.05 * tortuous)
+    vena = width * (0.185 + rng.normal(0, 0.012) + 0.14 * wide + 0.05 * tortuous)
     side = width * (0.10 + 0.20 * wide)
     column = curve(
         [
-            (centre - vena * 0.72, top + 0.02 * height),
-            (centre - vena, top + 0.22 * height),
-            (centre - vena * 1.02, top + 0.48 * height),
+            (centre - vena * 0.78, top - 0.01),
+            (centre - vena * 0.86, top + 0.12 * height),
+            (centre - vena * 1.02, top + 0.28 * height),
+            (centre - vena * 1.08, top + 0.46 * height),
             (centre - vena * 0.9, top + 0.66 * height),
             (centre + side, top + 0.66 * height),
-            (centre + side * 1.5, top + 0.40 * height),
-            (centre + side * 1.3, top + 0.20 * height),
-            (centre + side, top + 0.02 * height),
+            (centre + side * 1.45, top + 0.40 * height),
+            (centre + side * 1.40, top + 0.18 * height),
+            (centre + side * 1.75, top - 0.01),
         ],
         60,
         closed=True,
     )
-    trunk = ellipse(centre + width * 0.10, y + 0.150 * height, width * (0.145 + rng.normal(0, 0.012)), 0.095 * height, 0.12)
+    trunk = ellipse(centre + width * 0.10, y + 0.150 * height, width * (0.118 + rng.normal(0, 0.012)), 0.11 * height, -0.25)
     knob = ellipse(x, y, radius, radius * 1.08)
     sweep = width * 0.16 * tortuous
     aorta = curve(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, blur, curve, ellipse, polygons, resized, ribbon
+from index_builder.datasets.phantom.draw import Field, blur, curve, ellipse, polygons, resized, ribbon, soft_polygons
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 #: Grid on which smooth thicknesses are computed.
@@ -39,7 +39,11 @@ def build_body(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Body:
     rng = stream(seed, "body")
     depth = (21.0 if spec.sex == "M" else 19.5) + 4.0 * spec.habitus + rng.normal(0, 0.8)
     tissue = _tissue(spec, anatomy, rng, depth, size)
-    lungs = (polygons(size, [(anatomy.lungs[RIGHT], 1.0)]), polygons(size, [(anatomy.lungs[LEFT], 1.0)]))
+    both = polygons(size, [(outline, 1.0) for outline in anatomy.lungs])
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / size
+    split = np.interp(axis, anatomy.spine[:, 1], anatomy.spine[:, 0]).astype(np.float32)
+    right = both * (axis[None, :] < split[:, None])
+    lungs = (right, both - right)
     heart = polygons(size, [(anatomy.heart, 1.0)])
     lung_depth = _lung_depth(anatomy, lungs, heart, depth, size)
     gas = _gas(anatomy, rng, size)
@@ -48,7 +52,7 @@ def build_body(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Body:
 
 def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: float, size: int) -> Field:
     top, width = anatomy.top, anatomy.width
-    height = min(anatomy.dome) - top
+    height = anatomy.resting_dome - top
     centre = anatomy.midline(top)
     wall = 0.062 + 0.035 * (spec.habitus + 1) + rng.uniform(0, 0.04)
     neck = width * rng.uniform(0.30, 0.38) * (1 + 0.12 * spec.habitus)
@@ -61,14 +65,15 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
         flank = [anatomy.lateral(side, y) + s * wall for y in (top + 0.55 * height, top + 0.80 * height, top + height)]
         half = [
             (centre + s * neck * 1.04, -0.25),
-            (centre + s * neck, top - 0.10),
-            (centre + s * neck * 1.10, top - 0.045),
-            (centre + s * width * 0.80, top - 0.012),
-            (centre + s * shoulder, top + 0.035),
-            (centre + s * (shoulder + 0.05), top + 0.12),
-            (centre + s * (shoulder + 0.02), top + 0.26 * height),
-            (flank[0] + s * 0.022, top + 0.42 * height),
-            (flank[0], top + 0.58 * height),
+            (centre + s * neck, top - 0.12),
+            (centre + s * neck * 1.06, top - 0.075),
+            (centre + s * neck * 1.45, top - 0.040),
+            (centre + s * width * 0.95, top - 0.015),
+            (centre + s * shoulder, top + 0.030),
+            (centre + s * (shoulder + 0.10), top + 0.10),
+            (centre + s * (shoulder + 0.12), top + 0.26 * height),
+            (flank[0] + s * 0.045, top + 0.44 * height),
+            (flank[0] + s * 0.006, top + 0.58 * height),
             (flank[1], top + 0.80 * height),
             (flank[2], top + height),
             (flank[2] - s * 0.004 + s * 0.03 * max(spec.habitus, 0), 1.3),
@@ -77,7 +82,7 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
         arm = curve(
             [
                 (centre + s * (shoulder - 0.02), top + 0.09),
-                (centre + s * (shoulder + 0.055 + 0.3 * arm_gap), top + 0.35 * height),
+                (centre + s * (shoulder + 0.075 + 0.3 * arm_gap), top + 0.35 * height),
                 (centre + s * (shoulder + 0.09 + arm_gap), top + 0.9 * height),
                 (centre + s * (shoulder + 0.11 + 1.6 * arm_gap), 1.25),
             ],
@@ -85,17 +90,18 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
         )
         shapes.append((ribbon(arm, 0.075 + 0.012 * spec.habitus), 1.0))
     shapes.append((np.concatenate([trunk[RIGHT], trunk[LEFT][::-1]]), 1.0))
-    outline = polygons(size, shapes)
+    outline = polygons(size // 2, shapes)
     inside = resized(outline, COARSE) > 0.5
     distance = ndimage.distance_transform_edt(inside).astype(np.float32) / COARSE
+    distance = ndimage.gaussian_filter(distance, 1.6)
     rim = 1 - np.clip(distance / (0.075 + 0.02 * spec.habitus), 0, 1)
     profile = np.sqrt(np.clip(1 - rim * rim, 0, 1))
     y = ((np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE)[:, None]
     x = ((np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE)[None, :]
     trunkness = 1 / (1 + np.exp(-(y - (top + 0.03)) / 0.035))
     outward = np.clip((np.abs(x - centre) - width * 1.05) / (0.30 * width), 0, 1)
-    thick = depth * (0.52 + 0.48 * trunkness) * (1 - 0.30 * outward) * profile
-    abdomen = 1 / (1 + np.exp(-(y - max(anatomy.dome) - 0.02) / 0.05))
+    thick = depth * (0.52 + 0.48 * trunkness) * (1 - 0.22 * outward) * profile
+    abdomen = 1 / (1 + np.exp(-(y - anatomy.resting_dome - 0.03) / 0.05))
     thick = thick * (1 + 0.05 * abdomen)
     if spec.sex == "F":
         thick = thick + _breasts(spec, anatomy, rng, x, y)
@@ -104,14 +110,14 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
     smooth = ndimage.gaussian_filter(thick.astype(np.float32), 0.9)
     fat = rng.standard_normal((24, 24), dtype=np.float32)
     smooth = smooth * (1 + 0.012 * resized(fat, COARSE))
-    return np.maximum(resized(smooth, size), 0) * outline
+    return resized(np.maximum(resized(smooth, size // 2), 0) * outline, size)
 
 
 def _breasts(
     spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, x: Field, y: Field, share: float = 1.0
 ) -> Field:
     """Extra centimetres of two breasts (or pectoral folds), with the sharper edge below."""
-    height = min(anatomy.dome) - anatomy.top
+    height = anatomy.resting_dome - anatomy.top
     amount = share * (2.0 + 1.8 * (spec.habitus + 0.4)) * rng.uniform(0.5, 1.15)
     level = rng.uniform(0.66, 0.98) if share == 1 else rng.uniform(0.50, 0.62)
     total = np.zeros((COARSE, COARSE), np.float32)
@@ -139,11 +145,11 @@ def _lung_depth(anatomy: Anatomy, lungs: tuple[Field, Field], heart: Field, dept
     recess[: round(0.065 * COARSE)] = 0
     smooth_recess = ndimage.gaussian_filter(recess * ~inside, 2.0) * (y > min(anatomy.dome) - 0.02)
     deep = resized(ndimage.gaussian_filter(profile.astype(np.float32), 0.8), size)
-    blood = polygons(size, [(shape, 1.0) for shape in anatomy.great_vessels])
-    arch = polygons(size, [(ribbon(anatomy.aorta, anatomy.arch[2] * 0.82), 0.55)])
+    arch = [(ribbon(anatomy.aorta, anatomy.arch[2] * 0.82), 0.50)]
+    blood = soft_polygons(size, arch + [(shape, 0.92) for shape in anatomy.great_vessels])
     belly = blur(heart, 0.04)
     solid = heart * (0.30 + 0.55 * belly)
-    soft = blur(np.maximum(0.92 * blood, np.maximum(0.6 * arch * (1 - heart), solid)), 0.0016)
+    soft = blur(np.maximum(blood, solid), 0.0014)
     inner = both * deep * (1 - soft)
     inner = inner + 0.16 * resized(smooth_recess.astype(np.float32), size) * (1 - both)
     return (inner * np.float32((depth - 4.5) * 0.76)).astype(np.float32)
@@ -152,7 +158,7 @@ def _lung_depth(anatomy: Anatomy, lungs: tuple[Field, Field], heart: Field, dept
 def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
     """Trachea, main bronchi, stomach bubble and bowel gas in centimetres of missing tissue."""
     top, width = anatomy.top, anatomy.width
-    height = min(anatomy.dome) - top
+    height = anatomy.resting_dome - top
     carina_y = top + height * rng.uniform(0.33, 0.38)
     x = anatomy.midline(carina_y)
     bend = rng.normal(0.0, 0.004)
@@ -163,7 +169,7 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
         hx, hy = anatomy.hila[side]
         end = (x + 0.85 * (hx - x), carina_y + drop * height)
         shapes.append((ribbon(curve([(x - 0.006, carina_y - 0.012), ((x + end[0]) / 2, carina_y + 0.05 * height), end], 16), half * 0.66), 0.7))
-    airway = polygons(size, shapes) * np.float32(2.4)
+    airway = [(shape, 0.53 * value) for shape, value in shapes]
     bubbles = []
     fill = rng.random()
     sx = anatomy.midline(0.9) + width * rng.uniform(0.36, 0.55)
@@ -178,4 +184,4 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
         bx = anatomy.midline(0.9) + width * rng.uniform(0.0, 0.85)
         by = anatomy.dome[LEFT] + rng.uniform(0.11, 0.28)
         bubbles.append((ellipse(bx, by, *(width * rng.uniform(0.02, 0.07, 2)), rng.uniform(0, 3)), rng.uniform(0.2, 0.5)))
-    return blur(airway + polygons(size, bubbles) * np.float32(4.5), 0.0035)
+    return blur(soft_polygons(size, airway + bubbles), 0.0035) * np.float32(4.5)

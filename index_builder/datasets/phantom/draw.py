@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from scipy.interpolate import CubicSpline
 
 Field = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -27,14 +28,19 @@ def polygons(size: int, shapes: Iterable[tuple[Points, float]]) -> Field:
     return _reduced(image)
 
 
+def soft_polygons(size: int, shapes: Iterable[tuple[Points, float]]) -> Field:
+    """As `polygons`, drawn on half the grid: for shapes whose edges are blurred anyway."""
+    return resized(polygons(size // 2, shapes), size)
+
+
 def strokes(size: int, lines: Iterable[tuple[Points, float, float]]) -> Field:
     """Polylines (points, width in film widths, value 0..1), later ones over earlier ones; [size, size] float32."""
     fine = size * SUPERSAMPLING
     image = Image.new("L", (fine, fine))
     pen = ImageDraw.Draw(image)
     for points, width, value in lines:
-        joint = "curve" if width * fine > 4 else None
-        pen.line((points * fine).ravel().tolist(), fill=int(255 * value), width=max(1, int(width * fine + 0.5)), joint=joint)
+        joint = "curve" if width * fine > 5 and len(points) > 4 else None
+        pen.line((points * fine).ravel().tolist(), int(255 * value), max(1, int(width * fine + 0.5)), joint)
     return _reduced(image)
 
 
@@ -43,11 +49,11 @@ def _reduced(image: Image.Image) -> Field:
 
 
 def resized(field: Field, size: int) -> Field:
-    """Bilinear or bicubic resampling to [size, size]."""
+    """Bilinear enlargement or box-averaged reduction to [size, size]."""
     if field.shape[0] == size:
         return field
     image = Image.fromarray(field)
-    method = Image.Resampling.BICUBIC if size > field.shape[0] else Image.Resampling.BOX
+    method = Image.Resampling.BILINEAR if size > field.shape[0] else Image.Resampling.BOX
     return np.asarray(image.resize((size, size), method))
 
 
@@ -68,13 +74,26 @@ def noise(rng: np.random.Generator, size: int, cells: int) -> Field:
 
 
 def curve(points: Iterable[tuple[float, float]], count: int = 40, *, closed: bool = False) -> Points:
-    """Cubic spline through points; [count, 2]."""
+    """Smooth curve through points (cubic Hermite with chord-length tangents, as Catmull and Rom); [count, 2]."""
     knots = np.array(list(points), float)
     if closed:
-        knots = np.vstack([knots, knots[:1]])
-    distance = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(knots, axis=0).T) + 1e-9)])
-    spline = CubicSpline(distance, knots, bc_type="periodic" if closed else "not-a-knot" if len(knots) > 3 else "natural")
-    return spline(np.linspace(0, distance[-1], count, endpoint=not closed))
+        knots = np.concatenate([knots[-1:], knots, knots[:2]])
+    chord = np.sqrt(((knots[1:] - knots[:-1]) ** 2).sum(1)) + 1e-9
+    slope = (knots[1:] - knots[:-1]) / chord[:, None]
+    tangent = np.empty_like(knots)
+    share = (chord[:-1] / (chord[:-1] + chord[1:]))[:, None]
+    tangent[1:-1] = slope[:-1] * (1 - share) + slope[1:] * share
+    tangent[0], tangent[-1] = slope[0], slope[-1]
+    if closed:
+        knots, tangent, chord = knots[1:-1], tangent[1:-1], chord[1:-1]
+    at = np.concatenate([[0.0], np.cumsum(chord)])
+    t = np.arange(count) * (at[-1] / (count if closed else count - 1))
+    k = np.clip(np.searchsorted(at, t, side="right") - 1, 0, len(chord) - 1)
+    h = chord[k][:, None]
+    u = (t - at[k])[:, None] / h
+    u2, u3 = u * u, u * u * u
+    start = (2 * u3 - 3 * u2 + 1) * knots[k] + (u3 - 2 * u2 + u) * h * tangent[k]
+    return start + (3 * u2 - 2 * u3) * knots[k + 1] + (u3 - u2) * h * tangent[k + 1]
 
 
 def normals(line: Points) -> Points:
@@ -94,11 +113,18 @@ def ribbon(line: Points, half_width: NDArray[np.float64] | float, shift: float =
     return np.concatenate([line + across * (half + shift), (line - across * (half - shift))[::-1]])
 
 
+@lru_cache(maxsize=16)
+def _circle(count: int) -> Points:
+    t = np.arange(count) * (2 * np.pi / count)
+    circle = np.stack([np.cos(t), np.sin(t)], 1)
+    circle.setflags(write=False)
+    return circle
+
+
 def ellipse(x: float, y: float, a: float, b: float, angle: float = 0.0, count: int = 32) -> Points:
     """Polygon of an ellipse with half axes a (along x before turning) and b; angle in radians."""
-    t = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    px, py = a * np.cos(t), b * np.sin(t)
-    return np.stack([x + px * np.cos(angle) - py * np.sin(angle), y + px * np.sin(angle) + py * np.cos(angle)], 1)
+    c, s = math.cos(angle), math.sin(angle)
+    return _circle(count) @ np.array([(a * c, a * s), (-b * s, b * c)]) + (x, y)
 
 
 def window(size: int, x: float, y: float, radius: float) -> tuple[slice, slice, Field, Field]:

@@ -15,7 +15,7 @@ from index_builder.datasets.phantom.spec import Finding
 Rng = np.random.Generator
 
 #: Small opacities drawn at profusion 1, 2 and 3 (severity 1/3, 2/3, 1).
-PROFUSION = (0.0, 130.0, 380.0, 900.0)
+PROFUSION = (0.0, 170.0, 520.0, 1300.0)
 
 
 def _round(scene: Scene, side: int, x: float, y: float, radius: float, centimetres: float, lobed: float, rng: Rng) -> Mask:
@@ -46,7 +46,7 @@ def mass(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     """A lobulated density of over 30 mm."""
     x, y = scene.spot(rng, side, finding.site)
     radius = 0.045 + 0.045 * finding.severity
-    return _round(scene, side, x, y, radius, 70 * radius, 0.06, rng)
+    return _round(scene, side, x, y, radius, 95 * radius, 0.06, rng)
 
 
 def granuloma(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
@@ -82,7 +82,7 @@ def _patches(scene: Scene, finding: Finding, side: int, rng: Rng, spread: float,
 
 def consolidation(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     """Air spaces filled: dense, with an uneven edge and dark air bronchograms."""
-    mask = _patches(scene, finding, side, rng, 0.050 + 0.055 * finding.severity, 0.42 + 0.40 * finding.severity, 0.40)
+    mask = _patches(scene, finding, side, rng, 0.048 + 0.055 * finding.severity, 0.36 + 0.40 * finding.severity, 0.30)
     ys, xs = np.nonzero(mask)
     if len(ys) and finding.severity > 0.4:
         x, y = xs.mean() / scene.size, ys.mean() / scene.size
@@ -96,7 +96,7 @@ def consolidation(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
 
 def opacity(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     """An ill-defined density, fainter than consolidation."""
-    return _patches(scene, finding, side, rng, 0.040 + 0.050 * finding.severity, 0.22 + 0.30 * finding.severity, 0.45)
+    return _patches(scene, finding, side, rng, 0.040 + 0.050 * finding.severity, 0.20 + 0.30 * finding.severity, 0.32)
 
 
 def _lines(scene: Scene, side: int, lines: list[tuple[float, float, float, float, float]], share: float) -> Mask:
@@ -178,7 +178,7 @@ def small_opacities(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask
     sigma = spread * size
     dots = ndimage.gaussian_filter(dots, sigma, truncate=2.5) * np.float32(2 * np.pi * sigma**2) * scene.lung(side)
     whole = slice(None)
-    scene.add_water(whole, whole, np.float32(1.25) * np.minimum(dots, 2.0))
+    scene.add_water(whole, whole, np.float32(1.5) * np.minimum(dots, 2.0))
     return dots > 0.3
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from index_builder.datasets.phantom.draw import Field, blur, polygons, resized
+from index_builder.datasets.phantom.draw import Field, blur, polygons, resized, soft_polygons
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 #: Effective attenuation of water and additional attenuation of bone per centimetre at about 110 kVp.
@@ -43,15 +43,15 @@ class Exposure:
     fog: float
 
 
-def draw_exposure(spec: ChestSpec, seed: int) -> Exposure:
+def draw_exposure(spec: ChestSpec, seed: int, number: int = 0) -> Exposure:
     """Settings of the machine; findings do not change them."""
-    rng = stream(seed, "exposure")
+    rng = stream(seed, f"exposure/{number}")
     portable = spec.view == "AP"
     return Exposure(
         scatter=rng.uniform(0.7, 1.3) if portable else rng.uniform(0.15, 0.6),
         noise=rng.uniform(0.0022, 0.0055) * (1.4 if portable else 1.0) * (1 + 0.3 * max(spec.habitus, 0)),
         equalise=float(rng.choice([0.15, 0.3, 0.5])) + rng.uniform(-0.05, 0.1),
-        sharpen=rng.uniform(0.2, 1.1),
+        sharpen=rng.uniform(0.0, 0.7),
         low=rng.uniform(0.30, 0.85) + 0.12 * spec.habitus,
         high=rng.uniform(3.0, 3.5) + 0.25 * spec.habitus,
         gamma=rng.uniform(0.75, 1.15),
@@ -59,20 +59,21 @@ def draw_exposure(spec: ChestSpec, seed: int) -> Exposure:
     )
 
 
-def expose(attenuation: Field, spec: ChestSpec, seed: int) -> Field:
+def expose(attenuation: Field, spec: ChestSpec, seed: int, number: int = 0) -> Field:
     """Log exposure map to film pixels.
 
     Args:
         attenuation: [S, S] float32, log attenuation of the primary beam, 0 in free air.
         spec: The patient and view.
-        seed: The film's seed.
+        seed: The chest's seed.
+        number: Which exposure of it.
 
     Returns:
         [S, S] float32, 0 (black) to 1 (white).
     """
     size = attenuation.shape[0]
-    setting = draw_exposure(spec, seed)
-    rng = stream(seed, "noise")
+    setting = draw_exposure(spec, seed, number)
+    rng = stream(seed, f"noise/{number}")
     primary = np.exp(-attenuation)
     # Scatter comes from irradiated tissue, so free air (primary near 1) must not dominate it.
     coarse = np.minimum(resized(primary, size // 8), 0.35)
@@ -101,9 +102,9 @@ _LETTERS = {
 }
 
 
-def annotate(film: Field, spec: ChestSpec, seed: int) -> Field:
+def annotate(film: Field, seed: int, number: int = 0) -> Field:
     """Side marker and collimation edge, as printed on many films."""
-    rng = stream(seed, "marker")
+    rng = stream(seed, f"marker/{number}")
     size = film.shape[0]
     letter = "L" if rng.random() < 0.8 else "R"
     tall = rng.uniform(0.022, 0.045)
@@ -128,5 +129,5 @@ def annotate(film: Field, spec: ChestSpec, seed: int) -> Field:
             [(e[0] + skew[0], e[1] + skew[1]), (1 - e[2] - skew[1], e[1] + skew[2])]
             + [(1 - e[2] + skew[3], 1 - e[3] - skew[0]), (e[0] - skew[2], 1 - e[3] + skew[3])]
         )
-        film = film * blur(polygons(size, [(field, 1.0)]), 0.002)
+        film = film * soft_polygons(size, [(field, 1.0)])
     return film

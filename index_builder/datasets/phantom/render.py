@@ -16,7 +16,7 @@ from index_builder.datasets.phantom.vessels import draw_vessels
 from index_builder.errors import DatasetError
 
 
-def render(spec: ChestSpec, seed: int, size: int = 512) -> PhantomFilm:
+def render(spec: ChestSpec, seed: int, size: int = 512, *, exposure: int = 0) -> PhantomFilm:
     """Draw one chest radiograph with its findings and their exact masks.
 
     The same spec, seed and size give the same bytes; the chest of a seed is the same with and without findings,
@@ -26,6 +26,7 @@ def render(spec: ChestSpec, seed: int, size: int = 512) -> PhantomFilm:
         spec: Patient, view and findings.
         seed: Any integer from 0.
         size: Pixels on a side, a multiple of 8 from 64 to 2048.
+        exposure: Number of the film of this chest: another number is another exposure, marker and noise.
 
     Raises:
         DatasetError: size or seed is out of range.
@@ -47,18 +48,17 @@ def render(spec: ChestSpec, seed: int, size: int = 512) -> PhantomFilm:
     # Vessels add where lung was: what no longer holds air hides them.
     air = body.lung_depth * scene.air * (1 + 0.022 * grain) + scene.extra_air
     water = body.tissue + scene.tissue - air - body.gas + np.float32(2.6) * blood * np.clip(air / 6, 0, 1)
-    bone = np.float32(0.95) * draw_ribs(anatomy, size)
+    bone = np.float32(0.85) * draw_ribs(anatomy, size)
     bone += np.float32(0.85) * draw_spine(spec, anatomy, seed, size)
     bone += np.float32(0.8) * draw_girdle(spec, anatomy, seed, size)
-    trabecular = noise(rng, size, size // 3)
-    bone *= 1 + 0.05 * trabecular
+    bone *= 1 + np.float32(0.05) * grain[::-1]  # trabeculae
     outside = np.clip(body.tissue / 3, 0, 1)
     # Over liver and stomach the beam is mostly scattered: ribs fade there.
     rows = (np.arange(size, dtype=np.float32) / size)[:, None]
     fade = 1 - 0.62 / (1 + np.exp(-(rows - max(anatomy.dome) - 0.01) / 0.03))
     bone = bone * outside * scene.bone * fade
     attenuation = WATER * np.maximum(water, 0) + BONE * bone + scene.metal
-    film = annotate(expose(attenuation.astype(np.float32), spec, seed), spec, seed)
+    film = annotate(expose(attenuation.astype(np.float32), spec, seed, exposure), seed, exposure)
     return PhantomFilm(
         pixels=np.ascontiguousarray(film, dtype=np.float32),
         masks=masks,

@@ -105,9 +105,9 @@ class Scene:
         grid = rng.standard_normal((14, 14), dtype=np.float32)
         fine = rng.standard_normal((34, 34), dtype=np.float32)
         if r.size:
-            bumps = _stretched(grid, r.shape) + 0.6 * _stretched(fine, r.shape)
+            bumps = _stretched(grid, r.shape) + 0.35 * _stretched(fine, r.shape)
             r = r * np.exp(np.float32(rough) * bumps)
-        return rows, cols, np.exp(-(r**1.3)).astype(np.float32)
+        return rows, cols, np.exp(-(r**1.1)).astype(np.float32)
 
 
 def _stretched(grid: Field, shape: tuple[int, ...]) -> Field:

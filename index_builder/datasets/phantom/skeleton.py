@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, Points, blur, curve, ellipse, normals, polygons, ribbon
+from index_builder.datasets.phantom.draw import Field, Points, curve, ellipse, normals, polygons, ribbon, soft_polygons
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 Shape = tuple[Points, float]
+
+
+def _along(at: list[float], relative: list[float], count: int) -> NDArray[np.float64]:
+    """Relative widths along a bone of `count` points."""
+    return np.interp(np.linspace(0, 1, count), at, relative)
 
 
 def draw_ribs(anatomy: Anatomy, size: int) -> Field:
@@ -21,7 +27,7 @@ def draw_ribs(anatomy: Anatomy, size: int) -> Field:
         half = rib.half_width
         line = rib.posterior
         across = normals(line)
-        taper = half * np.interp(np.linspace(0, 1, len(line)), [0, 0.12, 0.5, 1], [0.75, 0.95, 1.0, 0.92])
+        taper = half * _along([0, 0.12, 0.5, 1], [0.75, 0.95, 1.0, 0.92], len(line))
         back += [
             (ribbon(line, taper, 0.0, across), 0.66),
             (ribbon(line, taper * 0.84, 0.0, across), 0.86),
@@ -30,7 +36,7 @@ def draw_ribs(anatomy: Anatomy, size: int) -> Field:
         ]
         line = rib.anterior
         across = normals(line)
-        taper = half * np.interp(np.linspace(0, 1, len(line)), [0, 0.3, 0.9, 1], [0.92, 1.0, 1.18, 1.0])
+        taper = half * _along([0, 0.3, 0.9, 1], [0.92, 1.0, 1.18, 1.0], len(line))
         front += [
             (ribbon(line, taper, 0.0, across), 0.42),
             (ribbon(line, taper * 0.82, 0.0, across), 0.56),
@@ -69,14 +75,14 @@ def draw_spine(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field
         shapes.append((at(ellipse(rng.normal(0, 0.0015), tall * 0.55, half * 0.12, tall * 0.42, 0, 14)), 0.78))
         y += pitch
         number += 1
-    return blur(polygons(size, shapes), 0.0013)
+    return soft_polygons(size, shapes)
 
 
 def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field:
     """Clavicles, scapulae and humeri, 0 to about 2; [size, size] float32."""
     rng = stream(seed, "girdle")
     scale = anatomy.width / 0.34
-    height = min(anatomy.dome) - anatomy.top
+    height = anatomy.resting_dome - anatomy.top
     portable = spec.view == "AP"
     clavicles: list[Shape] = []
     scapulae: list[Shape] = []
@@ -97,7 +103,7 @@ def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fiel
                 (x + s * 0.375, end + 0.006),
             ]
         )
-        half = 0.0125 * scale * np.interp(np.linspace(0, 1, 40), [0, 0.15, 0.5, 0.85, 1], [1.45, 1.1, 0.85, 0.95, 1.15])
+        half = 0.0125 * scale * _along([0, 0.15, 0.5, 0.85, 1], [1.45, 1.1, 0.85, 0.95, 1.15], 40)
         clavicles += [
             (ribbon(line, half), 0.75),
             (ribbon(line, half * 0.82), 0.95),
@@ -134,11 +140,11 @@ def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fiel
         bone = curve(
             [(x + s * 0.462, y + 0.115 + lift), (x + s * 0.495, y + 0.24 + lift), (x + s * 0.53, y + 0.52), (x + s * 0.55, y + 0.9)]
         )
-        wide = 0.021 * scale * np.interp(np.linspace(0, 1, 40), [0, 0.25, 1], [1.5, 1.0, 0.9])
+        wide = 0.021 * scale * _along([0, 0.25, 1], [1.5, 1.0, 0.9], 40)
         arms += [
             (ribbon(bone, wide), 0.95),
             (ribbon(bone, wide * 0.62), 0.60),
             (head, 0.85),
             (ellipse(x + s * 0.457, y + 0.100 + lift, 0.040 * scale, 0.041), 0.68),
         ]
-    return polygons(size, clavicles) * np.float32(0.95) + polygons(size, scapulae) + polygons(size, arms)
+    return polygons(size, clavicles + arms) * np.float32(0.95) + soft_polygons(size, scapulae)

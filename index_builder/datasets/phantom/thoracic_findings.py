@@ -28,8 +28,9 @@ def _fluid(scene: Scene, side: int, level: float, meniscus: float) -> Mask:
     inner = scene.anatomy.medial(side, scene.anatomy.dome[side])
     outer = scene.anatomy.lateral(side, scene.anatomy.dome[side])
     u = np.clip((x - inner) / (outer - inner), 0, 1)
-    surface = level + meniscus * (1 - u**1.5) ** 1.2
-    share = np.clip((y - surface) / 0.012 + 0.5, 0, 1)
+    # Concave upwards: highest at the chest wall, a little higher again beside the heart.
+    surface = level + meniscus * (1 - u**2.6) - 0.35 * meniscus * (1 - u) ** 4
+    share = np.clip((y - surface) / (0.018 + 0.03 * (1 - u)) + 0.5, 0, 1)
     # The recess behind the dome fills as well, outside the outline that is seen as lung.
     on_side = side_sign(side) * (x - scene.anatomy.midline(0.5)) > 0
     share = (share * share * (3 - 2 * share) * on_side).astype(np.float32)
@@ -42,7 +43,7 @@ def effusion(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     """Pleural fluid: a blunted angle when small, a white lower half with a meniscus when large."""
     angle = float(scene.anatomy.lungs[side][:, 1].max())
     level = angle - 0.050 - 0.36 * finding.severity**1.25
-    return _fluid(scene, side, level, 0.045 + 0.06 * finding.severity)
+    return _fluid(scene, side, level, 0.055 + 0.075 * finding.severity)
 
 
 def blunted_angle(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, Points, blur, ellipse, polygons, strokes
+from index_builder.datasets.phantom.draw import Field, Points, blur, ellipse, soft_polygons, strokes
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 GENERATIONS = 7
@@ -45,7 +45,7 @@ def tree(rng: np.random.Generator, x: float, y: float, sign: float, reach: float
         angle = np.concatenate([angle + 0.35 * flip * fork, angle - 1.4 * flip * fork])
         calibre = np.concatenate([calibre * 0.82, calibre * rng.uniform(0.45, 0.75, len(calibre))])
         length = np.concatenate([length * 0.84, length * rng.uniform(0.55, 0.9, len(length))])
-        keep = (calibre > 0.0009) & (np.abs(start[:, 0] - x) < reach * 1.02)
+        keep = (calibre > 0.0012) & (np.abs(start[:, 0] - x) < reach * 1.02)
         start, angle, calibre, length = start[keep], angle[keep], calibre[keep], length[keep]
     return np.concatenate(lines), np.concatenate(widths)
 
@@ -78,5 +78,5 @@ def draw_vessels(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fie
     order = np.argsort(wide, kind="stable")
     value = np.clip(0.10 + 0.42 * wide / CALIBRE, 0, 1)
     points = np.concatenate(lines)
-    drawn = strokes(size, [(points[k], 2 * wide[k], value[k]) for k in order])
-    return np.maximum(drawn, blur(polygons(size, hilum), 0.004) * np.float32(1.15))
+    drawn = strokes(size, zip(points[order], (2 * wide[order]).tolist(), value[order].tolist(), strict=True))
+    return np.maximum(drawn, blur(soft_polygons(size, hilum), 0.004) * np.float32(1.15))
