@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -210,6 +211,26 @@ class Casebook:
                 columns = [self._projections.column(name).to_numpy() for name in names]
                 return np.stack(columns, axis=1).astype(np.float32), method
         raise QueryError(f"casebook {self.name!r} has no map of the {space} space. It has: {', '.join(self.spaces)}.")
+
+    def summary(self) -> dict[str, Any]:
+        """What the casebook holds, ready for JSON."""
+        manifest = self.manifest
+        return {
+            "name": manifest.name,
+            "dataset": manifest.dataset.title,
+            "synthetic": manifest.dataset.synthetic,
+            "cases": manifest.cases,
+            "films": manifest.films,
+            "reports": manifest.reports,
+            "splits": {str(part): count for part, count in Counter(self.column("split")).most_common()},
+            "labels": {
+                name: int(count) for name, count in zip(self.label_names, self.label_matrix.sum(0), strict=True)
+            },
+            "fields": dict.fromkeys(self.profile_fields, "profile"),
+            "spaces": {space: f"{one.count} vectors, {one.index}" for space, one in manifest.spaces.items()},
+            "system": manifest.system.model_dump(),
+            "licence": manifest.dataset.licence,
+        }
 
     def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:
         """Nearest cases to a query; see `explorer.search.search`. `k` overrides the options' own."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -118,6 +118,25 @@ class SearchResult:
     findings: Mapping[str, float]
     findings_from: Literal["labels", "vote"]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result ready for JSON, without the query's vector."""
+        return {
+            "space": self.space,
+            "searched": self.searched,
+            "findings": {label: round(share, 4) for label, share in self.findings.items()},
+            "findings_from": self.findings_from,
+            "neighbours": [_rounded(asdict(neighbour)) for neighbour in self.neighbours],
+            "timings_ms": {name: round(value, 2) for name, value in self.timings_ms.items()},
+        }
+
+
+def _rounded(content: dict[str, Any]) -> dict[str, Any]:
+    """Numbers to six digits, which is more than float16 vectors carry."""
+    return {
+        name: round(value, 6) if isinstance(value, float) else _rounded(value) if isinstance(value, dict) else value
+        for name, value in content.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,12 @@ class SpaceRecord(_Record):
 
 
 class Manifest(_Record):
-    """manifest.json."""
+    """manifest.json.
+
+    Attributes:
+        files: SHA-256 of every other file by its path.
+        digest: SHA-256 of this record without this field, so that a changed manifest shows too.
+    """
 
     schema_version: int
     name: str
@@ -93,6 +98,11 @@ class Manifest(_Record):
     films: int
     reports: int
     files: dict[str, str]
+    digest: str = ""
+
+    def own_digest(self) -> str:
+        """What `digest` must be."""
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
 
 
 class Layout:
@@ -153,8 +163,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json."""
-    Layout(folder).manifest.write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+    """Write manifest.json, signed with its own digest."""
+    signed = manifest.model_copy(update={"digest": manifest.own_digest()})
+    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
 
 
 def digest_files(folder: Path) -> dict[str, str]:
@@ -175,7 +186,7 @@ def verify(folder: Path) -> list[str]:
         CasebookError: There is no readable manifest to compare with.
     """
     manifest = read_manifest(folder)
-    problems = []
+    problems = [] if manifest.digest == manifest.own_digest() else ["manifest.json: changed since it was built"]
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():

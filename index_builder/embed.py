@@ -124,17 +124,21 @@ def _embed_shard(
 ) -> None:
     dim = system.config.embedding_dim
     vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
-    thumbnails: list[bytes | None] = []
+    thumbnails: list[bytes | None] = [None] * len(shard)
+    # Reports of like length share a batch: padding would otherwise double the text encoder's work.
+    order = sorted(range(len(shard)), key=lambda position: len(shard[position].report))
     for start in range(0, len(shard), BATCH):
-        batch = shard[start : start + BATCH]
+        positions = order[start : start + BATCH]
         began = perf_counter()
-        films = [None if future is None else future.result() for future in pending[start : start + BATCH]]
+        futures = [pending[position] for position in positions]
+        films = [None if future is None else future.result() for future in futures]
         timings.waiting += perf_counter() - began
-        thumbnails += [None if film is None else film.thumbnail for film in films]
-        for space, found in _encode(system, batch, films, timings).items():
-            vectors[space][start : start + len(batch)] = found
-        timings.cases += len(batch)
-        advance(len(batch))
+        for position, film in zip(positions, films, strict=True):
+            thumbnails[position] = None if film is None else film.thumbnail
+        for space, found in _encode(system, [shard[position] for position in positions], films, timings).items():
+            vectors[space][positions] = found
+        timings.cases += len(positions)
+        advance(len(positions))
     began = perf_counter()
     table = pa.table(
         {

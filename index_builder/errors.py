@@ -9,6 +9,10 @@ class CxrError(Exception):
     """Base of every error a user can cause or mend."""
 
 
+class InstallationError(CxrError):
+    """A file that belongs to the program itself is missing."""
+
+
 class DatasetError(CxrError):
     """A dataset folder, table or report file cannot be read."""
 

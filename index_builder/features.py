@@ -79,24 +79,23 @@ def extract(
         return model_input(dataset.load_film(str(cases[row].image)).pixels, size)
 
     with ThreadPoolExecutor(os.cpu_count()) as readers, torch.inference_mode():
+        order = sorted(range(len(cases)), key=lambda row: len(wordings[row][0]))  # less padding
         for start in range(0, len(cases), _BATCH):
-            rows = range(start, min(len(cases), start + _BATCH))
+            rows = order[start : start + _BATCH]
             if filmed := [row for row in rows if cases[row].image is not None]:
                 pixels = torch.from_numpy(np.stack(list(readers.map(load, filmed))))
                 image[filmed] = system.pooled_images(pixels)[1].numpy()
             for number, features in enumerate(texts):
                 if worded := [row for row in rows if wordings[row][number]]:
                     features[worded] = system.pooled_texts([wordings[row][number] for row in worded])[2].numpy()
-            progress(rows.stop, len(cases))
+            progress(start + len(rows), len(cases))
 
     column = {name: number for number, name in enumerate(names)}
     labels = np.zeros((len(cases), len(names)), np.float32)
     for row, case in enumerate(cases):
         labels[row, [column[label] for label in with_openi_meaning(case.labels) if label in column]] = 1
     known = np.isin(names, list(with_openi_meaning(dataset.label_names)))
-    return FeatureSet(
-        dataset.card.name, image, tuple(texts), labels, known, np.array([case.split for case in cases])
-    )
+    return FeatureSet(dataset.card.name, image, tuple(texts), labels, known, np.array([case.split for case in cases]))
 
 
 def with_openi_meaning(labels: Sequence[str]) -> set[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from index_builder.errors import InstallationError
+
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -11,13 +13,13 @@ def resource(*parts: str) -> Path:
     """Path of a file or folder under `assets/` or `pages/`, e.g. `resource("assets", "style.css")`.
 
     Raises:
-        FileNotFoundError: It is in neither place: the installation is broken.
+        InstallationError: It is in neither place: the installation is broken.
     """
     for base in (_HERE, _HERE / "explorer"):
         path = base.joinpath(*parts)
         if path.exists():
             return path
-    raise FileNotFoundError(f"{'/'.join(parts)} is missing from this installation of cxr-explorer; reinstall it.")
+    raise InstallationError(f"{'/'.join(parts)} is missing from this installation of cxr-explorer. Reinstall it.")
 
 
 def default_checkpoint() -> Path:

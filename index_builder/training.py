@@ -9,8 +9,9 @@ teach the film side what real exposures look like. A minute of training after so
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from index_builder.datasets import open_dataset
+from index_builder.datasets.covid import COVID_LABELS
 from index_builder.errors import CxrError, ModelError
 from index_builder.features import FeatureSet, extract
-from index_builder.datasets.covid import COVID_LABELS
 from index_builder.labels import DUST_STAGES, NIH_LABELS, OPENI_LABELS
 from index_builder.systems.base import normalise
 from index_builder.systems.unified import Unified, UnifiedConfig
@@ -127,7 +128,7 @@ class _Batches:
     def __len__(self) -> int:
         return -(-len(self._rows) // self._size)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # an iterator of _Batch
+    def __iter__(self) -> Iterator[_Batch]:
         rows = self._generator.permutation(self._rows)
         for start in range(0, len(rows), self._size):
             yield self._batch(rows[start : start + self._size])
@@ -141,10 +142,9 @@ class _Batches:
             text.append(wordings[self._generator.integers(len(wordings))])
             labels.append(one.labels[row])
             known.append(one.known)
-        return _Batch(
-            *(torch.from_numpy(np.stack(column)) for column in (image, text, labels, known)),
-            group=torch.from_numpy(rows[:, 0].copy()),
-        )
+        columns = (image, text, labels, known, [rows[:, 0]])
+        image_, text_, labels_, known_, group = (torch.from_numpy(np.stack(column)) for column in columns)
+        return _Batch(image_, text_, labels_, known_, group[0])
 
 
 def _loss(system: Unified, batch: _Batch, schedule: Schedule) -> Tensor:
@@ -202,7 +202,7 @@ def train(out: Path, config: UnifiedConfig, roots: dict[str, Path], phantoms: in
             continue
         dataset = open_dataset(kind, roots.get(kind))
         cases = [case for case in dataset.cases() if case.split != "test"][:limit]
-        sets.append(extract(dataset, cases, system, lambda done, of, kind=kind: _report(kind, done, of)))
+        sets.append(extract(dataset, cases, system, partial(_report, kind)))
         print()
     scores = fit(system, sets, schedule)
     system.save(out, portable=False)

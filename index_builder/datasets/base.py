@@ -50,8 +50,10 @@ class Case:
 
     @property
     def report(self) -> str:
-        """The text a text encoder reads: findings, impression, then notes; never indication or comparison,
-        which name what is suspected rather than what is seen."""
+        """The text a text encoder reads: findings, impression, then notes.
+
+        Never indication or comparison, which name what is suspected rather than what is seen.
+        """
         return " ".join(self.sections[name] for name in ("findings", "impression", "notes") if name in self.sections)
 
 

@@ -70,6 +70,21 @@ class CheckReport:
         """Number of problems of each kind, most frequent first."""
         return dict(Counter(problem.kind for problem in self.problems).most_common())
 
+    def lines(self) -> list[str]:
+        """The report for people: what is there, then every problem."""
+        undecodable = "" if self.undecodable_films is None else f", {self.undecodable_films} undecodable"
+        duplicates = "" if self.duplicate_films is None else f", {self.duplicate_films} duplicates"
+        splits = ", ".join(f"{part} {count}" for part, count in self.splits.items())
+        labels = ", ".join(f"{label} {count}" for label, count in self.labels.items() if count)
+        return [
+            f"{self.dataset}: {self.cases} cases of {self.patients} patients",
+            f"films: {self.films}, {self.missing_films} missing{undecodable}{duplicates}; text only: {self.text_only}",
+            f"splits: {splits}; patients in several: {len(self.patients_in_several_splits)}",
+            f"labels: {labels}; none {self.unlabelled}",
+            f"problems: {len(self.errors)} errors, {len(self.warnings)} warnings",
+            *(f"  {problem}" for problem in self.problems),
+        ]
+
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-ready values, each problem with its line of text."""
         return {

@@ -20,9 +20,20 @@ from index_builder.labels import DUST_STAGES, OPENI_LABELS
 
 SIZE = 256
 #: Findings that have a side. The rest lie on both sides or in the middle.
-LATERAL = (
-    "effusion pneumothorax nodule mass granuloma consolidation opacity atelectasis scar reticulation oedema congestion"
-).split() + ["small opacities", "elevated diaphragm", "hilar enlargement", "rib fracture", "pleural thickening"]
+LATERAL = [
+    "effusion",
+    "pneumothorax",
+    "nodule",
+    "mass",
+    "granuloma",
+    "consolidation",
+    "opacity",
+    "atelectasis",
+    "scar",
+    "reticulation",
+    "oedema",
+    "congestion",
+] + ["small opacities", "elevated diaphragm", "hilar enlargement", "rib fracture", "pleural thickening"]
 LATERAL += ["blunted angle", "prominent markings", "node calcification"]
 #: Drawn by changing the shape of the chest: neighbours change too.
 SHAPES = {"emphysema", "hyperinflation", "hypoinflation", "elevated diaphragm"}
@@ -106,7 +117,9 @@ def test_sites_are_ordered_from_apex_to_base() -> None:
     height = {}
     for site in ("apex", "upper", "middle", "base"):
         rows = [
-            np.nonzero(render(ChestSpec(findings=(Finding("nodule", site, "right"),)), seed, 128).masks["nodule"])[0].mean()
+            np.nonzero(render(ChestSpec(findings=(Finding("nodule", site, "right"),)), seed, 128).masks["nodule"])[
+                0
+            ].mean()
             for seed in range(4)
         ]
         height[site] = np.mean(rows)
@@ -124,7 +137,8 @@ def _ratio(film_seed: int, *findings: Finding) -> float:
 def test_cardiothoracic_ratio_grows_with_severity() -> None:
     for seed in range(5):
         normal, mild, severe = (
-            _ratio(seed, *found) for found in ((), (Finding("cardiomegaly", severity=0.2),), (Finding("cardiomegaly", severity=1),))
+            _ratio(seed, *found)
+            for found in ((), (Finding("cardiomegaly", severity=0.2),), (Finding("cardiomegaly", severity=1),))
         )
         assert 0.34 < normal < 0.5
         assert normal < mild < severe
@@ -150,7 +164,10 @@ def test_small_opacities_prefer_the_upper_zones() -> None:
     lungs = film.anatomy["right lung"] | film.anatomy["left lung"]
     rows = np.nonzero(lungs.any(1))[0]
     middle = (rows[0] + rows[-1]) // 2
-    share = [film.masks["small opacities"][part].sum() / lungs[part].sum() for part in (slice(0, middle), slice(middle, None))]
+    share = [
+        film.masks["small opacities"][part].sum() / lungs[part].sum()
+        for part in (slice(0, middle), slice(middle, None))
+    ]
     assert share[0] > 1.2 * share[1]
 
 
@@ -209,7 +226,9 @@ def test_mesh_rules_draw_only_what_exists_and_each_heading_is_accounted_for(open
         for drawn in draw_codes(case.codes):
             if not drawn.findings:
                 counts[drawn.code.split("/")[0].strip()] += 1
-    unexplained = {heading: n for heading, n in counts.items() if n >= 30 and heading not in NOT_DRAWN and heading != "normal"}
+    unexplained = {
+        heading: n for heading, n in counts.items() if n >= 30 and heading not in NOT_DRAWN and heading != "normal"
+    }
     assert not unexplained
 
 
@@ -276,7 +295,9 @@ def test_openi_drawn_labels_are_those_mostly_visible(openi: PhantomOpenI) -> Non
 def test_dust_case_depends_on_seed_and_number_only(dust: PhantomDust) -> None:
     small = PhantomDust(seed=3, size=40)
     assert list(small.cases()) == list(dust.cases()[:40])
-    assert small.load_film("phantom-dust-00017").pixels.tobytes() == dust.load_film("phantom-dust-00017").pixels.tobytes()
+    assert (
+        small.load_film("phantom-dust-00017").pixels.tobytes() == dust.load_film("phantom-dust-00017").pixels.tobytes()
+    )
     assert PhantomDust(seed=4, size=40).cases()[16] != small.cases()[16]
 
 

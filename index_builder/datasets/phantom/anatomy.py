@@ -21,6 +21,8 @@ from index_builder.datasets.phantom.spec import ChestSpec, stream
 RIGHT, LEFT = 0, 1
 SIGN = (-1.0, 1.0)
 PAIRS = 11
+#: Points on the back and the front half of a rib.
+BACK, FRONT = 24, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,16 @@ class Anatomy:
     ribs: tuple[Rib, ...]
 
     def midline(self, y: float) -> float:
-        """x of the spine at a height."""
+        """X of the spine at a height."""
         return float(np.interp(y, self.spine[:, 1], self.spine[:, 0]))
 
     def lateral(self, side: int, y: float) -> float:
-        """x of the chest wall's inner surface at a height."""
+        """X of the chest wall's inner surface at a height."""
         edge = self.lungs[side][:LATERAL]
         return float(np.interp(y, edge[:, 1], edge[:, 0]))
 
     def medial(self, side: int, y: float) -> float:
-        """x of the mediastinal edge of a lung at a height."""
+        """X of the mediastinal edge of a lung at a height."""
         edge = self.lungs[side][LATERAL + BASE :][::-1]
         return float(np.interp(y, edge[:, 1], edge[:, 0]))
 
@@ -206,7 +208,11 @@ def _with_findings(spec: ChestSpec, lungs: tuple[Points, Points]) -> tuple[Point
         lung = lungs[side].copy()
         top, dome = float(lung[:, 1].min()), _dome(lung)
         raised = max(
-            (f.severity for f in spec.findings if f.name == "elevated diaphragm" and f.side in (_NAME[side], "bilateral")),
+            (
+                f.severity
+                for f in spec.findings
+                if f.name == "elevated diaphragm" and f.side in (_NAME[side], "bilateral")
+            ),
             default=0.0,
         )
         collapse = max(
@@ -312,7 +318,9 @@ def _great_vessels(
         60,
         closed=True,
     )
-    trunk = ellipse(centre + width * 0.10, y + 0.150 * height, width * (0.118 + rng.normal(0, 0.012)), 0.11 * height, -0.25)
+    trunk = ellipse(
+        centre + width * 0.10, y + 0.150 * height, width * (0.118 + rng.normal(0, 0.012)), 0.11 * height, -0.25
+    )
     knob = ellipse(x, y, radius, radius * 1.08)
     sweep = width * 0.16 * tortuous
     aorta = curve(
@@ -331,13 +339,15 @@ def _ribs(
     rng: np.random.Generator, edges: list[Points], spine: Points, top: float, spacing: float, width: float
 ) -> tuple[Rib, ...]:
     """A rib is an inclined ring: seen from the front its back half rises a little, then falls to the chest wall;
-    its front half runs on down towards the sternum and ends at the cartilage."""
+    its front half runs on down towards the sternum and ends at the cartilage.
+    """
     first = top + spacing * rng.uniform(0.0, 0.25)
     slope = rng.uniform(0.85, 1.12)
     rise = rng.uniform(0.10, 0.30)
     drops = np.array([1.7, 2.5, 3.1, 3.6, 4.0, 4.4, 4.7, 4.9, 5.0, 4.8, 4.4]) * slope
     ends = np.array([0.86, 0.80, 0.79, 0.79, 0.79, 0.77, 0.74, 0.71, 0.66, 0.60, 0.52])
     jitter = rng.normal(0, 0.05, (2, PAIRS))
+    back = np.linspace(0.006, 0.5, BACK) * np.pi
     ribs = []
     for side in (RIGHT, LEFT):
         edge = edges[side]
@@ -349,13 +359,12 @@ def _ribs(
             below = max(0.0, y0 + 0.5 * drop - edge[-1, 1])
             reach = abs(wall - x0) + 0.007 - 0.25 * below
             start = 0.075 * width
-            theta = np.linspace(0.02, ends[k] * np.pi, 60)
+            theta = np.concatenate([back, np.linspace(0.5, ends[k], FRONT)[1:] * np.pi])
             sine = np.sin(theta)
             x = x0 + SIGN[side] * (start + (reach - start) * sine**0.85)
             fall = (1 - np.cos(theta)) / 2
             y = y0 + drop * fall - rise * spacing * np.sin(2 * np.clip(theta, 0, np.pi / 2)) * (1.3 - 0.15 * k)
             line = np.stack([x, y], 1)
-            turn = int(np.searchsorted(theta, np.pi / 2))
             half = spacing * (0.155 if k else 0.17) * (1 + 0.02 * k if k < 8 else 1.05)
-            ribs.append(Rib(side, k + 1, line[: turn + 2], line[turn - 1 :], half))
+            ribs.append(Rib(side, k + 1, line[: BACK + 1], line[BACK - 2 :], half))
     return tuple(ribs)

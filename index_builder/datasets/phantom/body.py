@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, blur, curve, ellipse, polygons, resized, ribbon, soft_polygons
+from index_builder.datasets.phantom.draw import Field, blur, curve, ellipse, polygons, resized, ribbon
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 #: Grid on which smooth thicknesses are computed.
@@ -20,10 +20,10 @@ class Body:
     """Thicknesses along the beam.
 
     Attributes:
-        tissue: [S, S] float32, centimetres of water if the chest held no air.
+        tissue: [S/2, S/2] float32, centimetres of water if the chest held no air.
         lungs: Two [S, S] float32 coverages, 0 to 1.
         heart: [S, S] float32 coverage, 0 to 1.
-        gas: [S, S] float32, centimetres by which airways and bowel gas lessen `tissue`.
+        gas: [S/2, S/2] float32, centimetres by which airways and bowel gas lessen `tissue`.
         lung_depth: [S, S] float32, centimetres by which aerated lung lessens `tissue`.
     """
 
@@ -42,12 +42,12 @@ def build_body(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Body:
     both = polygons(size, [(outline, 1.0) for outline in anatomy.lungs])
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size
     split = np.interp(axis, anatomy.spine[:, 1], anatomy.spine[:, 0]).astype(np.float32)
-    right = both * (axis[None, :] < split[:, None])
+    right = np.where(axis[None, :] < split[:, None], both, np.float32(0))
     lungs = (right, both - right)
-    heart = polygons(size, [(anatomy.heart, 1.0)])
-    lung_depth = _lung_depth(anatomy, lungs, heart, depth, size)
+    core = polygons(size // 2, [(anatomy.heart, 1.0)])
+    lung_depth = _lung_depth(anatomy, both, core, depth, size)
     gas = _gas(anatomy, rng, size)
-    return Body(tissue=tissue, lungs=lungs, heart=heart, gas=gas, lung_depth=lung_depth)
+    return Body(tissue=tissue, lungs=lungs, heart=resized(core, size), gas=gas, lung_depth=lung_depth)
 
 
 def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: float, size: int) -> Field:
@@ -110,7 +110,7 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
     smooth = ndimage.gaussian_filter(thick.astype(np.float32), 0.9)
     fat = rng.standard_normal((24, 24), dtype=np.float32)
     smooth = smooth * (1 + 0.012 * resized(fat, COARSE))
-    return resized(np.maximum(resized(smooth, size // 2), 0) * outline, size)
+    return np.maximum(resized(smooth, size // 2), 0) * outline
 
 
 def _breasts(
@@ -130,9 +130,8 @@ def _breasts(
     return total
 
 
-def _lung_depth(anatomy: Anatomy, lungs: tuple[Field, Field], heart: Field, depth: float, size: int) -> Field:
+def _lung_depth(anatomy: Anatomy, both: Field, core: Field, depth: float, size: int) -> Field:
     """Centimetres of aerated lung: rounded towards the chest wall, thin before and behind the heart."""
-    both = lungs[RIGHT] + lungs[LEFT]
     inside = resized(both, COARSE) > 0.5
     distance = ndimage.distance_transform_edt(inside).astype(np.float32) / COARSE
     rim = 1 - np.clip(distance / 0.13, 0, 1)
@@ -144,15 +143,15 @@ def _lung_depth(anatomy: Anatomy, lungs: tuple[Field, Field], heart: Field, dept
     recess = np.roll(inside.astype(np.float32), round(0.065 * COARSE), 0)
     recess[: round(0.065 * COARSE)] = 0
     smooth_recess = ndimage.gaussian_filter(recess * ~inside, 2.0) * (y > min(anatomy.dome) - 0.02)
-    deep = resized(ndimage.gaussian_filter(profile.astype(np.float32), 0.8), size)
+    half = size // 2  # heart and vessels move while exposed: their borders need no finer grid
+    deep = resized(ndimage.gaussian_filter(profile.astype(np.float32), 0.8), half)
     arch = [(ribbon(anatomy.aorta, anatomy.arch[2] * 0.82), 0.50)]
-    blood = soft_polygons(size, arch + [(shape, 0.92) for shape in anatomy.great_vessels])
-    belly = blur(heart, 0.04)
-    solid = heart * (0.30 + 0.55 * belly)
-    soft = blur(np.maximum(blood, solid), 0.0014)
-    inner = both * deep * (1 - soft)
-    inner = inner + 0.16 * resized(smooth_recess.astype(np.float32), size) * (1 - both)
-    return (inner * np.float32((depth - 4.5) * 0.76)).astype(np.float32)
+    solid = polygons(half, arch + [(shape, 0.92) for shape in anatomy.great_vessels])
+    solid = blur(np.maximum(solid, core * (0.30 + 0.55 * blur(core, 0.04))), 0.0014)
+    inner = both * resized(deep * (1 - solid), size)
+    inner += resized(np.float32(0.16) * smooth_recess.astype(np.float32), size) * (1 - both)
+    inner *= np.float32((depth - 4.5) * 0.76)
+    return inner
 
 
 def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
@@ -162,13 +161,28 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
     carina_y = top + height * rng.uniform(0.33, 0.38)
     x = anatomy.midline(carina_y)
     bend = rng.normal(0.0, 0.004)
-    tube = curve([(anatomy.midline(0) + bend, -0.05), (x + bend, top * 0.6), (x - 0.008, top + 0.2 * height), (x - 0.006, carina_y)])
+    tube = curve(
+        [
+            (anatomy.midline(0) + bend, -0.05),
+            (x + bend, top * 0.6),
+            (x - 0.008, top + 0.2 * height),
+            (x - 0.006, carina_y),
+        ]
+    )
     half = width * 0.048
     shapes = [(ribbon(tube, half), 1.0)]
     for side, drop in ((RIGHT, 0.15), (LEFT, 0.115)):
         hx, hy = anatomy.hila[side]
         end = (x + 0.85 * (hx - x), carina_y + drop * height)
-        shapes.append((ribbon(curve([(x - 0.006, carina_y - 0.012), ((x + end[0]) / 2, carina_y + 0.05 * height), end], 16), half * 0.66), 0.7))
+        shapes.append(
+            (
+                ribbon(
+                    curve([(x - 0.006, carina_y - 0.012), ((x + end[0]) / 2, carina_y + 0.05 * height), end], 16),
+                    half * 0.66,
+                ),
+                0.7,
+            )
+        )
     airway = [(shape, 0.53 * value) for shape, value in shapes]
     bubbles = []
     fill = rng.random()
@@ -183,5 +197,7 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
     for _ in range(rng.integers(0, 9)):
         bx = anatomy.midline(0.9) + width * rng.uniform(0.0, 0.85)
         by = anatomy.dome[LEFT] + rng.uniform(0.11, 0.28)
-        bubbles.append((ellipse(bx, by, *(width * rng.uniform(0.02, 0.07, 2)), rng.uniform(0, 3)), rng.uniform(0.2, 0.5)))
-    return blur(soft_polygons(size, airway + bubbles), 0.0035) * np.float32(4.5)
+        bubbles.append(
+            (ellipse(bx, by, *(width * rng.uniform(0.02, 0.07, 2)), rng.uniform(0, 3)), rng.uniform(0.2, 0.5))
+        )
+    return blur(polygons(size // 2, airway + bubbles), 0.0035) * np.float32(4.5)

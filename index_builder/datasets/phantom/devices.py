@@ -34,7 +34,11 @@ def central_line(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     if route < 0.35:
         start = [(centre + 0.24 * s, -0.01), (centre + 0.20 * s, a.top - 0.02)]
     elif route < 0.7:
-        start = [(centre + 1.25 * s, a.top + 0.30 * height), (centre + 0.95 * s, a.top + 0.06), (centre + 0.45 * s, a.top + 0.055)]
+        start = [
+            (centre + 1.25 * s, a.top + 0.30 * height),
+            (centre + 0.95 * s, a.top + 0.06),
+            (centre + 0.45 * s, a.top + 0.055),
+        ]
     else:
         px, py = centre + 0.75 * s, a.top + height * rng.uniform(0.20, 0.32)
         start = [(px, py), (centre + 0.62 * s, a.top + 0.03), (centre + 0.38 * s, a.top + 0.04)]
@@ -93,12 +97,20 @@ def pacemaker(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     case = polygons(scene.size, [(box, 0.85), ((box - [px, py]) * 0.8 + [px, py], 1.0)])
     scene.metal += np.float32(1.7) * case
     bottom = float(max(a.dome)) - 0.02
-    vein = [(px - 0.3 * s * 0.3, py - 0.045), (centre + 0.38 * s, a.top + 0.055), (centre - 0.10 * a.width, a.top + 0.2 * height)]
+    vein = [
+        (px - 0.3 * s * 0.3, py - 0.045),
+        (centre + 0.38 * s, a.top + 0.055),
+        (centre - 0.10 * a.width, a.top + 0.2 * height),
+    ]
     cava = (centre - 0.17 * a.width, a.top + 0.45 * height)
-    right_ventricle = curve([*vein, cava, (centre - 0.12 * a.width, bottom - 0.06), (centre + 0.28 * a.width, bottom - 0.02)], 70)
+    right_ventricle = curve(
+        [*vein, cava, (centre - 0.12 * a.width, bottom - 0.06), (centre + 0.28 * a.width, bottom - 0.02)], 70
+    )
     lines: Lines = [(right_ventricle, 0.0050, 1.0), (right_ventricle[-6:], 0.009, 1.0)]
     if rng.random() < 0.65:
-        atrium = curve([*vein, cava, (centre - 0.16 * a.width, bottom - 0.17), (centre - 0.24 * a.width, bottom - 0.20)], 60)
+        atrium = curve(
+            [*vein, cava, (centre - 0.16 * a.width, bottom - 0.17), (centre - 0.24 * a.width, bottom - 0.20)], 60
+        )
         lines += [(atrium, 0.0050, 1.0), (atrium[-4:], 0.008, 1.0)]
     return _put(scene, lines, 0.75) | (case > 0.5)
 

@@ -44,6 +44,18 @@ def strokes(size: int, lines: Iterable[tuple[Points, float, float]]) -> Field:
     return _reduced(image)
 
 
+def branches(size: int, lines: Points, widths: Points, values: Points) -> Field:
+    """As `strokes`, for many lines [L, N, 2] of widths [L] and values [L] at once."""
+    fine = size * SUPERSAMPLING
+    image = Image.new("L", (fine, fine))
+    pen = ImageDraw.Draw(image)
+    paths = (lines * fine).reshape(len(lines), -1).tolist()
+    thickness = np.maximum(1, widths * fine + 0.5).astype(int).tolist()
+    for path, width, ink in zip(paths, thickness, (255 * values).astype(int).tolist(), strict=True):
+        pen.line(path, ink, width)
+    return _reduced(image)
+
+
 def _reduced(image: Image.Image) -> Field:
     return np.asarray(image.reduce(SUPERSAMPLING), np.float32) * np.float32(1 / 255)
 
@@ -70,7 +82,20 @@ def blur(field: Field, sigma: float) -> Field:
 
 def noise(rng: np.random.Generator, size: int, cells: int) -> Field:
     """Smooth noise with `cells` grains across the film, zero mean, about unit variance; [size, size] float32."""
-    return resized(rng.standard_normal((cells, cells), dtype=np.float32), size)
+    return resized(white_noise(rng, cells), size)
+
+
+def white_noise(rng: np.random.Generator, size: int) -> Field:
+    """Noise of zero mean and unit variance, nearly normal (the sum of four random bytes); [size, size] float32.
+
+    Three times as fast as drawing from the normal distribution.
+    """
+    words = np.frombuffer(rng.bytes(4 * size * size), np.uint32).reshape(size, size)
+    pairs = (words & np.uint32(0x00FF00FF)) + ((words >> np.uint32(8)) & np.uint32(0x00FF00FF))
+    total = ((pairs & np.uint32(0xFFFF)) + (pairs >> np.uint32(16))).astype(np.float32)
+    total -= np.float32(510)
+    total *= np.float32(1 / math.sqrt(4 * (256**2 - 1) / 12))
+    return total
 
 
 def curve(points: Iterable[tuple[float, float]], count: int = 40, *, closed: bool = False) -> Points:
@@ -97,20 +122,21 @@ def curve(points: Iterable[tuple[float, float]], count: int = 40, *, closed: boo
 
 
 def normals(line: Points) -> Points:
-    """Unit normals of a polyline; [N, 2]."""
+    """Unit normals of polylines; [..., N, 2]."""
     tangent = np.empty_like(line)
-    tangent[1:-1] = line[2:] - line[:-2]
-    tangent[0], tangent[-1] = line[1] - line[0], line[-1] - line[-2]
-    tangent /= np.sqrt((tangent * tangent).sum(1, keepdims=True)) + 1e-9
-    return tangent[:, ::-1] * (-1.0, 1.0)
+    tangent[..., 1:-1, :] = line[..., 2:, :] - line[..., :-2, :]
+    tangent[..., 0, :] = line[..., 1, :] - line[..., 0, :]
+    tangent[..., -1, :] = line[..., -1, :] - line[..., -2, :]
+    tangent /= np.sqrt((tangent * tangent).sum(-1, keepdims=True)) + 1e-9
+    return tangent[..., ::-1] * (-1.0, 1.0)
 
 
-def ribbon(line: Points, half_width: NDArray[np.float64] | float, shift: float = 0.0, normal: Points | None = None) -> Points:
-    """Polygon around a line: the line moved by ±half_width along its normal, and by `shift` as a whole."""
-    across = normals(line) if normal is None else normal
-    half = np.asarray(half_width, float)
-    half = half[:, None] if half.ndim else half
-    return np.concatenate([line + across * (half + shift), (line - across * (half - shift))[::-1]])
+def ribbon(line: Points, half_width: NDArray[np.float64] | float, shift: NDArray[np.float64] | float = 0.0) -> Points:
+    """Polygon around a line: moved by ±half_width along its normal, and by `shift` as a whole; [..., 2 N, 2]."""
+    across = normals(line)
+    half = np.asarray(half_width, float)[..., None]
+    off = np.asarray(shift, float)[..., None]
+    return np.concatenate([line + across * (half + off), (line - across * (half - off))[..., ::-1, :]], axis=-2)
 
 
 @lru_cache(maxsize=16)

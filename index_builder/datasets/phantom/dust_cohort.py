@@ -102,9 +102,7 @@ class PhantomDust:
 
         visit = self._visit(self._number(reference))
         drawn = self._render(visit)
-        return Film(
-            pixels=drawn.pixels, view=visit.spec.view, source_format="phantom", notes=("drawn, not exposed",)
-        )
+        return Film(pixels=drawn.pixels, view=visit.spec.view, source_format="phantom", notes=("drawn, not exposed",))
 
     def masks(self, reference: str) -> dict[str, NDArray[np.bool_]]:
         """Finding name -> [512, 512] bool of what was drawn. Raises `ImagingError` for an unknown reference."""
@@ -147,7 +145,9 @@ class PhantomDust:
 
     def _visit(self, number: int) -> _Visit:
         """Everything about case `number`; depends on the seed and the number alone."""
-        follow_up = number % 2 == 1 and number > 1 and stream(self.seed, f"dust/pair/{number}").random() < FOLLOW_UP_SHARE
+        follow_up = (
+            number % 2 == 1 and number > 1 and stream(self.seed, f"dust/pair/{number}").random() < FOLLOW_UP_SHARE
+        )
         if not follow_up:
             return self._first_visit(number)
         before = self._first_visit(number - 1)
@@ -190,7 +190,9 @@ def _dust(stage: int, rng: np.random.Generator) -> tuple[Finding, ...]:
     extent = float(rng.uniform(0, 0.5))
     findings = []
     if stage:
-        findings.append(Finding("small opacities", side="bilateral", severity=float(np.clip((stage + off) / 3, 0.18, 1.0))))
+        findings.append(
+            Finding("small opacities", side="bilateral", severity=float(np.clip((stage + off) / 3, 0.18, 1.0)))
+        )
     elif stray:  # subcategory 0/1: a few opacities, still stage 0
         findings.append(Finding("small opacities", side="bilateral", severity=0.08 + 0.05 * abs(off)))
     if large < (0, 0, 0.06, 0.40)[stage]:
@@ -238,5 +240,7 @@ def _others(profile: dict[str, ProfileValue], rng: np.random.Generator) -> tuple
         if luck < chance:
             site = {"granuloma": "", "scar": "apex", "consolidation": "lower"}.get(name, "")
             side = "" if name in ("cardiomegaly", "emphysema", "aortic calcification", "osteophytes") else None
-            found.append(Finding(name, site, ("left" if left < 0.5 else "right") if side is None else side, 0.2 + 0.6 * degree))
+            found.append(
+                Finding(name, site, ("left" if left < 0.5 else "right") if side is None else side, 0.2 + 0.6 * degree)
+            )
     return tuple(found)

@@ -147,7 +147,15 @@ def write_report(spec: ChestSpec, stage: int, number: int, seed: int) -> dict[st
     drawn = {finding.name: finding for finding in spec.findings}
     lungs = [_small(drawn, stage, rng)]
     if "mass" in drawn:
-        lungs.append(_pick(rng, (f"Large opacity in the {drawn['mass'].side} upper zone.", f"Conglomerate mass, {drawn['mass'].side} upper lung.")))
+        lungs.append(
+            _pick(
+                rng,
+                (
+                    f"Large opacity in the {drawn['mass'].side} upper zone.",
+                    f"Conglomerate mass, {drawn['mass'].side} upper lung.",
+                ),
+            )
+        )
     rest = [sentence for finding in spec.findings if (sentence := _describe(finding, rng))]
     for name, choices in _CLEAR.items():
         if name not in drawn:
@@ -185,10 +193,22 @@ def _describe(finding: Finding, rng: np.random.Generator) -> str:
     mild = "mildly" if finding.severity < 0.4 else "moderately" if finding.severity < 0.65 else "markedly"
     side = finding.side
     choices = {
-        "effusion": (f"{degree} {side} pleural effusion.", f"Fluid in the {side} pleural space.", f"{side.title()} angle is blunted by fluid."),
-        "cardiomegaly": (f"Heart is {mild} enlarged.", "Enlarged cardiac silhouette.", f"Cardiac silhouette {mild} enlarged."),
+        "effusion": (
+            f"{degree} {side} pleural effusion.",
+            f"Fluid in the {side} pleural space.",
+            f"{side.title()} angle is blunted by fluid.",
+        ),
+        "cardiomegaly": (
+            f"Heart is {mild} enlarged.",
+            "Enlarged cardiac silhouette.",
+            f"Cardiac silhouette {mild} enlarged.",
+        ),
         "granuloma": (f"Calcified granuloma in the {side} lung.", f"Old granulomatous calcification on the {side}."),
-        "emphysema": ("Hyperinflated, hyperlucent lungs with flat diaphragms.", "Emphysematous changes.", "Increased lung volume."),
+        "emphysema": (
+            "Hyperinflated, hyperlucent lungs with flat diaphragms.",
+            "Emphysematous changes.",
+            "Increased lung volume.",
+        ),
         "scar": (f"Fibrotic streaks at the {side} apex.", f"Apical scarring on the {side}."),
         "pleural thickening": (f"Pleural thickening on the {side}.", f"{side.title()} pleural thickening."),
         "aortic calcification": ("Calcified aortic knob.", "Atherosclerotic aorta."),

@@ -34,7 +34,11 @@ RULES: tuple[tuple[str, frozenset[str], tuple[str, ...]], ...] = tuple(
         ("calcinosis", "lymph nodes; hilum; mediastinum; paratracheal; trachea", "node calcification"),
         ("calcinosis", "lung; pleura; diaphragm", "granuloma"),
         ("calcified granuloma|granuloma|granulomatous disease", "abdomen", ""),
-        ("calcified granuloma|granuloma|granulomatous disease", "lymph nodes; hilum; mediastinum", "node calcification"),
+        (
+            "calcified granuloma|granuloma|granulomatous disease",
+            "lymph nodes; hilum; mediastinum",
+            "node calcification",
+        ),
         ("calcified granuloma|granuloma|granulomatous disease", "", "granuloma"),
         ("markings", "interstitial; reticular", "reticulation"),
         ("markings", "", "prominent markings"),

@@ -18,11 +18,15 @@ Rng = np.random.Generator
 PROFUSION = (0.0, 170.0, 520.0, 1300.0)
 
 
-def _round(scene: Scene, side: int, x: float, y: float, radius: float, centimetres: float, lobed: float, rng: Rng) -> Mask:
+def _round(
+    scene: Scene, side: int, x: float, y: float, radius: float, centimetres: float, lobed: float, rng: Rng
+) -> Mask:
     rows, cols, dx, dy = scene.radius(x, y, 1.5 * radius)
     phase = rng.uniform(0, 6.28, 3)
     turn = np.arctan2(dy, dx)
-    edge = 1 + lobed * (np.sin(2 * turn + phase[0]) + 0.7 * np.sin(3 * turn + phase[1]) + 0.5 * np.sin(5 * turn + phase[2]))
+    edge = 1 + lobed * (
+        np.sin(2 * turn + phase[0]) + 0.7 * np.sin(3 * turn + phase[1]) + 0.5 * np.sin(5 * turn + phase[2])
+    )
     r = np.sqrt(dx * dx + dy * dy) / (radius * edge)
     height = np.sqrt(np.clip(1 - r * r, 0, 1)).astype(np.float32) * scene.lung(side)[rows, cols]
     scene.add_water(rows, cols, centimetres * height)

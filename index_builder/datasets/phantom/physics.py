@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from index_builder.datasets.phantom.draw import Field, blur, polygons, resized, soft_polygons
+from index_builder.datasets.phantom.draw import Field, blur, polygons, resized, soft_polygons, white_noise
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 #: Effective attenuation of water and additional attenuation of bone per centimetre at about 110 kVp.
@@ -77,22 +77,50 @@ def expose(attenuation: Field, spec: ChestSpec, seed: int, number: int = 0) -> F
     primary = np.exp(-attenuation)
     # Scatter comes from irradiated tissue, so free air (primary near 1) must not dominate it.
     coarse = np.minimum(resized(primary, size // 8), 0.35)
-    scattered = resized(ndimage.gaussian_filter(coarse, size / 8 * 0.07, mode="nearest", truncate=2.5), size)
-    total = primary + np.float32(setting.scatter * 0.35) * scattered + np.float32(0.004)
-    grain = rng.standard_normal((size, size), dtype=np.float32)
-    density = -np.log(total)
-    density += grain * (np.float32(setting.noise) / np.sqrt(total))
-    density = ndimage.gaussian_filter(density, 0.55 * size / 512, truncate=2.0)
-    wide = blur(np.clip(density, setting.low - 0.4, None), 0.09)
-    middle = np.float32((setting.low + setting.high) / 2 - 0.1)
-    density = density - np.float32(setting.equalise) * (wide - middle)
-    density = density + np.float32(setting.sharpen) * (density - blur(density, 0.006))
-    shown = np.clip((density - setting.low) / (setting.high - setting.low), -0.3, 1.6)
+    coarse = ndimage.gaussian_filter(coarse, size / 8 * 0.07, mode="nearest", truncate=2.5)
+    total = primary
+    total += resized(np.float32(setting.scatter * 0.35) * coarse + np.float32(0.004), size)
+    density = white_noise(rng, size)
+    density *= np.float32(setting.noise)
+    density /= np.sqrt(total)
+    density -= np.log(total, out=total)
+    density = _detector(density)
+    middle = (setting.low + setting.high) / 2 - 0.1
+    quarter = resized(density, size // 4)
+    wide = blur(np.maximum(quarter, setting.low - 0.4), 0.09)
+    # One smooth correction: dynamic range compression, and unsharp masking with a blur on a quarter of the grid.
+    smooth = np.float32(setting.equalise) * (middle - wide) - np.float32(setting.sharpen) * blur(quarter, 0.006)
+    density *= np.float32(1 + setting.sharpen)
+    density += resized(smooth.astype(np.float32), size)
     # Shoulder and toe of a film's curve.
-    shown = 1 / (1 + np.exp(-4.4 * (shown - 0.52)))
-    shown = (shown - 0.05) / 0.90
-    shown = np.clip(shown, 0, 1) ** np.float32(setting.gamma)
-    return np.clip(setting.fog + (1 - setting.fog) * shown, 0, 1).astype(np.float32)
+    span = setting.high - setting.low
+    density -= np.float32(setting.low + 0.52 * span)
+    density *= np.float32(-4.4 / span)
+    shown = np.exp(np.clip(density, -8, 8, out=density), out=density)
+    shown += 1
+    np.reciprocal(shown, out=shown)
+    shown -= np.float32(0.05)
+    shown *= np.float32(1 / 0.90)
+    np.clip(shown, 0, 1, out=shown)
+    np.power(shown, np.float32(setting.gamma), out=shown)
+    shown *= np.float32(1 - setting.fog)
+    shown += np.float32(setting.fog)
+    return np.minimum(shown, 1, out=shown)
+
+
+def _detector(density: Field) -> Field:
+    """Spread of each pixel's signal to its neighbours (about a Gaussian of 0.55 pixels)."""
+    core, edge = np.float32(0.723), np.float32(0.1385)
+    across = density * core
+    across[:, 1:] += edge * density[:, :-1]
+    across[:, :-1] += edge * density[:, 1:]
+    down = across * core
+    down[1:] += edge * across[:-1]
+    down[:-1] += edge * across[1:]
+    # What would have come from beyond the film's edge.
+    down[[0, -1]] += edge * across[[0, -1]]
+    down[:, [0, -1]] *= np.float32(1 / (1 - 0.1385))
+    return down
 
 
 _LETTERS = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from index_builder.datasets.phantom import anatomy as chest
 from index_builder.datasets.phantom.body import build_body
-from index_builder.datasets.phantom.draw import noise
+from index_builder.datasets.phantom.draw import Field, noise, resized
 from index_builder.datasets.phantom.findings import draw_findings, with_sides
 from index_builder.datasets.phantom.physics import BONE, WATER, annotate, expose
 from index_builder.datasets.phantom.scene import Scene
@@ -38,27 +38,10 @@ def render(spec: ChestSpec, seed: int, size: int = 512, *, exposure: int = 0) ->
     spec = with_sides(spec, seed)
     anatomy = chest.build(spec, seed)
     body = build_body(spec, anatomy, seed, size)
-    lungs = body.lungs[0] + body.lungs[1]
     scene = Scene.empty(spec, anatomy, body, seed, size)
     masks = draw_findings(scene)
 
-    rng = stream(seed, "parenchyma")
-    grain = noise(rng, size, size // 3) * 0.6 + noise(rng, size, size // 7) * 0.5
-    blood = draw_vessels(spec, anatomy, seed, size) * lungs * scene.vessels
-    # Vessels add where lung was: what no longer holds air hides them.
-    air = body.lung_depth * scene.air * (1 + 0.022 * grain) + scene.extra_air
-    water = body.tissue + scene.tissue - air - body.gas + np.float32(2.6) * blood * np.clip(air / 6, 0, 1)
-    bone = np.float32(0.85) * draw_ribs(anatomy, size)
-    bone += np.float32(0.85) * draw_spine(spec, anatomy, seed, size)
-    bone += np.float32(0.8) * draw_girdle(spec, anatomy, seed, size)
-    bone *= 1 + np.float32(0.05) * grain[::-1]  # trabeculae
-    outside = np.clip(body.tissue / 3, 0, 1)
-    # Over liver and stomach the beam is mostly scattered: ribs fade there.
-    rows = (np.arange(size, dtype=np.float32) / size)[:, None]
-    fade = 1 - 0.62 / (1 + np.exp(-(rows - max(anatomy.dome) - 0.01) / 0.03))
-    bone = bone * outside * scene.bone * fade
-    attenuation = WATER * np.maximum(water, 0) + BONE * bone + scene.metal
-    film = annotate(expose(attenuation.astype(np.float32), spec, seed, exposure), seed, exposure)
+    film = annotate(expose(_attenuation(scene), spec, seed, exposure), seed, exposure)
     return PhantomFilm(
         pixels=np.ascontiguousarray(film, dtype=np.float32),
         masks=masks,
@@ -69,3 +52,48 @@ def render(spec: ChestSpec, seed: int, size: int = 512, *, exposure: int = 0) ->
         },
         ratio=anatomy.ratio,
     )
+
+
+def _attenuation(scene: Scene) -> Field:
+    """Log attenuation of the primary beam, [S, S] float32. Works in place where it can: fresh pages cost most here."""
+    anatomy, body, seed, size = scene.anatomy, scene.body, scene.seed, scene.size
+    rng = stream(seed, "parenchyma")
+    grain = np.float32(0.6) * noise(rng, size, size // 3)
+    grain += np.float32(0.5) * noise(rng, size, size // 7)
+
+    air = body.lung_depth * scene.air
+    # Vessels add where lung was: what no longer holds air hides them.
+    blood = draw_vessels(scene.spec, anatomy, seed, size)
+    blood *= scene.vessels
+    blood *= np.float32(2.6 / 6)
+    blood *= np.clip(air, 0, 6)
+    air *= 1 + np.float32(0.022) * grain
+    blood -= air
+    blood -= scene.extra_air
+    blood += scene.tissue
+    blood *= np.float32(WATER)
+    blood += resized(_smooth_attenuation(scene), size)
+    total = np.maximum(blood, 0, out=blood)
+
+    bone = draw_ribs(anatomy, size)
+    bone *= 1 + np.float32(0.05) * grain[::-1]  # trabeculae
+    bone *= scene.bone
+    bone *= np.float32(0.85 * BONE) * _fade(scene, size)
+    total += bone
+    total += scene.metal
+    return total
+
+
+def _smooth_attenuation(scene: Scene) -> Field:
+    """Soft tissue, gas, spine and shoulder girdle on half the grid: they lie far from the detector or move."""
+    spec, anatomy, body, half = scene.spec, scene.anatomy, scene.body, scene.size // 2
+    bone = np.float32(0.85) * draw_spine(spec, anatomy, scene.seed, half)
+    bone += np.float32(0.8) * draw_girdle(spec, anatomy, scene.seed, half)
+    bone *= np.clip(body.tissue, 0, 3) * np.float32(BONE / 3) * _fade(scene, half)
+    return np.float32(WATER) * (body.tissue - body.gas) + bone
+
+
+def _fade(scene: Scene, rows: int) -> Field:
+    """Factor on bones by row, [rows, 1]: over liver and stomach the beam is mostly scattered."""
+    y = (np.arange(rows, dtype=np.float32) / rows)[:, None]
+    return 1 - 0.62 / (1 + np.exp(-(y - max(scene.anatomy.dome) - 0.01) / 0.03))

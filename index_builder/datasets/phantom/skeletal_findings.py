@@ -58,9 +58,18 @@ def osteophytes(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
         x = anatomy.midline(y) + sign * half
         for up in (-1.0, 1.0):
             tip = (x + sign * grow, y + up * 0.004)
-            beak = np.array([(x - sign * 0.006, y + up * 0.020), (x + sign * 0.002, y + up * 0.016), tip, (x - sign * 0.006, y + up * 0.003)])
+            beak = np.array(
+                [
+                    (x - sign * 0.006, y + up * 0.020),
+                    (x + sign * 0.002, y + up * 0.016),
+                    tip,
+                    (x - sign * 0.006, y + up * 0.003),
+                ]
+            )
             shapes.append((beak, 1.0))
-        plate = np.array([(x - sign * 1.6 * half, y - 0.003), (x, y - 0.003), (x, y + 0.003), (x - sign * 1.6 * half, y + 0.003)])
+        plate = np.array(
+            [(x - sign * 1.6 * half, y - 0.003), (x, y - 0.003), (x, y + 0.003), (x - sign * 1.6 * half, y + 0.003)]
+        )
         shapes.append((plate, 0.5))
     drawn = polygons(scene.size, shapes)
     scene.metal += np.float32(0.30 + 0.25 * finding.severity) * drawn

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, Points, curve, ellipse, normals, polygons, ribbon, soft_polygons
+from index_builder.datasets.phantom.draw import Field, Points, curve, ellipse, polygons, ribbon
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 Shape = tuple[Points, float]
@@ -19,30 +21,26 @@ def _along(at: list[float], relative: list[float], count: int) -> NDArray[np.flo
 
 def draw_ribs(anatomy: Anatomy, size: int) -> Field:
     """All ribs, 0 to about 2 where two cross; [size, size] float32."""
-    back: list[Shape] = []
-    front: list[Shape] = []
-    for rib in anatomy.ribs:
-        # The groove under a rib makes its lower cortex the brighter one: marrow lies nearer the upper edge.
-        shift = 0.10 if rib.side == RIGHT else -0.10
-        half = rib.half_width
-        line = rib.posterior
-        across = normals(line)
-        taper = half * _along([0, 0.12, 0.5, 1], [0.75, 0.95, 1.0, 0.92], len(line))
-        back += [
-            (ribbon(line, taper, 0.0, across), 0.66),
-            (ribbon(line, taper * 0.84, 0.0, across), 0.86),
-            (ribbon(line, taper * 0.62, shift * half, across), 0.68),
-            (ribbon(line, taper * 0.40, shift * half, across), 0.60),
-        ]
-        line = rib.anterior
-        across = normals(line)
-        taper = half * _along([0, 0.3, 0.9, 1], [0.92, 1.0, 1.18, 1.0], len(line))
-        front += [
-            (ribbon(line, taper, 0.0, across), 0.42),
-            (ribbon(line, taper * 0.82, 0.0, across), 0.56),
-            (ribbon(line, taper * 0.6, 0.0, across), 0.42),
-        ]
-    return polygons(size, back) + polygons(size, front)
+    half = np.array([rib.half_width for rib in anatomy.ribs])[:, None]
+    # The groove under a rib makes its lower cortex the brighter one: marrow lies nearer the upper edge.
+    shift = half * np.array([0.10 if rib.side == RIGHT else -0.10 for rib in anatomy.ribs])[:, None]
+    line = np.stack([rib.posterior for rib in anatomy.ribs])
+    wide = half * _along([0, 0.12, 0.5, 1], [0.75, 0.95, 1.0, 0.92], line.shape[1])
+    back = ((ribbon(line, wide * part, shift * off), value) for part, off, value in _BACK)
+    line = np.stack([rib.anterior for rib in anatomy.ribs])
+    wide = half * _along([0, 0.3, 0.9, 1], [0.92, 1.0, 1.18, 1.0], line.shape[1])
+    front = ((ribbon(line, wide * part, shift * off), value) for part, off, value in _FRONT)
+    # Back halves of neighbours do not overlap, nor do front halves: level by level is as good as rib by rib.
+    return polygons(size, _single(back)) + polygons(size, _single(front))
+
+
+#: Levels of a rib from outside in: share of its half width, shift towards its upper edge, brightness.
+_BACK = ((1.0, 0.0, 0.66), (0.84, 0.0, 0.86), (0.62, 1.0, 0.68), (0.40, 1.0, 0.60))
+_FRONT = ((1.0, 0.0, 0.42), (0.82, 0.0, 0.56), (0.60, 0.0, 0.42))
+
+
+def _single(batches: Iterable[tuple[Points, float]]) -> Iterator[Shape]:
+    return ((points, value) for batch, value in batches for points in batch)
 
 
 def draw_spine(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field:
@@ -75,7 +73,7 @@ def draw_spine(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field
         shapes.append((at(ellipse(rng.normal(0, 0.0015), tall * 0.55, half * 0.12, tall * 0.42, 0, 14)), 0.78))
         y += pitch
         number += 1
-    return soft_polygons(size, shapes)
+    return polygons(size, shapes)
 
 
 def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field:
@@ -130,7 +128,9 @@ def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fiel
             closed=True,
         )
         scapulae += [(blade, 0.42), (g + (blade - g) * np.array([0.965, 0.97]), 0.27)]
-        border = curve([(g[0] - s * 0.014, g[1] + 0.03), (g[0] - s * 0.034, g[1] + 0.085), (inferior[0], inferior[1] - 0.01)])
+        border = curve(
+            [(g[0] - s * 0.014, g[1] + 0.03), (g[0] - s * 0.034, g[1] + 0.085), (inferior[0], inferior[1] - 0.01)]
+        )
         scapulae.append((ribbon(border, 0.0055 * scale), 0.62))
         ridge = curve([(medial_x + s * 0.01, y + 0.135), (x + s * 0.34, y + 0.045), (x + s * 0.43, y + 0.010 + lift)])
         scapulae += [(ribbon(ridge, 0.008 * scale), 0.55), (ribbon(ridge, 0.005 * scale), 0.42)]
@@ -138,7 +138,12 @@ def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fiel
         scapulae += [(coracoid, 0.62), (g + ellipse(0, 0, 0.010, 0.036), 0.66)]
         head = ellipse(x + s * 0.457, y + 0.098 + lift, 0.045 * scale, 0.046)
         bone = curve(
-            [(x + s * 0.462, y + 0.115 + lift), (x + s * 0.495, y + 0.24 + lift), (x + s * 0.53, y + 0.52), (x + s * 0.55, y + 0.9)]
+            [
+                (x + s * 0.462, y + 0.115 + lift),
+                (x + s * 0.495, y + 0.24 + lift),
+                (x + s * 0.53, y + 0.52),
+                (x + s * 0.55, y + 0.9),
+            ]
         )
         wide = 0.021 * scale * _along([0, 0.25, 1], [1.5, 1.0, 0.9], 40)
         arms += [
@@ -147,4 +152,4 @@ def draw_girdle(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fiel
             (head, 0.85),
             (ellipse(x + s * 0.457, y + 0.100 + lift, 0.040 * scale, 0.041), 0.68),
         ]
-    return polygons(size, clavicles + arms) * np.float32(0.95) + soft_polygons(size, scapulae)
+    return polygons(size, clavicles + arms) * np.float32(0.95) + polygons(size, scapulae)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, Points, blur, ellipse, soft_polygons, strokes
+from index_builder.datasets.phantom.draw import Field, Points, blur, branches, ellipse, polygons, resized
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 GENERATIONS = 7
@@ -45,7 +45,7 @@ def tree(rng: np.random.Generator, x: float, y: float, sign: float, reach: float
         angle = np.concatenate([angle + 0.35 * flip * fork, angle - 1.4 * flip * fork])
         calibre = np.concatenate([calibre * 0.82, calibre * rng.uniform(0.45, 0.75, len(calibre))])
         length = np.concatenate([length * 0.84, length * rng.uniform(0.55, 0.9, len(length))])
-        keep = (calibre > 0.0012) & (np.abs(start[:, 0] - x) < reach * 1.02)
+        keep = (calibre > 0.0013) & (np.abs(start[:, 0] - x) < reach * 1.02)
         start, angle, calibre, length = start[keep], angle[keep], calibre[keep], length[keep]
     return np.concatenate(lines), np.concatenate(widths)
 
@@ -62,13 +62,15 @@ def draw_vessels(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fie
         x, y = anatomy.hila[side]
         sign = SIGN[side]
         reach = abs(anatomy.lateral(side, y) - x)
-        branches, half = tree(rng, x, y, sign, reach)
-        lines.append(branches)
+        paths, half = tree(rng, x, y, sign, reach)
+        lines.append(paths)
         widths.append(half * full)
         for k in range(9):
             a = rng.uniform(0.008, 0.016)
             dx, dy = rng.normal(0, 0.012), rng.normal(0.012, 0.030)
-            shape = ellipse(x + dx + sign * 0.2 * abs(dy), y + dy, a, a * rng.uniform(1.2, 2.6), -sign * rng.uniform(0, 0.7), 18)
+            shape = ellipse(
+                x + dx + sign * 0.2 * abs(dy), y + dy, a, a * rng.uniform(1.2, 2.6), -sign * rng.uniform(0, 0.7), 18
+            )
             hilum.append((shape, 0.55 + 0.10 * (k % 4)))
         for _ in range(4):  # end-on vessels beside their bronchi
             px, py = anatomy.place(side, rng.uniform(0.22, 0.5), rng.uniform(0.4, 0.68))
@@ -78,5 +80,7 @@ def draw_vessels(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fie
     order = np.argsort(wide, kind="stable")
     value = np.clip(0.10 + 0.42 * wide / CALIBRE, 0, 1)
     points = np.concatenate(lines)
-    drawn = strokes(size, zip(points[order], (2 * wide[order]).tolist(), value[order].tolist(), strict=True))
-    return np.maximum(drawn, blur(soft_polygons(size, hilum), 0.004) * np.float32(1.15))
+    drawn = branches(size, points[order], 2 * wide[order], value[order])
+    roots = blur(polygons(size // 2, hilum), 0.004)
+    roots *= np.float32(1.15)
+    return np.maximum(drawn, resized(roots, size), out=drawn)

@@ -1,0 +1,43 @@
+# Two set-up commands: `make demo` and `make test`. Both create .venv by themselves and are quick the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8501
+
+.PHONY: help demo test format clean
+
+help:
+	@echo "make demo    build two casebooks of synthetic films and open the app on http://localhost:$(PORT)"
+	@echo "make test    lint, types and all tests, the browser's included"
+
+demo: $(VENV)/installed
+	$(BIN)/cxr-explorer demo --port $(PORT)
+
+test: $(VENV)/installed-test
+	@$(PYTHON) tests/install_browser.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) casebooks .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CXR Explorer needs Python 3.11 or newer. Set PYTHON=/path/to/python3.11.")'
+	@echo "Creating $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "Installing CXR Explorer into $(VENV): two to five minutes the first time"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo "Installing test tools into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@

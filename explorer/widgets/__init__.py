@@ -1,0 +1,1 @@
+"""The Streamlit code of the app; pages put these pieces together."""

@@ -1,0 +1,71 @@
+"""The card of a neighbour, the same on the search and the case page."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from explorer.search import Neighbour
+from explorer.widgets.library import Shelved
+from explorer.widgets.markup import (
+    SPACE_WORDS,
+    chips_html,
+    closeness_words,
+    excerpt_html,
+    film_html,
+    person_words,
+)
+from explorer.widgets.session import search_like
+from explorer.widgets.shell import link_parameters, page_of
+
+
+def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space: str) -> None:
+    """Draw one neighbour: film, why it matched, what it has, and where to go from it.
+
+    Args:
+        shelved: The casebook it is of.
+        neighbour: What was found.
+        place: Tells cards of different lists on one page apart.
+        space: The space searched.
+    """
+    case = shelved.casebook.case(neighbour.case_id)
+    facts = [f"{neighbour.view} view" if neighbour.view else "", person_words(case.profile), f"{neighbour.split} split"]
+    alt = f"Chest film of case {neighbour.case_id}" + (f", {neighbour.view} view" if neighbour.view else "")
+    weak = " cxr-weak" if closeness_words(neighbour.closeness) == "no close match" else ""
+    report = ""
+    if neighbour.report:
+        report = f'<p class="cxr-excerpt">{excerpt_html(neighbour.report, neighbour.shared_phrases)}</p>'
+    parts = [
+        f"{SPACE_WORDS[name]} {value:.2f}" for name, value in neighbour.similarity.items() if name != space or weak
+    ]
+    by_modality = f'<span class="cxr-muted"> · {escape(" · ".join(parts))}</span>' if parts else ""
+    with st.container(key=f"cxr-card-{place}-{neighbour.rank}", border=True, gap="xsmall"):
+        st.html(
+            f'<article class="cxr-card" aria-label="Neighbour {neighbour.rank}: case {escape(neighbour.case_id)}">'
+            f"{film_html(shelved.casebook.thumbnail(neighbour.case_id), alt, synthetic=neighbour.synthetic)}"
+            '<div class="cxr-card-text">'
+            f'<div class="cxr-card-head"><span class="cxr-rank">{neighbour.rank}</span>'
+            f'<span class="cxr-case-id">{escape(neighbour.case_id)}</span>'
+            f'<span class="cxr-muted">{escape(" · ".join(fact for fact in facts if fact))}</span></div>'
+            f'<div class="cxr-score{weak}"><span class="cxr-score-value" title="Cosine similarity">'
+            f"{neighbour.score:.2f}</span> {escape(closeness_words(neighbour.closeness))}{by_modality}</div>"
+            f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{report}"
+            "</div></article>"
+        )
+        with st.container(key=f"cxr-actions-{place}-{neighbour.rank}", horizontal=True, gap="small"):
+            st.page_link(
+                page_of("case"),
+                label="Open case",
+                icon=":material/open_in_full:",
+                query_params=link_parameters(shelved, neighbour.case_id),
+            )
+            if st.button(
+                "More like this",
+                key=f"like-{place}-{neighbour.rank}-{neighbour.case_id}",
+                icon=":material/manage_search:",
+                type="tertiary",
+                on_click=search_like,
+                args=(shelved, neighbour.case_id),
+            ):
+                st.switch_page(page_of("search"), query_params=link_parameters(shelved))

@@ -1,0 +1,104 @@
+"""The answer side of the search page: what the query shows, its neighbours, downloads."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from explorer.search import VOTERS, SearchOptions, SearchResult
+from explorer.widgets.cards import neighbour_card
+from explorer.widgets.export import result_csv, result_json
+from explorer.widgets.filter_panel import clear_filters
+from explorer.widgets.library import Shelved, is_warm
+from explorer.widgets.markup import NO_CLOSE_MATCH, SPACE_WORDS, bars_html, chips_html
+from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
+from explorer.widgets.shell import link_parameters, page_of
+
+_BARS = 6
+
+
+def results_panel(shelved: Shelved, options: SearchOptions) -> None:
+    """Draw the result of the session's query, or what to do where there is none."""
+    query = current_query(shelved)
+    if query is None:
+        _welcome(shelved)
+        return
+    waiting = "Searching …" if is_warm(shelved) else "Loading the system that reads films and texts (once) …"
+    with st.spinner(waiting, show_time=False):
+        outcome = run_query(shelved, query, options)
+    _summary(shelved, outcome)
+    if not outcome.result.neighbours:
+        st.info("No case meets all filters. Take one away, or clear them.", icon=":material/filter_alt_off:")
+        st.button("Clear all filters", on_click=clear_filters, args=(shelved,), key="clear-from-results")
+        return
+    for neighbour in outcome.result.neighbours:
+        neighbour_card(shelved, neighbour, place="result", space=outcome.result.space)
+
+
+def _welcome(shelved: Shelved) -> None:
+    manifest = shelved.casebook.manifest
+    st.html(
+        '<div class="cxr-empty"><h2>Find cases that look or read like yours</h2>'
+        "<p>Give a chest film, a report, or both. You get the nearest cases of the casebook, how close they are, "
+        "and what they have in common with your query.</p>"
+        f"<p class='cxr-muted'>{manifest.cases:,} cases to search. No film at hand? Take an example.</p></div>"
+    )
+
+
+def _summary(shelved: Shelved, outcome: Outcome) -> None:
+    result = outcome.result
+    with st.container(key="cxr-summary", border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"##### {_count(len(result.neighbours))} for {_markdown(query_in_words(outcome.query))}")
+        _findings(result)
+        if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
+            st.warning(
+                "No close match: the nearest case is farther away than cases of this casebook usually are from each "
+                "other. Read what follows as the least unlike, not as alike.",
+                icon=":material/social_distance:",
+            )
+        with st.container(key="cxr-toolbar", horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(
+                page_of("map"),
+                label="Show on map",
+                icon=":material/bubble_chart:",
+                query_params=link_parameters(shelved),
+            )
+            for kind, write in (("csv", result_csv), ("json", result_json)):
+                st.download_button(
+                    kind.upper(),
+                    data=partial(write, outcome),
+                    file_name=f"neighbours-{shelved.name}.{kind}",
+                    mime="text/csv" if kind == "csv" else "application/json",
+                    icon=":material/download:",
+                    type="tertiary",
+                    on_click="ignore",
+                )
+            st.caption(_how(shelved, result))
+
+
+def _findings(result: SearchResult) -> None:
+    if result.findings_from == "labels":
+        st.html('<span class="cxr-muted">Findings of this case</span>' + chips_html((), result.findings))
+        return
+    if not result.findings:
+        st.caption("None of the nearest cases carries a finding.")
+        return
+    st.html(bars_html(result.findings, _BARS))
+    st.caption(
+        f"Share of the {VOTERS} nearest cases that carry it, nearer ones counting more. Not a probability of disease."
+    )
+
+
+def _how(shelved: Shelved, result: SearchResult) -> str:
+    searched = f"{result.searched:,} of {len(shelved.casebook):,}"
+    return f"{searched} cases compared by {SPACE_WORDS[result.space]} in {result.timings_ms['total']:.0f} ms"
+
+
+def _count(number: int) -> str:
+    return f"{number} nearest cases" if number != 1 else "The nearest case"
+
+
+def _markdown(text: str) -> str:
+    return "".join("\\" + sign if sign in r"\`*_{}[]()#+-!|<>$~:" else sign for sign in text)

@@ -1,0 +1,196 @@
+"""What one user's session remembers: the film and text searched with, the last result. Never shared, never stored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from explorer.search import Query, SearchOptions, SearchResult
+from explorer.settings import AppSettings
+from explorer.widgets.library import Shelved, search_casebook
+from index_builder.errors import ImagingError
+from index_builder.imaging import decode_film, display_png
+
+#: Longest side in pixels of the preview beside the results.
+_PREVIEW_SIDE = 512
+
+TEXT_KEY = "query_text"
+WEIGHT_KEY = "image_weight"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryFilm:
+    """An uploaded film, reduced; neither its file name nor any header value is kept.
+
+    Attributes:
+        pixels: [H, W] float32 in 0..1.
+        preview: PNG for the page.
+        digest: SHA-256 of the pixels, tells films apart.
+        notes: What the decoder did.
+        source_format: "dicom", "png" or "jpeg".
+        view: From the DICOM header, where given.
+    """
+
+    pixels: NDArray[np.float32]
+    preview: bytes
+    digest: str
+    notes: tuple[str, ...]
+    source_format: str
+    view: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The last search of this session.
+
+    Attributes:
+        key: Everything the result depends on.
+        shelved: The casebook searched.
+        query: What was searched with.
+        options: How.
+        result: What was found.
+    """
+
+    key: Hashable
+    shelved: Shelved
+    query: Query
+    options: SearchOptions
+    result: SearchResult
+
+
+def stage_film(data: bytes, settings: AppSettings) -> None:
+    """Decode an uploaded film and make it the query's; a bad one leaves a message instead."""
+    st.session_state["film_error"] = None
+    try:
+        film = decode_film(data, name="This file", limits=settings.film_limits)
+    except ImagingError as error:
+        st.session_state["film_error"] = str(error)
+        return
+    pixels = reduced(film.pixels, settings.query_side)
+    st.session_state["film"] = QueryFilm(
+        pixels=pixels,
+        preview=display_png(pixels, _PREVIEW_SIDE),
+        digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        notes=film.notes,
+        source_format=film.source_format,
+        view=film.view,
+    )
+    st.session_state["like"] = None
+
+
+def remove_film() -> None:
+    """Forget the uploaded film."""
+    st.session_state["film"] = None
+    st.session_state["film_error"] = None
+
+
+def search_text(text: str) -> None:
+    """Search with a text alone, as if it had been typed."""
+    remove_film()
+    st.session_state["like"] = None
+    st.session_state[TEXT_KEY] = text
+
+
+def search_like(shelved: Shelved, case_id: str) -> None:
+    """Search with a case of a casebook instead of a film and text."""
+    remove_film()
+    st.session_state[TEXT_KEY] = ""
+    st.session_state["like"] = (shelved.name, case_id)
+
+
+def clear_query() -> None:
+    """Start over."""
+    remove_film()
+    st.session_state["like"] = None
+    st.session_state[TEXT_KEY] = ""
+    st.session_state["outcome"] = None
+
+
+def text_changed() -> None:
+    """A typed text takes the place of a case searched with."""
+    if typed_text():
+        st.session_state["like"] = None
+
+
+def query_film() -> QueryFilm | None:
+    """The film searched with."""
+    return cast("QueryFilm | None", st.session_state.get("film"))
+
+
+def typed_text() -> str:
+    """The text searched with, possibly empty."""
+    return str(st.session_state.get(TEXT_KEY) or "").strip()
+
+
+def liked_case(shelved: Shelved) -> str | None:
+    """The case searched with, if it is one of this casebook."""
+    like = st.session_state.get("like")
+    return like[1] if like and like[0] == shelved.name and like[1] in shelved.casebook else None
+
+
+def current_query(shelved: Shelved) -> Query | None:
+    """What the session searches with; None before anything was given."""
+    if (case_id := liked_case(shelved)) is not None:
+        return Query(case_id=case_id)
+    film, text = query_film(), typed_text()
+    if film is None and not text:
+        return None
+    weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if film is not None and text else 0.5
+    return Query(pixels=None if film is None else film.pixels, text=text or None, image_weight=weight)
+
+
+def run_query(shelved: Shelved, query: Query, options: SearchOptions) -> Outcome:
+    """Search, or give the last result again if nothing changed. Raises `QueryError`."""
+    film = query_film()
+    key = (
+        shelved.name,
+        shelved.stamp,
+        None if query.pixels is None or film is None else film.digest,
+        query.text,
+        query.case_id,
+        query.image_weight,
+        options,
+    )
+    last: Outcome | None = st.session_state.get("outcome")
+    if last is not None and last.key == key:
+        return last
+    outcome = Outcome(key, shelved, query, options, search_casebook(shelved, query, options))
+    st.session_state["outcome"] = outcome
+    return outcome
+
+
+def last_outcome(shelved: Shelved) -> Outcome | None:
+    """The last search, if it was in this very casebook."""
+    last: Outcome | None = st.session_state.get("outcome")
+    return last if last is not None and last.shelved == shelved else None
+
+
+def query_in_words(query: Query) -> str:
+    """What was searched with, e.g. "your film and “large heart”"."""
+    if query.case_id is not None:
+        return f"case {query.case_id}"
+    text = (query.text or "").strip()
+    if len(text) > 80:
+        text = text[:77].rstrip() + " …"
+    quoted = f"“{text}”" if text else ""
+    film = "your film" if query.pixels is not None else ""
+    return " and ".join(part for part in (film, quoted) if part)
+
+
+def reduced(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Pixels [H, W] with the longest side at most `side`, aspect kept."""
+    rows, columns = pixels.shape
+    scale = side / max(rows, columns)
+    if scale >= 1:
+        return np.ascontiguousarray(pixels, np.float32)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    # Triangle filter, as in `model_input`: the reduced film gives nearly the same network input.
+    image = Image.fromarray(np.ascontiguousarray(pixels, np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32)

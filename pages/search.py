@@ -1,0 +1,14 @@
+"""Search by film, text, both, or a case."""
+
+import streamlit as st
+
+from explorer.widgets.query_panel import query_panel
+from explorer.widgets.results import results_panel
+from explorer.widgets.shell import active_casebook
+
+casebook = active_casebook()
+query_side, answer_side = st.columns([0.36, 0.64], gap="medium")
+with query_side:
+    options = query_panel(casebook)
+with answer_side:
+    results_panel(casebook, options)
