@@ -35,7 +35,7 @@ from index_builder.systems.unified import Unified, UnifiedConfig
 class Schedule:
     """How long and how hard to train."""
 
-    epochs: int = 60
+    epochs: int = 120
     batch: int = 384
     learning_rate: float = 1e-3
     weight_decay: float = 0.05

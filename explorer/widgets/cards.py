@@ -36,36 +36,46 @@ def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space:
     report = ""
     if neighbour.report:
         report = f'<p class="cxr-excerpt">{excerpt_html(neighbour.report, neighbour.shared_phrases)}</p>'
+    # The searched space's own similarity is the score; a joint vector of a film alone is the film's.
     parts = [
-        f"{SPACE_WORDS[name]} {value:.2f}" for name, value in neighbour.similarity.items() if name != space or weak
+        f"{SPACE_WORDS[name]} {value:.2f}"
+        for name, value in neighbour.similarity.items()
+        if name != space and abs(value - neighbour.score) > 0.0005
     ]
     by_modality = f'<span class="cxr-muted"> · {escape(" · ".join(parts))}</span>' if parts else ""
-    with st.container(key=f"cxr-card-{place}-{neighbour.rank}", border=True, gap="xsmall"):
-        st.html(
-            f'<article class="cxr-card" aria-label="Neighbour {neighbour.rank}: case {escape(neighbour.case_id)}">'
-            f"{film_html(shelved.casebook.thumbnail(neighbour.case_id), alt, synthetic=neighbour.synthetic)}"
-            '<div class="cxr-card-text">'
-            f'<div class="cxr-card-head"><span class="cxr-rank">{neighbour.rank}</span>'
-            f'<span class="cxr-case-id">{escape(neighbour.case_id)}</span>'
-            f'<span class="cxr-muted">{escape(" · ".join(fact for fact in facts if fact))}</span></div>'
-            f'<div class="cxr-score{weak}"><span class="cxr-score-value" title="Cosine similarity">'
-            f"{neighbour.score:.2f}</span> {escape(closeness_words(neighbour.closeness))}{by_modality}</div>"
-            f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{report}"
-            "</div></article>"
-        )
-        with st.container(key=f"cxr-actions-{place}-{neighbour.rank}", horizontal=True, gap="small"):
-            st.page_link(
-                page_of("case"),
-                label="Open case",
-                icon=":material/open_in_full:",
-                query_params=link_parameters(shelved, neighbour.case_id),
+    with (
+        st.container(key=f"cxr-card-{place}-{neighbour.rank}", border=True),
+        st.container(horizontal=True, wrap=False, gap="small"),
+    ):
+        with st.container(key=f"cxr-thumb-{place}-{neighbour.rank}", width=148):
+            st.html(film_html(shelved.casebook.thumbnail(neighbour.case_id), alt, synthetic=neighbour.synthetic))
+        with st.container(gap="xsmall"):
+            st.html(
+                f'<article class="cxr-card" aria-label="Neighbour {neighbour.rank}: case {escape(neighbour.case_id)}">'
+                f'<div class="cxr-card-head"><span class="cxr-rank">{neighbour.rank}</span>'
+                f'<span class="cxr-case-id">{escape(neighbour.case_id)}</span>'
+                f'<span class="cxr-muted">{escape(" · ".join(fact for fact in facts if fact))}</span></div>'
+                f'<div class="cxr-score{weak}"><span class="cxr-score-value" title="Cosine similarity">'
+                f"{neighbour.score:.2f}</span> {escape(closeness_words(neighbour.closeness))}{by_modality}</div>"
+                f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{report}</article>"
             )
-            if st.button(
-                "More like this",
-                key=f"like-{place}-{neighbour.rank}-{neighbour.case_id}",
-                icon=":material/manage_search:",
-                type="tertiary",
-                on_click=search_like,
-                args=(shelved, neighbour.case_id),
-            ):
-                st.switch_page(page_of("search"), query_params=link_parameters(shelved))
+            _actions(shelved, neighbour.case_id, f"{place}-{neighbour.rank}")
+
+
+def _actions(shelved: Shelved, case_id: str, place: str) -> None:
+    with st.container(key=f"cxr-actions-{place}", horizontal=True, vertical_alignment="center", gap="small"):
+        st.page_link(
+            page_of("case"),
+            label="Open case",
+            icon=":material/open_in_full:",
+            query_params=link_parameters(shelved, case_id),
+        )
+        if st.button(
+            "More like this",
+            key=f"like-{place}-{case_id}",
+            icon=":material/manage_search:",
+            type="tertiary",
+            on_click=search_like,
+            args=(shelved, case_id),
+        ):
+            st.switch_page(page_of("search"), query_params=link_parameters(shelved))

@@ -56,6 +56,17 @@ def label_words(label: str) -> str:
     return label.replace("_", " ")
 
 
+def facts_html(title: str, facts: Mapping[str, str]) -> str:
+    """A titled list of facts; one without a name takes the whole width."""
+    if not facts:
+        return ""
+    rows = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" if name else f'<dd class="cxr-wide">{escape(text)}</dd>'
+        for name, text in facts.items()
+    )
+    return f'<section class="cxr-report"><h4>{escape(title)}</h4><dl class="cxr-facts">{rows}</dl></section>'
+
+
 def bars_html(shares: Mapping[str, float], limit: int) -> str:
     """The largest shares, 0..1, as labelled bars."""
     rows = []

@@ -133,24 +133,25 @@ def _examples(shelved: Shelved) -> None:
         films = example_films(casebook)
         if not films:
             return
-        for column, case_id in zip(st.columns(len(films), gap="xsmall", wrap=False), films, strict=True):
-            labels = [label_words(label) for label in casebook.labels[casebook.row(case_id)]]
-            with column:
-                st.html(
-                    film_html(
-                        casebook.thumbnail(case_id),
-                        f"Example film: {', '.join(labels) or 'no finding labelled'}",
-                        synthetic=casebook.case(case_id).synthetic,
+        with st.container(horizontal=True, gap="xsmall", wrap=False):
+            for case_id in films:
+                labels = [label_words(label) for label in casebook.labels[casebook.row(case_id)]]
+                with st.container(gap="xsmall"):
+                    st.html(
+                        film_html(
+                            casebook.thumbnail(case_id),
+                            f"Example film: {', '.join(labels) or 'no finding labelled'}",
+                            synthetic=casebook.case(case_id).synthetic,
+                        )
                     )
-                )
-                st.button(
-                    "Use",
-                    key=f"example-film-{case_id}",
-                    help=f"Search with this case: {', '.join(labels) or 'no finding labelled'}",
-                    on_click=search_like,
-                    args=(shelved, case_id),
-                    width="stretch",
-                )
+                    st.button(
+                        "Use",
+                        key=f"example-film-{case_id}",
+                        help=f"Search with this case: {', '.join(labels) or 'no finding labelled'}",
+                        on_click=search_like,
+                        args=(shelved, case_id),
+                        width="stretch",
+                    )
 
 
 def _options(shelved: Shelved, filters: tuple) -> SearchOptions:  # type: ignore[type-arg]

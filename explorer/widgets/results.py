@@ -10,7 +10,7 @@ from explorer.search import VOTERS, SearchOptions, SearchResult
 from explorer.widgets.cards import neighbour_card
 from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.filter_panel import clear_filters
-from explorer.widgets.library import Shelved, is_warm
+from explorer.widgets.library import Shelved, is_warm, text_vectors_exist
 from explorer.widgets.markup import NO_CLOSE_MATCH, SPACE_WORDS, bars_html, chips_html
 from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
 from explorer.widgets.shell import link_parameters, page_of
@@ -75,7 +75,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
                     type="tertiary",
                     on_click="ignore",
                 )
-            st.caption(_how(shelved, result))
+            st.caption(_how(shelved, outcome))
 
 
 def _findings(result: SearchResult) -> None:
@@ -91,9 +91,11 @@ def _findings(result: SearchResult) -> None:
     )
 
 
-def _how(shelved: Shelved, result: SearchResult) -> str:
-    searched = f"{result.searched:,} of {len(shelved.casebook):,}"
-    return f"{searched} cases compared by {SPACE_WORDS[result.space]} in {result.timings_ms['total']:.0f} ms"
+def _how(shelved: Shelved, outcome: Outcome) -> str:
+    result, casebook = outcome.result, shelved.casebook
+    searched = f"{result.searched:,} of {len(casebook):,}" if outcome.options.filters else f"{result.searched:,}"
+    words = SPACE_WORDS["image" if result.space == "joint" and not text_vectors_exist(casebook) else result.space]
+    return f"{searched} cases compared by {words} in {result.timings_ms['total']:.0f} ms"
 
 
 def _count(number: int) -> str:

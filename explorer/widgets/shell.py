@@ -41,6 +41,7 @@ def run_app() -> None:
     with telling_errors():
         _sidebar()
         page.run()
+    st.html(f'<footer class="cxr-disclaimer">{DISCLAIMER}</footer>')
 
 
 def page_of(name: str) -> Page:

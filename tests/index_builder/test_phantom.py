@@ -15,26 +15,17 @@ from index_builder.datasets.phantom import FINDINGS, SITES, ChestSpec, Finding, 
 from index_builder.datasets.phantom.anatomy import build
 from index_builder.datasets.phantom.dust_cohort import OCCUPATIONS
 from index_builder.datasets.phantom.mesh_codes import NOT_DRAWN, RULES, draw_code, draw_codes, findings_of
+from index_builder.datasets.phantom.skeleton import draw_ribs
 from index_builder.errors import DatasetError, ImagingError
 from index_builder.labels import DUST_STAGES, OPENI_LABELS
 
 SIZE = 256
 #: Findings that have a side. The rest lie on both sides or in the middle.
-LATERAL = [
-    "effusion",
-    "pneumothorax",
-    "nodule",
-    "mass",
-    "granuloma",
-    "consolidation",
-    "opacity",
-    "atelectasis",
-    "scar",
-    "reticulation",
-    "oedema",
-    "congestion",
-] + ["small opacities", "elevated diaphragm", "hilar enlargement", "rib fracture", "pleural thickening"]
-LATERAL += ["blunted angle", "prominent markings", "node calcification"]
+LATERAL = (
+    *("effusion", "pneumothorax", "nodule", "mass", "granuloma", "consolidation", "opacity", "atelectasis", "scar"),
+    *("reticulation", "oedema", "congestion", "small opacities", "elevated diaphragm", "hilar enlargement"),
+    *("rib fracture", "pleural thickening", "blunted angle", "prominent markings", "node calcification"),
+)
 #: Drawn by changing the shape of the chest: neighbours change too.
 SHAPES = {"emphysema", "hyperinflation", "hypoinflation", "elevated diaphragm"}
 
@@ -111,6 +102,14 @@ def test_masks_of_lung_findings_stay_in_the_lung(name: str) -> None:
         film = render(ChestSpec(findings=(Finding(name, side="left", severity=0.8),)), seed, SIZE)
         near = ndimage.binary_dilation(film.anatomy["left lung"], iterations=2)
         assert not (film.masks[name] & ~near).any()
+
+
+def test_ribs_cross_the_lungs_on_both_sides() -> None:
+    anatomy = build(ChestSpec(), 6)
+    bone = draw_ribs(anatomy, SIZE) > 0.3
+    film = render(ChestSpec(), 6, SIZE)
+    for side in ("right lung", "left lung"):
+        assert 0.3 < bone[film.anatomy[side]].mean() < 0.8
 
 
 def test_sites_are_ordered_from_apex_to_base() -> None:

@@ -84,11 +84,19 @@ class Anatomy:
         edge = self.lungs[side][LATERAL + BASE :][::-1]
         return float(np.interp(y, edge[:, 1], edge[:, 0]))
 
-    def place(self, side: int, u: float, v: float) -> tuple[float, float]:
-        """Film position of lung coordinates: u 0 (mediastinum) to 1 (chest wall), v 0 (apex) to 1 (dome)."""
+    def places(
+        self, side: int, u: NDArray[np.float64], v: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Film positions x, y of lung coordinates: u 0 (mediastinum) to 1 (chest wall), v 0 (apex) to 1 (dome)."""
         y = float(self.lungs[side][:, 1].min()) * (1 - v) + self.dome[side] * v
-        inner, outer = self.medial(side, y), self.lateral(side, y)
-        return inner + (outer - inner) * u, y
+        outer, inner = self.lungs[side][:LATERAL], self.lungs[side][LATERAL + BASE :][::-1]
+        near = np.interp(y, inner[:, 1], inner[:, 0])
+        return near + (np.interp(y, outer[:, 1], outer[:, 0]) - near) * u, y
+
+    def place(self, side: int, u: float, v: float) -> tuple[float, float]:
+        """Film position of one pair of lung coordinates."""
+        x, y = self.places(side, np.array([u]), np.array([v]))
+        return float(x[0]), float(y[0])
 
 
 @lru_cache(maxsize=1)
@@ -159,18 +167,18 @@ def _lungs(spec: ChestSpec, rng: np.random.Generator, portable: bool) -> tuple[P
     shape = mean + np.tensordot(weights, components, 1)
     shape[..., 0] -= (shape[..., 0].min() + shape[..., 0].max()) / 2
     shape[..., 0] /= np.ptp(shape[..., 0])
-    size = rng.uniform(0.60, 0.70) if portable else rng.uniform(0.64, 0.76)
+    size = rng.uniform(0.62, 0.75) if portable else rng.uniform(0.67, 0.80)
     size *= 1 - 0.05 * max(spec.habitus, 0)
     stretch = rng.uniform(0.92, 1.04) if portable else rng.uniform(1.02, 1.16)
     stretch *= min(1.0, 0.82 / (np.ptp(shape[..., 1]) * size * stretch))
     shape *= size * np.array([1.0, stretch])
-    top = rng.uniform(0.09, 0.15) + 0.05 * max(0.0, 0.7 - np.ptp(shape[..., 1])) + (0.03 if portable else 0)
+    top = rng.uniform(0.06, 0.13) + 0.05 * max(0.0, 0.7 - np.ptp(shape[..., 1])) + (0.03 if portable else 0)
     shape[..., 1] += top - shape[..., 1].min()
-    shape[..., 0] += 0.5 + rng.normal(0, 0.012)
+    shape[..., 0] += 0.5 + rng.normal(0, 0.018)
     t = np.linspace(0, 1, BASE + 2)[1:-1]
     for side in (RIGHT, LEFT):
         shape[side] = _rounded(shape[side], rng.uniform(0.012, 0.04) * np.sin(np.pi * t) ** 0.8, -SIGN[side] * 0.028)
-    turn = rng.normal(0, 0.018)
+    turn = rng.normal(0, 0.024)
     middle = np.array([0.5, 0.5])
     rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     shape = (shape - middle) @ rotation + middle
@@ -294,7 +302,7 @@ def _heart(
 def _great_vessels(
     spec: ChestSpec, rng: np.random.Generator, centre: float, top: float, dome: tuple[float, float], width: float
 ) -> tuple[tuple[float, float, float], tuple[Points, ...], Points]:
-    height = float(min(dome)) - top
+    height = float(max(dome)) - 0.02 - top
     old = np.clip((spec.age - 40) / 40, 0, 1)
     tortuous = spec.severity_of("tortuous aorta")
     wide = spec.severity_of("wide mediastinum")
@@ -338,8 +346,10 @@ def _great_vessels(
 def _ribs(
     rng: np.random.Generator, edges: list[Points], spine: Points, top: float, spacing: float, width: float
 ) -> tuple[Rib, ...]:
-    """A rib is an inclined ring: seen from the front its back half rises a little, then falls to the chest wall;
-    its front half runs on down towards the sternum and ends at the cartilage.
+    """Ribs as inclined rings seen from the front.
+
+    The back half rises a little, then falls to the chest wall; the front half runs on down towards the sternum and
+    ends at the cartilage.
     """
     first = top + spacing * rng.uniform(0.0, 0.25)
     slope = rng.uniform(0.85, 1.12)

@@ -12,7 +12,8 @@ from index_builder.datasets.phantom.draw import Field, blur, curve, ellipse, pol
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 #: Grid on which smooth thicknesses are computed.
-COARSE = 128
+COARSE = 96
+_COORDINATE = (np.arange(COARSE, dtype=np.float32) + np.float32(0.5)) / np.float32(COARSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Body:
         heart: [S, S] float32 coverage, 0 to 1.
         gas: [S/2, S/2] float32, centimetres by which airways and bowel gas lessen `tissue`.
         lung_depth: [S, S] float32, centimetres by which aerated lung lessens `tissue`.
+        recess: [S/2, S/2] float32, the same behind liver and stomach.
     """
 
     tissue: Field
@@ -32,6 +34,7 @@ class Body:
     heart: Field
     gas: Field
     lung_depth: Field
+    recess: Field
 
 
 def build_body(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Body:
@@ -45,9 +48,9 @@ def build_body(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Body:
     right = np.where(axis[None, :] < split[:, None], both, np.float32(0))
     lungs = (right, both - right)
     core = polygons(size // 2, [(anatomy.heart, 1.0)])
-    lung_depth = _lung_depth(anatomy, both, core, depth, size)
+    lung_depth, recess = _lung_depth(anatomy, both, core, depth, size)
     gas = _gas(anatomy, rng, size)
-    return Body(tissue=tissue, lungs=lungs, heart=resized(core, size), gas=gas, lung_depth=lung_depth)
+    return Body(tissue=tissue, lungs=lungs, heart=resized(core, size), gas=gas, lung_depth=lung_depth, recess=recess)
 
 
 def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: float, size: int) -> Field:
@@ -96,8 +99,7 @@ def _tissue(spec: ChestSpec, anatomy: Anatomy, rng: np.random.Generator, depth: 
     distance = ndimage.gaussian_filter(distance, 1.6)
     rim = 1 - np.clip(distance / (0.075 + 0.02 * spec.habitus), 0, 1)
     profile = np.sqrt(np.clip(1 - rim * rim, 0, 1))
-    y = ((np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE)[:, None]
-    x = ((np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE)[None, :]
+    x, y = _COORDINATE[None, :], _COORDINATE[:, None]
     trunkness = 1 / (1 + np.exp(-(y - (top + 0.03)) / 0.035))
     outward = np.clip((np.abs(x - centre) - width * 1.05) / (0.30 * width), 0, 1)
     thick = depth * (0.52 + 0.48 * trunkness) * (1 - 0.22 * outward) * profile
@@ -130,15 +132,22 @@ def _breasts(
     return total
 
 
-def _lung_depth(anatomy: Anatomy, both: Field, core: Field, depth: float, size: int) -> Field:
-    """Centimetres of aerated lung: rounded towards the chest wall, thin before and behind the heart."""
+def _lung_depth(anatomy: Anatomy, both: Field, core: Field, depth: float, size: int) -> tuple[Field, Field]:
+    """Centimetres of aerated lung (rounded at the chest wall, thin around the heart), and of lung below the domes."""
+    centimetres = (depth - 4.5) * 0.76
     inside = resized(both, COARSE) > 0.5
     distance = ndimage.distance_transform_edt(inside).astype(np.float32) / COARSE
     rim = 1 - np.clip(distance / 0.13, 0, 1)
     profile = np.sqrt(np.clip(1 - rim**2.2, 0, 1))
-    y = ((np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE)[:, None]
+    y = _COORDINATE[:, None]
     apex = np.clip((y - anatomy.top) / 0.22, 0, 1)
     profile = (0.25 + 0.75 * profile) * (0.60 + 0.40 * apex)
+    # Large vessels and bronchi, too close to be told apart, make the lung denser around the hila.
+    for hilum_x, hilum_y in anatomy.hila:
+        near = ((_COORDINATE - hilum_x) / 0.085) ** 2
+        profile = profile * (
+            1 - 0.20 * np.exp(-near[None, :] - (((_COORDINATE - hilum_y - 0.03) / 0.12) ** 2)[:, None])
+        )
     # The posterior recess reaches below the domes, behind liver and stomach.
     recess = np.roll(inside.astype(np.float32), round(0.065 * COARSE), 0)
     recess[: round(0.065 * COARSE)] = 0
@@ -147,11 +156,11 @@ def _lung_depth(anatomy: Anatomy, both: Field, core: Field, depth: float, size: 
     deep = resized(ndimage.gaussian_filter(profile.astype(np.float32), 0.8), half)
     arch = [(ribbon(anatomy.aorta, anatomy.arch[2] * 0.82), 0.50)]
     solid = polygons(half, arch + [(shape, 0.92) for shape in anatomy.great_vessels])
-    solid = blur(np.maximum(solid, core * (0.30 + 0.55 * blur(core, 0.04))), 0.0014)
-    inner = both * resized(deep * (1 - solid), size)
-    inner += resized(np.float32(0.16) * smooth_recess.astype(np.float32), size) * (1 - both)
-    inner *= np.float32((depth - 4.5) * 0.76)
-    return inner
+    solid = blur(np.maximum(solid, core * (0.30 + 0.55 * blur(core, 0.04))), 0.003)
+    inner = resized(deep * (1 - solid), size) * both
+    inner *= np.float32(centimetres)
+    below = resized(smooth_recess.astype(np.float32), half) * (1 - resized(both, half))
+    return inner, np.float32(0.16 * centimetres) * below
 
 
 def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
@@ -172,7 +181,7 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
     half = width * 0.048
     shapes = [(ribbon(tube, half), 1.0)]
     for side, drop in ((RIGHT, 0.15), (LEFT, 0.115)):
-        hx, hy = anatomy.hila[side]
+        hx = anatomy.hila[side][0]
         end = (x + 0.85 * (hx - x), carina_y + drop * height)
         shapes.append(
             (
@@ -198,6 +207,9 @@ def _gas(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Field:
         bx = anatomy.midline(0.9) + width * rng.uniform(0.0, 0.85)
         by = anatomy.dome[LEFT] + rng.uniform(0.11, 0.28)
         bubbles.append(
-            (ellipse(bx, by, *(width * rng.uniform(0.02, 0.07, 2)), rng.uniform(0, 3)), rng.uniform(0.2, 0.5))
+            (
+                ellipse(bx, by, width * rng.uniform(0.02, 0.07), width * rng.uniform(0.02, 0.07), rng.uniform(0, 3)),
+                rng.uniform(0.2, 0.5),
+            )
         )
     return blur(polygons(size // 2, airway + bubbles), 0.0035) * np.float32(4.5)

@@ -65,11 +65,9 @@ def gastric_tube(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     a = scene.anatomy
     y = a.dome[LEFT]
     x = a.midline(y)
-    path = curve(
-        [(a.midline(0) + 0.006, -0.02), (a.midline(0.2) + 0.008, 0.2), (x + 0.012, y - 0.06), (x + 0.03, y + 0.03)]
-        + [(x + 0.10, y + 0.085), (x + 0.17, y + 0.10 + rng.uniform(0, 0.03))],
-        70,
-    )
+    gullet = [(a.midline(0) + 0.006, -0.02), (a.midline(0.2) + 0.008, 0.2), (x + 0.012, y - 0.06)]
+    stomach = [(x + 0.03, y + 0.03), (x + 0.10, y + 0.085), (x + 0.17, y + 0.10 + rng.uniform(0, 0.03))]
+    path = curve([*gullet, *stomach], 70)
     return _put(scene, [(path, 0.0060, 0.8), (path[-10:], 0.0075, 1.0)], 0.50)
 
 

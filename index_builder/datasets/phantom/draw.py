@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +45,36 @@ def strokes(size: int, lines: Iterable[tuple[Points, float, float]]) -> Field:
     return _reduced(image)
 
 
-def branches(size: int, lines: Points, widths: Points, values: Points) -> Field:
-    """As `strokes`, for many lines [L, N, 2] of widths [L] and values [L] at once."""
+def brightest(
+    size: int, lines: Points, widths: Points, values: Points, shapes: Iterable[tuple[Points, float]]
+) -> Field:
+    """Many lines and some polygons, the brightest on top wherever they cross; [size, size] float32.
+
+    Args:
+        size: Pixels on a side.
+        lines: [L, N, 2].
+        widths: [L], film widths.
+        values: [L], 0..1.
+        shapes: Polygons with their values.
+    """
     fine = size * SUPERSAMPLING
     image = Image.new("L", (fine, fine))
     pen = ImageDraw.Draw(image)
     paths = (lines * fine).reshape(len(lines), -1).tolist()
     thickness = np.maximum(1, widths * fine + 0.5).astype(int).tolist()
-    for path, width, ink in zip(paths, thickness, (255 * values).astype(int).tolist(), strict=True):
-        pen.line(path, ink, width)
+    inks = (255 * values).astype(int).tolist()
+    items = list(zip(inks, thickness, paths, strict=True))
+    items += [(int(255 * value), 0, (points * fine).ravel().tolist()) for points, value in shapes]
+    for ink, width, path in sorted(items, key=itemgetter(0)):
+        if width:
+            pen.line(path, ink, width)
+        else:
+            pen.polygon(path, ink)
     return _reduced(image)
 
 
 def _reduced(image: Image.Image) -> Field:
-    return np.asarray(image.reduce(SUPERSAMPLING), np.float32) * np.float32(1 / 255)
+    return np.multiply(np.asarray(image.reduce(SUPERSAMPLING)), np.float32(1 / 255), dtype=np.float32)
 
 
 def resized(field: Field, size: int) -> Field:
@@ -78,6 +95,27 @@ def blur(field: Field, sigma: float) -> Field:
         factor *= 2
     coarse = resized(field, size // factor)
     return resized(ndimage.gaussian_filter(coarse, pixels / factor, mode="nearest", truncate=2.5), size)
+
+
+def texture(rng: np.random.Generator, size: int) -> Field:
+    """A random piece, turned and mirrored, of a sheet of parenchymal texture; [size, size] float32, read-only."""
+    sheet = _texture_sheet(size)
+    row, column = (int(offset) for offset in rng.integers(0, size // 2, 2))
+    piece = sheet[row : row + size, column : column + size]
+    down, right, turned = rng.integers(0, 2, 3).tolist()
+    piece = piece[:: 1 - 2 * down, :: 1 - 2 * right]
+    return piece.T if turned else piece
+
+
+@lru_cache(maxsize=4)
+def _texture_sheet(size: int) -> Field:
+    """Sheet of one and a half films: grains of 3 and 7 pixels at 512, zero mean, deviation about 0.4."""
+    rng = np.random.default_rng(512)
+    whole = size * 3 // 2
+    cells = (max(8, min(whole, 170 * 3 // 2)), max(8, min(whole, 73 * 3 // 2)))
+    sheet = np.float32(0.6) * noise(rng, whole, cells[0]) + np.float32(0.5) * noise(rng, whole, cells[1])
+    sheet.setflags(write=False)
+    return sheet
 
 
 def noise(rng: np.random.Generator, size: int, cells: int) -> Field:

@@ -76,7 +76,9 @@ class PhantomDust:
     label_names = DUST_STAGES
 
     def __init__(self, seed: int = 0, size: int = 2000) -> None:
-        """Args:
+        """Describe the cohort; nothing is drawn yet.
+
+        Args:
             seed: Decides everything that is drawn and written.
             size: Number of cases; case i is the same whatever the size.
 

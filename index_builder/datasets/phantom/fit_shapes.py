@@ -126,9 +126,8 @@ def fit(archive: Path) -> dict[str, NDArray[np.float32]]:
     mean = flat.mean(0)
     _, singular, rows = np.linalg.svd(flat - mean, full_matrices=False)
     deviation = singular[:COMPONENTS] / np.sqrt(len(flat) - 1)
-    print(
-        f"{len(data)} usable outlines, {len(flat)} kept, {100 * (singular[:COMPONENTS] ** 2).sum() / (singular**2).sum():.1f} % of variance"
-    )
+    kept = 100 * (singular[:COMPONENTS] ** 2).sum() / (singular**2).sum()
+    print(f"{len(data)} usable outlines, {len(flat)} kept, {kept:.1f} % of their variance")
     shape = data.shape[1:]
     return {
         "mean": mean.reshape(shape).astype(np.float32),

@@ -163,27 +163,27 @@ def reticulation(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
 def small_opacities(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask:
     """Small rounded opacities of 2 to 4 mm, more in the upper zones, their number given by the profusion."""
     size = scene.size
-    total = float(np.interp(3 * finding.severity, (0, 1, 2, 3), PROFUSION)) / 2
+    count = round(float(np.interp(3 * finding.severity, (0, 1, 2, 3), PROFUSION)) / 2)
     most = round(PROFUSION[-1] / 2)
-    u, v = rng.uniform(0.03, 0.95, most), 0.03 + 0.92 * rng.beta(1.5, 2.1, most)
-    weight = rng.uniform(0.55, 1.25, most)
-    spread = rng.uniform(0.0024, 0.0036)
-    count = round(total)
-    y = scene.anatomy.lungs[side][:, 1].min() * (1 - v) + scene.anatomy.dome[side] * v
-    edge = scene.anatomy.lungs[side]
-    outer = np.array([scene.anatomy.lateral(side, value) for value in y[:count]])
-    inner = np.array([scene.anatomy.medial(side, value) for value in y[:count]])
-    x = inner + (outer - inner) * u[:count]
-    if not count or not len(edge):
-        return scene.blank()
-    column = np.clip((x * size).astype(int), 0, size - 1)
-    row = np.clip((y[:count] * size).astype(int), 0, size - 1)
-    dots = np.bincount(row * size + column, weight[:count], size * size).reshape(size, size).astype(np.float32)
-    sigma = spread * size
-    dots = ndimage.gaussian_filter(dots, sigma, truncate=2.5) * np.float32(2 * np.pi * sigma**2) * scene.lung(side)
-    whole = slice(None)
-    scene.add_water(whole, whole, np.float32(1.5) * np.minimum(dots, 2.0))
-    return dots > 0.3
+    # All places are drawn whatever the profusion: more of it adds opacities and moves none.
+    u, v = rng.uniform(0.03, 0.95, most)[:count], 0.03 + 0.92 * rng.beta(1.5, 2.1, most)[:count]
+    weight = rng.uniform(0.55, 1.25, most)[:count]
+    sigma = rng.uniform(0.0024, 0.0036) * size
+    x, y = scene.anatomy.places(side, u, v)
+    outline = np.clip(scene.anatomy.lungs[side], 0, 1) * size
+    left, top = (int(edge) for edge in outline.min(0))
+    right, bottom = (int(edge) + 1 for edge in outline.max(0))
+    rows, cols = slice(top, bottom), slice(left, right)
+    tall, wide = bottom - top, right - left
+    column = np.clip((x * size).astype(int) - left, 0, wide - 1)
+    row = np.clip((y * size).astype(int) - top, 0, tall - 1)
+    dots = np.bincount(row * wide + column, weight, tall * wide).reshape(tall, wide).astype(np.float32)
+    dots = ndimage.gaussian_filter(dots, sigma, truncate=2.5) * np.float32(2 * np.pi * sigma**2)
+    dots *= scene.lung(side)[rows, cols]
+    scene.add_water(rows, cols, np.float32(1.5) * np.minimum(dots, 2.0))
+    mask = scene.blank()
+    mask[rows, cols] = dots > 0.3
+    return mask
 
 
 def _perihilar(scene: Scene, side: int, wide: float, tall: float) -> np.ndarray:

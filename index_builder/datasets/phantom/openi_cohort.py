@@ -43,12 +43,14 @@ class PhantomOpenI:
     card = DatasetCard(
         name="phantom-openi",
         title="Phantom films for Open-i reports",
-        description="SYNTHETIC chest radiographs, each drawn by a program from the MeSH codes of one real Open-i report "
-        "and paired with that report. The reports are real and de-identified; no film, age or sex belongs to a patient.",
+        description="SYNTHETIC chest radiographs, each drawn by a program from the MeSH codes of one real Open-i "
+        "report and paired with that report. The reports are real and de-identified; no film, age or sex is a "
+        "patient's.",
         citation=OpenI.card.citation,
         licence=f"Films: as this software. Reports: {OpenI.card.licence}",
         source=OpenI.card.source,
-        label_definition=f"{OpenI.card.label_definition} Not every class can be seen on a drawn film; see docs/phantom.md.",
+        label_definition=f"{OpenI.card.label_definition} Not every class can be seen on a drawn film; see "
+        "docs/phantom.md.",
         synthetic=True,
     )
     label_names = OPENI_LABELS
@@ -56,8 +58,10 @@ class PhantomOpenI:
     drawn_labels: tuple[str, ...] = tuple(label for label in OPENI_LABELS if label not in SELDOM_DRAWN)
 
     def __init__(self, seed: int = 0) -> None:
-        """Args:
-        seed: Decides the order of the cases and everything that is drawn.
+        """Find the packaged reports; nothing is read or drawn yet.
+
+        Args:
+            seed: Decides the order of the cases and everything that is drawn.
 
         Raises:
             DatasetError: The packaged reports are missing.

@@ -31,6 +31,7 @@ class Exposure:
         high: Log attenuation shown white.
         gamma: Of the display curve.
         fog: Black level.
+        white: White level.
     """
 
     scatter: float
@@ -41,6 +42,7 @@ class Exposure:
     high: float
     gamma: float
     fog: float
+    white: float
 
 
 def draw_exposure(spec: ChestSpec, seed: int, number: int = 0) -> Exposure:
@@ -54,8 +56,9 @@ def draw_exposure(spec: ChestSpec, seed: int, number: int = 0) -> Exposure:
         sharpen=rng.uniform(0.0, 0.7),
         low=rng.uniform(0.30, 0.85) + 0.12 * spec.habitus,
         high=rng.uniform(3.0, 3.5) + 0.25 * spec.habitus,
-        gamma=rng.uniform(0.75, 1.15),
+        gamma=rng.uniform(0.75, 1.35),
         fog=rng.uniform(0.0, 0.06),
+        white=rng.uniform(0.80, 0.96) if portable else rng.uniform(0.88, 1.0),
     )
 
 
@@ -103,7 +106,7 @@ def expose(attenuation: Field, spec: ChestSpec, seed: int, number: int = 0) -> F
     shown *= np.float32(1 / 0.90)
     np.clip(shown, 0, 1, out=shown)
     np.power(shown, np.float32(setting.gamma), out=shown)
-    shown *= np.float32(1 - setting.fog)
+    shown *= np.float32(setting.white - setting.fog)
     shown += np.float32(setting.fog)
     return np.minimum(shown, 1, out=shown)
 
@@ -125,8 +128,10 @@ def _detector(density: Field) -> Field:
 
 _LETTERS = {
     "L": [(0.0, 0.0), (0.24, 0.0), (0.24, 0.78), (0.7, 0.78), (0.7, 1.0), (0.0, 1.0)],
-    "R": [(0.0, 0.0), (0.5, 0.0), (0.7, 0.14), (0.7, 0.42), (0.5, 0.56), (0.76, 1.0), (0.5, 1.0), (0.28, 0.58)]
-    + [(0.22, 0.58), (0.22, 1.0), (0.0, 1.0)],
+    "R": [
+        *((0.0, 0.0), (0.5, 0.0), (0.7, 0.14), (0.7, 0.42), (0.5, 0.56), (0.76, 1.0)),
+        *((0.5, 1.0), (0.28, 0.58), (0.22, 0.58), (0.22, 1.0), (0.0, 1.0)),
+    ],
 }
 
 
@@ -153,9 +158,12 @@ def annotate(film: Field, seed: int, number: int = 0) -> Field:
         film = np.maximum(film, polygons(size, shapes) * np.float32(strength))
     if bordered < 0.45:
         e = np.clip(edges, -0.02, 0.05)
-        field = np.array(
-            [(e[0] + skew[0], e[1] + skew[1]), (1 - e[2] - skew[1], e[1] + skew[2])]
-            + [(1 - e[2] + skew[3], 1 - e[3] - skew[0]), (e[0] - skew[2], 1 - e[3] + skew[3])]
+        corners = (
+            (e[0] + skew[0], e[1] + skew[1]),
+            (1 - e[2] - skew[1], e[1] + skew[2]),
+            (1 - e[2] + skew[3], 1 - e[3] - skew[0]),
+            (e[0] - skew[2], 1 - e[3] + skew[3]),
         )
+        field = np.array(corners)
         film = film * soft_polygons(size, [(field, 1.0)])
     return film

@@ -6,7 +6,7 @@ import numpy as np
 
 from index_builder.datasets.phantom import anatomy as chest
 from index_builder.datasets.phantom.body import build_body
-from index_builder.datasets.phantom.draw import Field, noise, resized
+from index_builder.datasets.phantom.draw import Field, resized, texture
 from index_builder.datasets.phantom.findings import draw_findings, with_sides
 from index_builder.datasets.phantom.physics import BONE, WATER, annotate, expose
 from index_builder.datasets.phantom.scene import Scene
@@ -58,16 +58,16 @@ def _attenuation(scene: Scene) -> Field:
     """Log attenuation of the primary beam, [S, S] float32. Works in place where it can: fresh pages cost most here."""
     anatomy, body, seed, size = scene.anatomy, scene.body, scene.seed, scene.size
     rng = stream(seed, "parenchyma")
-    grain = np.float32(0.6) * noise(rng, size, size // 3)
-    grain += np.float32(0.5) * noise(rng, size, size // 7)
+    grain = np.float32(0.03) * texture(rng, size)
+    grain += 1
 
     air = body.lung_depth * scene.air
     # Vessels add where lung was: what no longer holds air hides them.
     blood = draw_vessels(scene.spec, anatomy, seed, size)
     blood *= scene.vessels
     blood *= np.float32(2.6 / 6)
-    blood *= np.clip(air, 0, 6)
-    air *= 1 + np.float32(0.022) * grain
+    blood *= np.minimum(air, 6)
+    air *= grain
     blood -= air
     blood -= scene.extra_air
     blood += scene.tissue
@@ -76,7 +76,7 @@ def _attenuation(scene: Scene) -> Field:
     total = np.maximum(blood, 0, out=blood)
 
     bone = draw_ribs(anatomy, size)
-    bone *= 1 + np.float32(0.05) * grain[::-1]  # trabeculae
+    bone *= grain[::-1]  # trabeculae
     bone *= scene.bone
     bone *= np.float32(0.85 * BONE) * _fade(scene, size)
     total += bone
@@ -88,12 +88,12 @@ def _smooth_attenuation(scene: Scene) -> Field:
     """Soft tissue, gas, spine and shoulder girdle on half the grid: they lie far from the detector or move."""
     spec, anatomy, body, half = scene.spec, scene.anatomy, scene.body, scene.size // 2
     bone = np.float32(0.85) * draw_spine(spec, anatomy, scene.seed, half)
-    bone += np.float32(0.8) * draw_girdle(spec, anatomy, scene.seed, half)
+    bone += np.float32(1.05) * draw_girdle(spec, anatomy, scene.seed, half)
     bone *= np.clip(body.tissue, 0, 3) * np.float32(BONE / 3) * _fade(scene, half)
-    return np.float32(WATER) * (body.tissue - body.gas) + bone
+    return np.float32(WATER) * (body.tissue - body.gas - body.recess) + bone
 
 
 def _fade(scene: Scene, rows: int) -> Field:
     """Factor on bones by row, [rows, 1]: over liver and stomach the beam is mostly scattered."""
     y = (np.arange(rows, dtype=np.float32) / rows)[:, None]
-    return 1 - 0.62 / (1 + np.exp(-(y - max(scene.anatomy.dome) - 0.01) / 0.03))
+    return (1 - 0.62 / (1 + np.exp(-(y - max(scene.anatomy.dome) - 0.01) / 0.03))).astype(np.float32)

@@ -13,6 +13,12 @@ from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 Shape = tuple[Points, float]
 
+#: Outline of a vertebral body, half width and half height 1: flat end plates, waisted sides.
+_VERTEBRA = (
+    *((-1.0, -1.0), (-0.6, -0.94), (0.6, -0.94), (1.0, -1.0), (0.9, -0.4), (0.87, 0.0), (0.9, 0.4)),
+    *((1.0, 1.0), (0.6, 0.94), (-0.6, 0.94), (-1.0, 1.0), (-0.9, 0.4), (-0.87, 0.0), (-0.9, -0.4)),
+)
+
 
 def _along(at: list[float], relative: list[float], count: int) -> NDArray[np.float64]:
     """Relative widths along a bone of `count` points."""
@@ -26,10 +32,10 @@ def draw_ribs(anatomy: Anatomy, size: int) -> Field:
     shift = half * np.array([0.10 if rib.side == RIGHT else -0.10 for rib in anatomy.ribs])[:, None]
     line = np.stack([rib.posterior for rib in anatomy.ribs])
     wide = half * _along([0, 0.12, 0.5, 1], [0.75, 0.95, 1.0, 0.92], line.shape[1])
-    back = ((ribbon(line, wide * part, shift * off), value) for part, off, value in _BACK)
+    back = [(ribbon(line, wide * part, shift * off), value) for part, off, value in _BACK]
     line = np.stack([rib.anterior for rib in anatomy.ribs])
     wide = half * _along([0, 0.3, 0.9, 1], [0.92, 1.0, 1.18, 1.0], line.shape[1])
-    front = ((ribbon(line, wide * part, shift * off), value) for part, off, value in _FRONT)
+    front = [(ribbon(line, wide * part, shift * off), value) for part, off, value in _FRONT]
     # Back halves of neighbours do not overlap, nor do front halves: level by level is as good as rib by rib.
     return polygons(size, _single(back)) + polygons(size, _single(front))
 
@@ -55,11 +61,7 @@ def draw_spine(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Field
         lean = np.arctan2(anatomy.midline(y + pitch) - anatomy.midline(y), pitch)
         half = anatomy.width * (0.082 if number < 0 else 0.094 + 0.0022 * number)
         tall = pitch * 0.42
-        body = np.array(
-            [(-1, -1), (-0.6, -0.94), (0.6, -0.94), (1, -1), (0.9, -0.4), (0.87, 0), (0.9, 0.4), (1, 1), (0.6, 0.94)]
-            + [(-0.6, 0.94), (-1, 1), (-0.9, 0.4), (-0.87, 0), (-0.9, -0.4)],
-            float,
-        )
+        body = np.array(_VERTEBRA)
         turn = np.array([[np.cos(lean), np.sin(lean)], [-np.sin(lean), np.cos(lean)]])
         middle = np.array([x, y + pitch / 2])
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from index_builder.datasets.phantom.anatomy import LATERAL as LATERAL_POINTS
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT
-from index_builder.datasets.phantom.draw import Field, ellipse, polygons, ribbon
+from index_builder.datasets.phantom.draw import Field, ellipse, polygons, resized, ribbon
 from index_builder.datasets.phantom.scene import Mask, Scene, side_sign
 from index_builder.datasets.phantom.spec import Finding
 
@@ -35,6 +35,7 @@ def _fluid(scene: Scene, side: int, level: float, meniscus: float) -> Mask:
     on_side = side_sign(side) * (x - scene.anatomy.midline(0.5)) > 0
     share = (share * share * (3 - 2 * share) * on_side).astype(np.float32)
     scene.air *= 1 - np.float32(0.94) * share
+    scene.tissue += resized(scene.body.recess, scene.size) * share
     scene.vessels *= 1 - np.float32(0.95) * share
     return (share * lung) > 0.5
 

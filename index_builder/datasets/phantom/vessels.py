@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from index_builder.datasets.phantom.anatomy import LEFT, RIGHT, SIGN, Anatomy
-from index_builder.datasets.phantom.draw import Field, Points, blur, branches, ellipse, polygons, resized
+from index_builder.datasets.phantom.draw import Field, Points, brightest, ellipse
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 GENERATIONS = 7
@@ -66,21 +66,16 @@ def draw_vessels(spec: ChestSpec, anatomy: Anatomy, seed: int, size: int) -> Fie
         lines.append(paths)
         widths.append(half * full)
         for k in range(9):
-            a = rng.uniform(0.008, 0.016)
+            a = rng.uniform(0.010, 0.018)
             dx, dy = rng.normal(0, 0.012), rng.normal(0.012, 0.030)
-            shape = ellipse(
-                x + dx + sign * 0.2 * abs(dy), y + dy, a, a * rng.uniform(1.2, 2.6), -sign * rng.uniform(0, 0.7), 18
-            )
-            hilum.append((shape, 0.55 + 0.10 * (k % 4)))
+            b, turn = a * rng.uniform(1.2, 2.6), -sign * rng.uniform(0, 0.7)
+            for part, height in ((1.15, 0.30), (0.95, 0.48), (0.75, 0.62), (0.5, 0.72)):
+                shape = ellipse(x + dx + sign * 0.2 * abs(dy), y + dy, part * a, part * b, turn, 18)
+                hilum.append((shape, height * (1.05 + 0.08 * (k % 4))))
         for _ in range(4):  # end-on vessels beside their bronchi
             px, py = anatomy.place(side, rng.uniform(0.22, 0.5), rng.uniform(0.4, 0.68))
             a = rng.uniform(0.0032, 0.0052)
             hilum.append((ellipse(px, py, a, a, 0, 12), 0.8))
     wide = np.concatenate(widths)
-    order = np.argsort(wide, kind="stable")
     value = np.clip(0.10 + 0.42 * wide / CALIBRE, 0, 1)
-    points = np.concatenate(lines)
-    drawn = branches(size, points[order], 2 * wide[order], value[order])
-    roots = blur(polygons(size // 2, hilum), 0.004)
-    roots *= np.float32(1.15)
-    return np.maximum(drawn, resized(roots, size), out=drawn)
+    return brightest(size, np.concatenate(lines), 2 * wide, value, hilum)

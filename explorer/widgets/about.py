@@ -1,0 +1,94 @@
+"""What a casebook holds, where it comes from, what embeds it, and what it is not good for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from explorer.figures import label_frequency, number_histogram
+from explorer.widgets.library import Shelved
+from explorer.widgets.markup import SPACE_WORDS, facts_html
+from explorer.widgets.shell import DISCLAIMER
+from index_builder.datasets.base import SPLITS
+
+_INDEX_WORDS = {
+    "flat": "exact comparison with every case",
+    "hnsw": "HNSW graph, approximate",
+    "ivfpq": "IVF-PQ with refinement, approximate",
+}
+
+
+def about_page(shelved: Shelved) -> None:
+    """Draw the dataset card, the system card, counts, limits and licence."""
+    casebook = shelved.casebook
+    manifest, dataset, system = casebook.manifest, casebook.manifest.dataset, casebook.manifest.system
+    st.html(f'<h1 class="cxr-title">{escape(dataset.title)}</h1><p class="cxr-lead">{escape(dataset.description)}</p>')
+    if dataset.synthetic:
+        st.warning(
+            "The films of this casebook are synthetic: drawn by a program, not exposed. They show what the tool does; "
+            "they teach no radiology, and no figure measured on them says anything about patients.",
+            icon=":material/draw:",
+        )
+    counts = Counter(casebook.column("split").tolist())
+    with st.container(horizontal=True, gap="medium", key="cxr-counts"):
+        for name, count in (
+            ("Cases", manifest.cases),
+            ("Films", manifest.films),
+            ("Reports", manifest.reports),
+            *((f"{split.capitalize()} split", counts[split]) for split in SPLITS if counts[split]),
+        ):
+            st.metric(name, f"{count:,}", width="content")
+    left, right = st.columns([0.55, 0.45], gap="large")
+    with left:
+        if casebook.label_names:
+            st.subheader("Labels", anchor=False)
+            st.caption(dataset.label_definition)
+            st.plotly_chart(label_frequency(casebook), config={"displayModeBar": False}, key="label-frequency")
+        if "age" in casebook.profile_fields and (ages := casebook.column("age")).dtype == np.float64:
+            st.subheader("Age in years", anchor=False)
+            st.plotly_chart(number_histogram(ages, "years"), config={"displayModeBar": False}, key="ages")
+    with right:
+        st.html(
+            facts_html(
+                "Dataset",
+                {
+                    "Source": dataset.source,
+                    "Licence": dataset.licence,
+                    "Cite": dataset.citation,
+                    "Films": "synthetic" if dataset.synthetic else "real" if manifest.films else "none",
+                    "Read as": dataset.kind + (f", {dataset.limit:,} cases drawn" if dataset.limit else ""),
+                },
+            )
+            + facts_html(
+                "System",
+                {
+                    "Name": f"{system.name}, preset {system.preset}",
+                    "Films read by": system.image_encoder,
+                    "Texts read by": system.text_encoder,
+                    "Vector": f"{system.embedding_dim} numbers per film, report or both",
+                    "Weights": f"SHA-256 {system.digest[:16]} …",
+                }
+                | {
+                    f"{SPACE_WORDS[space].capitalize()} index": f"{record.count:,} vectors, {_INDEX_WORDS[record.index]}"
+                    for space, record in manifest.spaces.items()
+                },
+            )
+        )
+    st.subheader("Limits", anchor=False)
+    st.markdown(
+        f"""
+- **{DISCLAIMER}** Similar does not mean same diagnosis; the nearest case is the nearest of this casebook only.
+- Labels are as good as their definition above: mined or coded labels miss findings and contain errors.
+- The findings shown for a query are shares among its neighbours, not probabilities of disease.
+- Similarity is that of the system's vectors. It can follow projection, devices or exposure as well as disease.
+- An uploaded film stays in the memory of your session. It is not stored, and its name and header are not kept.
+"""
+    )
+    st.subheader("Check this casebook", anchor=False)
+    st.markdown(
+        f"Its manifest holds the SHA-256 of {len(manifest.files)} files. This command names every file that changed:"
+    )
+    st.code(f"cxr-explorer verify {shelved.folder.name}", language=None)

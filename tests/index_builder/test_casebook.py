@@ -1,0 +1,125 @@
+"""The artifact: round trips, validation, and damage that must not go unseen."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from index_builder.casebook import case_from_row, cases_table, read_manifest, read_table, verify, write_table
+from index_builder.datasets.base import Case
+from index_builder.errors import CasebookError
+
+names = st.text("abcdefgh_ é", min_size=1, max_size=6)
+words = st.text(max_size=20).filter(lambda text: "\x00" not in text and text.isprintable())
+cases = st.builds(
+    Case,
+    case_id=words,
+    patient_id=words,
+    split=st.sampled_from(["train", "val", "test"]),
+    labels=st.lists(names, max_size=3).map(tuple),
+    image=st.none() | words,
+    other_images=st.lists(words, max_size=2).map(tuple),
+    view=st.sampled_from(["PA", "AP", None]),
+    sections=st.dictionaries(names, words.filter(bool), max_size=3),
+    profile=st.fixed_dictionaries(
+        {}, optional={"age": st.integers(0, 120), "dose": st.floats(0, 1), "smoker": st.booleans(), "job": words}
+    ),
+    codes=st.lists(words, max_size=2).map(tuple),
+    synthetic=st.booleans(),
+)
+
+
+@given(st.lists(cases, min_size=1, max_size=8))
+def test_cases_survive_the_table(several: list[Case]) -> None:
+    assert [case_from_row(row) for row in cases_table(several).to_pylist()] == several
+
+
+def test_the_same_cases_give_the_same_bytes(tmp_path: Path) -> None:
+    table = cases_table([Case("a", "p", "train", ("Mass",), profile={"age": 3}), Case("b", "q", "test", ())])
+    write_table(table, tmp_path / "one.parquet")
+    write_table(table, tmp_path / "two.parquet")
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_casebook_as_built_verifies_and_counts(small_casebook: Path) -> None:
+    assert verify(small_casebook) == []
+    manifest = read_manifest(small_casebook)
+    assert (manifest.cases, manifest.films, manifest.reports) == (300, 240, 266)
+    assert manifest.spaces["image"].count == 240
+    assert manifest.spaces["text"].count == 266
+    assert manifest.spaces["joint"].count == 300
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x01
+    path.write_bytes(content)
+
+
+def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:  # type: ignore[type-arg]
+    def apply(folder: Path) -> None:
+        path = folder / "manifest.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+
+    return apply
+
+
+FILES = [
+    "cases.parquet",
+    "thumbnails.parquet",
+    "projections.parquet",
+    "embeddings/joint.npy",
+    "index/image.faiss",
+    "index/text.keys.npy",
+    "system/model.safetensors",
+    "system/config.json",
+    "system/text/tokenizer.json",
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_or_a_missing_file_is_named(tmp_path: Path, small_casebook: Path, name: str) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "copy")
+    flip(folder / name)
+    assert verify(folder) == [f"{name}: changed since it was built"]
+    (folder / name).unlink()
+    assert verify(folder) == [f"{name}: missing"]
+
+
+def test_a_changed_manifest_and_a_foreign_file_are_named(tmp_path: Path, small_casebook: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "copy")
+    edit_manifest(lambda content: content["dataset"].update(licence="public domain"))(folder)
+    (folder / "notes.txt").write_text("mine")
+    assert verify(folder) == ["manifest.json: changed since it was built", "notes.txt: not part of the casebook"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "manifest.json").unlink(), "not a casebook"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "unreadable"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "schema version None"),
+        (edit_manifest(lambda content: content.update(schema_version=99)), "schema version 99"),
+        (edit_manifest(lambda content: content.update(cases="many")), "cases:"),
+    ],
+)
+def test_a_useless_manifest_is_explained(
+    tmp_path: Path, small_casebook: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "copy")
+    damage(folder)
+    with pytest.raises(CasebookError, match=said):
+        read_manifest(folder)
+
+
+def test_a_truncated_table_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "cases.parquet"
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(CasebookError, match=r"cases\.parquet: unreadable"):
+        read_table(path)
