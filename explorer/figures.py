@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import plotly.graph_objects as go
@@ -92,7 +93,7 @@ def colour_fields(casebook: Casebook) -> list[str]:
     """What a map can be coloured by: main finding, split, view, profile fields, then each label as "label:NAME"."""
     fields = [MAIN_FINDING] if casebook.label_names else []
     fields += [name for name in ("split", "view") if len(_values(casebook, name)) > 1]
-    fields += [name for name in casebook.profile_fields if 1 < len(_values(casebook, name))]
+    fields += [name for name in casebook.profile_fields if len(_values(casebook, name)) > 1]
     return fields + [_LABEL_PREFIX + name for name in casebook.label_names]
 
 
@@ -112,9 +113,7 @@ def map_points(casebook: Casebook, space: Space, colour: str) -> MapPoints:
     names, numbers, colours = _categories(casebook, colour)
     numbers = numbers[rows]
     counts = np.bincount(numbers, minlength=len(names))
-    legend = tuple(
-        Category(name, *pair, int(count)) for name, pair, count in zip(names, colours, counts, strict=True)
-    )
+    legend = tuple(Category(name, *pair, int(count)) for name, pair, count in zip(names, colours, counts, strict=True))
     return MapPoints(rows, positions[rows], numbers.astype(np.uint8), legend, method)
 
 
@@ -122,9 +121,7 @@ def place_query(casebook: Casebook, points: MapPoints, query: Query, result: Sea
     """Where a query belongs on a map; None when neither it nor any of its neighbours has a place there."""
     index = {int(row): number for number, row in enumerate(points.rows)}
     found = [
-        (index[row], neighbour)
-        for neighbour in result.neighbours
-        if (row := casebook.row(neighbour.case_id)) in index
+        (index[row], neighbour) for neighbour in result.neighbours if (row := casebook.row(neighbour.case_id)) in index
     ]
     neighbours = tuple((number, neighbour.rank) for number, neighbour in found)
     if query.case_id is not None and (own := index.get(casebook.row(query.case_id))) is not None:
@@ -190,7 +187,7 @@ def _values(casebook: Casebook, field: str) -> set[object]:
 def _categories(casebook: Casebook, colour: str) -> tuple[list[str], NDArray[np.int64], list[tuple[str, str]]]:
     """Names of the categories, the category of each row, and their colours."""
     if colour == MAIN_FINDING:
-        return _by_text(_main_findings(casebook), "no finding labelled")
+        return _by_text(_main_findings(casebook), "no finding labelled", quiet=_NORMAL)
     if colour.startswith(_LABEL_PREFIX):
         label = colour.removeprefix(_LABEL_PREFIX)
         held = casebook.label_matrix[:, casebook.label_names.index(label)]
@@ -214,8 +211,12 @@ def _main_findings(casebook: Casebook) -> list[str | None]:
 
 
 def _by_text(
-    values: Sequence[str | None], absent: str
+    values: Sequence[str | None], absent: str, quiet: Sequence[str] = ()
 ) -> tuple[list[str], NDArray[np.int64], list[tuple[str, str]]]:
+    """Categories by frequency. Of too many, the rarest share one.
+
+    What is absent or `quiet` has the colour of the rest.
+    """
     counts: dict[str, int] = {}
     for value in values:
         if value is not None:
@@ -223,11 +224,12 @@ def _by_text(
     ranked = sorted(counts, key=lambda name: (-counts[name], name))
     shown = ranked if len(ranked) <= len(CATEGORIES) else ranked[: len(CATEGORIES) - 1]
     number = {name: place for place, name in enumerate(shown)}
-    names, colours = list(shown), list(CATEGORIES[: len(shown)])
+    names, bright = list(shown), iter(CATEGORIES)
+    colours = [REST if name in quiet else next(bright) for name in shown]
     if len(shown) < len(ranked):
         number |= dict.fromkeys(ranked[len(shown) :], len(names))
         names.append(f"{len(ranked) - len(shown)} others")
-        colours.append(REST)
+        colours.append(CATEGORIES[-1])
     if None in values:
         names.append(absent)
         colours.append(REST)
@@ -240,7 +242,7 @@ def _by_number(column: NDArray[np.float64]) -> tuple[list[str], NDArray[np.int64
     known = ~np.isnan(column)
     edges = np.unique(np.quantile(column[known], np.linspace(0, 1, len(SEQUENCE) + 1)))
     numbers = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(edges) - 2)
-    names = [f"{low:.4g} to {high:.4g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
     steps = np.linspace(0, len(SEQUENCE) - 1, len(names)).round().astype(int)
     colours = [SEQUENCE[step] for step in steps]
     if not known.all():

@@ -22,7 +22,7 @@ from index_builder.errors import QueryError
 
 Operator = Literal["any", "all", "none", "<", "<=", ">", ">=", "between", "contains"]
 
-_EXPRESSION = re.compile(r"^\s*([\w.\- ]+?)\s*(!=|<=|>=|==|=|<|>|~|:)\s*(.+?)\s*$", re.DOTALL)
+_EXPRESSION = re.compile(r"^\s*([\w.\- ]+?)\s*(!=|<=|>=|==|=|<|>|~|:)\s*([^=<>!~].*?)\s*$", re.DOTALL)
 _SET = re.compile(r"^(any|all|none)\s*\((.*)\)$", re.IGNORECASE | re.DOTALL)
 _RANGE = re.compile(r"^(-?\d+(?:\.\d+)?)?\s*\.\.\s*(-?\d+(?:\.\d+)?)?$")
 _LABEL_FIELDS = ("label", "labels")

@@ -72,7 +72,7 @@ def about_page(shelved: Shelved) -> None:
                     "Weights": f"SHA-256 {system.digest[:16]} …",
                 }
                 | {
-                    f"{SPACE_WORDS[space].capitalize()} index": f"{record.count:,} vectors, {_INDEX_WORDS[record.index]}"
+                    f"Index by {SPACE_WORDS[space]}": f"{record.count:,} vectors, {_INDEX_WORDS[record.index]}"
                     for space, record in manifest.spaces.items()
                 },
             )

@@ -15,7 +15,7 @@ from explorer.casebook import Casebook
 from explorer.figures import MAIN_FINDING, MapPoints, MapQuery, colour_fields, map_points, place_query
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import SPACE_WORDS, data_url, label_words, person_words
+from explorer.widgets.markup import SPACE_WORDS, data_url, label_words, person_words, plain_markdown
 from explorer.widgets.session import last_outcome, query_in_words
 from explorer.widgets.shell import link_parameters, page_of, telling_errors
 from index_builder.casebook import Space
@@ -138,7 +138,7 @@ def _caption(shelved: Shelved, space: Space, points: MapPoints, query: MapQuery 
     if outcome is None:
         st.caption("Search first, and your query is shown here among its neighbours.")
         return
-    words = _escaped(query_in_words(outcome.query))
+    words = plain_markdown(query_in_words(outcome.query))
     if query is None:
         st.caption(f"Neither {words} nor its neighbours have a place on this map.")
     elif query.exact:
@@ -177,7 +177,3 @@ def _field_title(field: str) -> str:
     if field == MAIN_FINDING:
         return "Main finding"
     return f"Finding: {label_words(field.removeprefix('label:'))}" if field.startswith("label:") else field_words(field)
-
-
-def _escaped(text: str) -> str:
-    return "".join("\\" + sign if sign in r"\`*_{}[]()#+-!|<>$~:" else sign for sign in text)

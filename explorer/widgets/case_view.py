@@ -159,9 +159,7 @@ def _record(shelved: Shelved, case: Case) -> None:
         outcome = last_outcome(shelved)
         phrases: tuple[str, ...] = ()
         if outcome is not None:
-            phrases = next(
-                (hit.shared_phrases for hit in outcome.result.neighbours if hit.case_id == case.case_id), ()
-            )
+            phrases = next((hit.shared_phrases for hit in outcome.result.neighbours if hit.case_id == case.case_id), ())
         ordered = [name for name in SECTION_ORDER if name in case.sections]
         ordered += [name for name in case.sections if name not in ordered]
         body = "".join(

@@ -8,25 +8,38 @@ from explorer.casebook import Casebook
 from explorer.widgets.markup import label_words
 
 _NORMAL = ("Normal", "No Finding", "Stage 0")
-_TEXTS = 5
+_TEXTS = 4
+_ENOUGH = 3
+#: How a report would say it, by label of Open-i, NIH and the dust cohort; most telling first.
+_PHRASES = {
+    "Cardiomegaly": "enlarged heart",
+    "Pleural Effusion": "pleural effusion",
+    "Effusion": "pleural effusion",
+    "Pneumothorax": "pneumothorax",
+    "Nodule or Mass": "lung nodule",
+    "Mass": "lung mass",
+    "Hyperinflation or Emphysema": "hyperinflated lungs, flat diaphragm",
+    "Emphysema": "hyperinflated lungs, flat diaphragm",
+    "Airspace Disease": "focal airspace disease",
+    "Consolidation": "lobar consolidation",
+    "Stage 3": "dense small rounded opacities",
+    "Stage 1": "few small rounded opacities",
+}
 _FILMS = 3
 
 
 def example_texts(casebook: Casebook) -> list[str]:
-    """Three to six short texts, the likeliest pair of findings first, then single ones, common and rare."""
-    names, held = casebook.label_names, casebook.label_matrix
-    counts = held.sum(0)
-    findings = [number for number in np.argsort(-counts, kind="stable") if names[number] not in _NORMAL]
-    texts = []
-    pairs = held.T.astype(np.int64) @ held
-    candidates = [(a, b) for place, a in enumerate(findings) for b in findings[place + 1 :] if pairs[a, b] > 0]
-    if candidates:
-        first, second = max(candidates, key=lambda pair: pairs[pair])
-        texts.append(f"{_words(names[first])} and {_words(names[second])}")
-    texts += [_words(names[number]) for number in [*findings[:2], *findings[-2:]]]
-    if any(name in names for name in _NORMAL):
-        texts.append("no abnormality, lungs clear")
-    return list(dict.fromkeys(texts))[: _TEXTS + 1]
+    """Three to six short texts of findings that several cases of the casebook carry; the first joins two."""
+    counts = dict(zip(casebook.label_names, casebook.label_matrix.sum(0).tolist(), strict=True))
+    frequent = sorted((label for label in counts if label not in _NORMAL), key=lambda label: -counts[label])
+    # Findings with a phrase of their own first, in its order; a casebook of other labels is searched by their names.
+    known = [label for label in _PHRASES if counts.get(label, 0) >= _ENOUGH]
+    chosen = list(dict.fromkeys([*known, *frequent]))[:_TEXTS]
+    phrases = [_PHRASES.get(label, label_words(label).lower()) for label in chosen]
+    texts = [f"{phrases[0]} and {phrases[1]}", *phrases[1:]] if len(phrases) > 1 else phrases
+    if any(label in counts for label in _NORMAL):
+        texts.append("heart size normal, lungs clear")
+    return texts
 
 
 def example_films(casebook: Casebook) -> list[str]:
@@ -48,8 +61,3 @@ def example_films(casebook: Casebook) -> list[str]:
         if len(chosen) == _FILMS:
             break
     return chosen
-
-
-def _words(label: str) -> str:
-    words = label_words(label)
-    return words if words.startswith("Stage") else words.lower()

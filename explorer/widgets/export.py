@@ -18,8 +18,7 @@ def result_csv(outcome: Outcome) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(
-        ["rank", "case_id", "similarity", "closeness", "space", "labels", "shared_labels", "split", "view"]
-        + ["synthetic", "casebook", "report"]
+        "rank case_id similarity closeness space labels shared_labels split view synthetic casebook report".split()
     )
     for neighbour in outcome.result.neighbours:
         row = [

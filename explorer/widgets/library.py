@@ -106,8 +106,7 @@ def _stamp(folder: Path) -> str:
 
 @st.cache_resource(max_entries=16, show_spinner="Opening the casebook …")
 def _open(folder: str, stamp: str) -> Casebook:
-    casebook = Casebook.open(folder)
-    return casebook
+    return Casebook.open(folder)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

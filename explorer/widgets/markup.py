@@ -46,6 +46,11 @@ def chips_html(shared: Iterable[str], other: Iterable[str], *, shared_title: str
     return f'<div class="cxr-chips">{"".join(marked + plain)}</div>'
 
 
+def plain_markdown(text: str) -> str:
+    """Text as Markdown that means just the text."""
+    return "".join("\\" + sign if sign in r"\`*_{}[]()#+-!|<>$~:" else sign for sign in text)
+
+
 def label_html(label: str) -> str:
     """A label as words: published spellings join them with an underscore."""
     return escape(label.replace("_", " "))

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.filters import Filter
 from explorer.search import SearchOptions
 from explorer.widgets.examples import example_films, example_texts
 from explorer.widgets.filter_panel import filter_panel
@@ -82,7 +83,7 @@ def _film() -> None:
             f'<div><span class="cxr-muted">Your film, as the app sees it</span><br>'
             f"<strong>{escape(film.source_format.upper())}</strong>{view}, "
             f"{film.pixels.shape[1]} × {film.pixels.shape[0]} pixels"
-            f'{f"<ul class=cxr-notes>{notes}</ul>" if notes else ""}</div></div>'
+            f"{f'<ul class=cxr-notes>{notes}</ul>' if notes else ''}</div></div>"
         )
         st.button("Remove film", icon=":material/close:", key="remove-film", type="tertiary", on_click=remove_film)
         return
@@ -154,7 +155,7 @@ def _examples(shelved: Shelved) -> None:
                     )
 
 
-def _options(shelved: Shelved, filters: tuple) -> SearchOptions:  # type: ignore[type-arg]
+def _options(shelved: Shelved, filters: tuple[Filter, ...]) -> SearchOptions:
     held: tuple[Space, ...] = tuple(space for space in SPACES if space in shelved.casebook.spaces)
     with st.expander("Options", icon=":material/tune:", key="options"):
         k = st.slider("Neighbours", 1, 50, 5, key="k", persist_state="session")

@@ -11,7 +11,7 @@ from explorer.widgets.cards import neighbour_card
 from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.filter_panel import clear_filters
 from explorer.widgets.library import Shelved, is_warm, text_vectors_exist
-from explorer.widgets.markup import NO_CLOSE_MATCH, SPACE_WORDS, bars_html, chips_html
+from explorer.widgets.markup import NO_CLOSE_MATCH, SPACE_WORDS, bars_html, chips_html, plain_markdown
 from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
 from explorer.widgets.shell import link_parameters, page_of
 
@@ -50,7 +50,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
     result = outcome.result
     with st.container(key="cxr-summary", border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.markdown(f"##### {_count(len(result.neighbours))} for {_markdown(query_in_words(outcome.query))}")
+            st.markdown(f"##### {_count(len(result.neighbours))} for {plain_markdown(query_in_words(outcome.query))}")
         _findings(result)
         if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
             st.warning(
@@ -100,7 +100,3 @@ def _how(shelved: Shelved, outcome: Outcome) -> str:
 
 def _count(number: int) -> str:
     return f"{number} nearest cases" if number != 1 else "The nearest case"
-
-
-def _markdown(text: str) -> str:
-    return "".join("\\" + sign if sign in r"\`*_{}[]()#+-!|<>$~:" else sign for sign in text)

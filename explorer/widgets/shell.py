@@ -12,6 +12,7 @@ from streamlit.navigation.page import Page
 
 from explorer.settings import AppSettings
 from explorer.widgets.library import Shelved, shelve, warm_up
+from explorer.widgets.markup import plain_markdown
 from index_builder.errors import CxrError
 from index_builder.resources import resource
 
@@ -41,7 +42,7 @@ def run_app() -> None:
     with telling_errors():
         _sidebar()
         page.run()
-    st.html(f'<footer class="cxr-disclaimer">{DISCLAIMER}</footer>')
+    _footer()
 
 
 def page_of(name: str) -> Page:
@@ -91,6 +92,15 @@ def show_error(error: CxrError) -> None:
     st.error(_sentence(str(error)), icon=":material/error:")
 
 
+def _footer() -> None:
+    """The disclaimer again, for screens that hide the sidebar."""
+    note = DISCLAIMER
+    with telling_errors():
+        if active_casebook().casebook.manifest.dataset.synthetic:
+            note += " The films of this casebook are synthetic: drawn by a program, not exposed."
+    st.html(f'<footer class="cxr-disclaimer">{note}</footer>')
+
+
 def _sidebar() -> None:
     shelf = shelve(settings().casebooks)
     asked = st.query_params.get("casebook")
@@ -104,7 +114,7 @@ def _sidebar() -> None:
         with st.container(key="cxr-casebook", gap="xsmall"):
             if len(shelf) == 1:
                 st.caption("Casebook")
-            st.markdown(f"**{_plain(manifest.dataset.title)}**")
+            st.markdown(f"**{plain_markdown(manifest.dataset.title)}**")
             if manifest.dataset.synthetic:
                 st.badge("Synthetic films", icon=":material/draw:", color="orange")
             counts = [f"{manifest.cases:,} cases"]
@@ -120,11 +130,6 @@ def _sidebar() -> None:
     warm_up(shelved)
 
 
-def _plain(text: str) -> str:
-    """Text as Markdown that means just the text."""
-    return "".join("\\" + sign if sign in r"\`*_{}[]()#+-!|<>$~:" else sign for sign in text)
-
-
 def _sentence(message: str) -> str:
     """A message with a capital first letter, shown as text and not as Markdown."""
-    return _plain(message[:1].upper() + message[1:])
+    return plain_markdown(message[:1].upper() + message[1:])

@@ -141,10 +141,15 @@ class Unified(RetrievalSystem):
             raise ModelError(f"{folder}: damaged system ({error}). Restore its files or rebuild.") from error
         text_folder = folder / _TEXT_FOLDER if config.portable else None
         system = cls(config, pretrained=not config.portable, text_folder=text_folder)
-        missing, unexpected = system.load_state_dict(weights, strict=False)
-        absent = [name for name in missing if config.portable or not name.startswith(_ENCODERS)]
-        if absent or unexpected:
-            raise ModelError(f"{folder}: weights do not fit the configuration ({(absent + unexpected)[0]}). Rebuild.")
+        expected = {
+            name: tensor.shape
+            for name, tensor in system.state_dict().items()
+            if config.portable or not name.startswith(_ENCODERS)
+        }
+        found = {name: tensor.shape for name, tensor in weights.items()}
+        if misfits := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+            raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
+        system.load_state_dict(weights, strict=config.portable)
         if not config.portable:
             for name, digest in config.encoder_digests.items():
                 if weights_digest(getattr(system, name)) != digest:

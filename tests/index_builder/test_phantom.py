@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -347,6 +348,13 @@ def test_dust_films_follow_the_reports(dust: PhantomDust) -> None:
     assert float(follow_up.profile["age"]) > float(first.profile["age"])
     with pytest.raises(ImagingError, match="phantom-dust-00001"):
         dust.load_film("phantom-dust-99999")
+
+
+def test_cohorts_travel_to_worker_processes(openi: PhantomOpenI, dust: PhantomDust) -> None:
+    for cohort in (openi, dust):
+        reference = cohort.cases()[5].image or ""
+        copy = pickle.loads(pickle.dumps(cohort))
+        assert copy.load_film(reference).pixels.tobytes() == cohort.load_film(reference).pixels.tobytes()
 
 
 @pytest.mark.parametrize("cohort", [PhantomOpenI, PhantomDust])

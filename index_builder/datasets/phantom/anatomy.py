@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from index_builder.datasets.phantom.draw import Points, curve, ellipse
-from index_builder.datasets.phantom.fit_shapes import BASE, LATERAL
 from index_builder.datasets.phantom.spec import ChestSpec, stream
 
 RIGHT, LEFT = 0, 1
 SIGN = (-1.0, 1.0)
+#: Points of a lung outline: lateral edge (apex to costophrenic angle), diaphragm, mediastinal edge (upwards).
+LATERAL, BASE, MEDIAL = 28, 16, 20
 PAIRS = 11
 #: Points on the back and the front half of a rib.
 BACK, FRONT = 24, 20

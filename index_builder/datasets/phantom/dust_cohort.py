@@ -56,7 +56,7 @@ class PhantomDust:
     """Invented workers exposed to mineral dust: a drawn film, a profile and a generated report each.
 
     Stage s is drawn as small rounded opacities of profusion s (ILO 2022, categories 0 to 3, subcategories spread around
-    each), upper zones first; half of stage 3 and some of stage 2 carry a large opacity as well. The profile
+    each), upper zones first; two in five of stage 3 and a few of stage 2 carry a large opacity as well. The profile
     follows the stage loosely: years of dust exposure, trade and breathlessness tell something, but not all. Other
     findings (effusion, large heart, granuloma, emphysema and more) occur at every stage.
     """

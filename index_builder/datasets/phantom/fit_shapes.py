@@ -1,8 +1,8 @@
 """Fit the lung shape model that the phantoms are drawn from (run once, offline; its result is shipped).
 
-Reads the lung outlines packaged in torchxrayvision (`semantic_masks_v7labs_lungs.zip`, 6,500 V7 Labs annotations of
-public films, of which the package carries about 500), places corresponding points on both lungs and keeps the mean and
-the leading principal components (Cootes et al., "Active shape models", CVIU 1995). No outline of one person is kept.
+Reads the lung outlines packaged in torchxrayvision (`semantic_masks_v7labs_lungs.zip`: 517 masks, V7 Labs annotations
+of public COVID-19 films), places corresponding points on both lungs and keeps the mean and the leading principal
+components (Cootes et al., "Active shape models", CVIU 1995). No outline of one person is kept.
 
     python -m index_builder.datasets.phantom.fit_shapes
 """
@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from index_builder.datasets.phantom.anatomy import BASE, LATERAL, MEDIAL
 from index_builder.errors import DatasetError
 
 ARCHIVE = "semantic_masks_v7labs_lungs.zip"
-#: Points on the lateral edge (apex to costophrenic angle), the diaphragm and the mediastinal edge of one lung.
-LATERAL, BASE, MEDIAL = 28, 16, 20
 COMPONENTS = 12
 #: Masks are reduced to this many rows before points are placed.
 HEIGHT = 256

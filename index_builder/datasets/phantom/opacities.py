@@ -168,7 +168,7 @@ def small_opacities(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask
     # All places are drawn whatever the profusion: more of it adds opacities and moves none.
     u, v = rng.uniform(0.03, 0.95, most)[:count], 0.03 + 0.92 * rng.beta(1.5, 2.1, most)[:count]
     weight = rng.uniform(0.55, 1.25, most)[:count]
-    sigma = rng.uniform(0.0024, 0.0036) * size
+    sigma = rng.uniform(0.0027, 0.0040) * size
     x, y = scene.anatomy.places(side, u, v)
     outline = np.clip(scene.anatomy.lungs[side], 0, 1) * size
     left, top = (int(edge) for edge in outline.min(0))
@@ -180,7 +180,7 @@ def small_opacities(scene: Scene, finding: Finding, side: int, rng: Rng) -> Mask
     dots = np.bincount(row * wide + column, weight, tall * wide).reshape(tall, wide).astype(np.float32)
     dots = ndimage.gaussian_filter(dots, sigma, truncate=2.5) * np.float32(2 * np.pi * sigma**2)
     dots *= scene.lung(side)[rows, cols]
-    scene.add_water(rows, cols, np.float32(1.5) * np.minimum(dots, 2.0))
+    scene.add_water(rows, cols, np.float32(2.3) * np.minimum(dots, 2.0))
     mask = scene.blank()
     mask[rows, cols] = dots > 0.3
     return mask

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +67,6 @@ class PhantomOpenI:
         """
         self.seed = seed
         self._source = OpenI()
-        self._lock = Lock()
         self._cases: tuple[Case, ...] | None = None
         self._by_id: dict[str, Case] = {}
 
@@ -77,17 +75,18 @@ class PhantomOpenI:
 
         The first N are therefore a mixture of all. Read once, then kept. Raises `DatasetError` as `OpenI.cases` does.
         """
-        with self._lock:
-            if self._cases is None:
-                source = [
-                    case
-                    for case in self._source.cases()
-                    if {"findings", "impression"} & set(case.sections) and UNCODED not in case.codes
-                ]
-                order = sorted(source, key=lambda case: _digest(self.seed, case.case_id))
-                self._cases = tuple(self._case(case) for case in order)
-                self._by_id = {case.case_id: case for case in self._cases}
-            return self._cases
+        if self._cases is None:
+            source = [
+                case
+                for case in self._source.cases()
+                if {"findings", "impression"} & set(case.sections) and UNCODED not in case.codes
+            ]
+            order = sorted(source, key=lambda case: _digest(self.seed, case.case_id))
+            cases = tuple(self._case(case) for case in order)
+            # Two threads may both get here; they build equal tuples, and the table is there before the cases are.
+            self._by_id = {case.case_id: case for case in cases}
+            self._cases = cases
+        return self._cases
 
     def load_film(self, reference: str) -> Film:
         """Draw the film of a case. Thread-safe. Raises `ImagingError` for an unknown reference."""

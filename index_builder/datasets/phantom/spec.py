@@ -53,7 +53,7 @@ FINDINGS: dict[str, str] = {
     "hypoinflation": "the strip by which the domes stand higher",
     "oedema": "the perihilar haze",
     "congestion": "the perihilar haze and widened vessels",
-    "prominent markings": "the thickened vessels",
+    "prominent markings": "the part of the lung with the widest vessels",
     "elevated diaphragm": "the strip by which the dome stands higher",
     "tortuous aorta": "the arch and descending aorta",
     "aortic calcification": "the calcified arc",

@@ -1,0 +1,164 @@
+"""The command line as a user meets it: real processes, real files."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from explorer.casebook import Casebook
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "explorer.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line a refusal prints."""
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("cxr-explorer: ")
+    return lines[0]
+
+
+def test_help_names_every_command_without_heavy_imports() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for command in ("demo", "check", "build", "verify", "info", "search", "serve", "fetch"):
+        assert f"\n  {command} " in done.stdout
+    assert "not for diagnosis" in " ".join(done.stdout.split())
+    loaded = "import sys, explorer.cli; print(sorted({'torch','faiss','pandas','streamlit','timm'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_build_search_info_verify(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
+    out = tmp_path / "casebooks" / "mine"
+    build = ["build", "--dataset", "manifest", "--root", film_folder, "--limit", "40", "--seed", "1", "--out", out]
+    done = run(*build, "--checkpoint", tiny_checkpoint)
+    assert done.returncode == 0, done.stderr
+    assert "40 cases" in done.stdout
+    assert "--replace" in refused(run(*build, "--checkpoint", tiny_checkpoint))
+
+    assert run("verify", out).returncode == 0
+    info = json.loads(run("info", out, "--json").stdout)
+    assert (info["cases"], info["synthetic"]) == (40, False)
+
+    case_id = Casebook.open(out).case_ids[0]
+    done = run("search", out, "--case", case_id, "-k", "3", "--filter", "label!=Nodule", "--json")
+    content = json.loads(done.stdout)
+    assert len(content["neighbours"]) == 3
+    for rank, one in enumerate(content["neighbours"], start=1):
+        assert one["rank"] == rank
+        assert {"case_id", "score", "labels", "split", "report"} <= set(one)
+        assert "Nodule" not in one["labels"]
+    assert all(isinstance(value, float) for value in content["timings_ms"].values())
+
+    thumbnails = out / "thumbnails.parquet"
+    thumbnails.write_bytes(thumbnails.read_bytes()[:-9])
+    done = run("verify", out)
+    assert done.returncode == 1
+    assert "thumbnails.parquet: changed" in done.stdout
+    (out / "manifest.json").unlink()
+    assert run("verify", out).returncode == 1
+
+
+def test_search_by_film_and_text(small_casebook: Path, film_folder: Path) -> None:
+    film = film_folder / "010.png"
+    found = json.loads(run("search", small_casebook, "--image", film, "-k", 1, "--json").stdout)
+    assert found["neighbours"][0]["case_id"] == "case-010"
+    both = run("search", small_casebook, "--image", film, "--text", "mild cardiomegaly", "--image-weight", "0.9")
+    assert both.returncode == 0
+    assert "not for diagnosis" in both.stdout
+
+
+def test_bad_input_is_one_line_and_exit_code_two(tmp_path: Path, small_casebook: Path) -> None:
+    text = tmp_path / "film.png"
+    text.write_text("not a film")
+    for arguments, said in (
+        (["search", small_casebook], "nothing to search with"),
+        (["search", small_casebook, "--text", "a", "--filter", "age=old"], "not a number"),
+        (["search", small_casebook, "--text", "a", "-k", "many"], "'-k'"),
+        (["search", small_casebook, "--text", "a", "--space", "sound"], "--space sound"),
+        (["search", small_casebook, "--image", text], "film.png"),
+        (["search", small_casebook, "--image", tmp_path / "absent.png"], "absent.png"),
+        (["search", small_casebook, "--case", "nobody"], "nobody"),
+        (["search", tmp_path, "--text", "a"], "not a casebook"),
+        (["info", tmp_path / "absent"], "not a casebook"),
+        (["verify", tmp_path / "absent"], "no such folder"),
+        (["serve", tmp_path], "not a casebook"),
+        (["build", "--dataset", "nih", "--out", tmp_path / "x"], "--root"),
+        (["build", "--dataset", "nih", "--root", tmp_path, "--out", tmp_path / "x"], "Data_Entry"),
+        (["build", "--dataset", "mimic", "--out", tmp_path / "x"], "unknown dataset"),
+        (["build", "--dataset", "nih"], "--out"),
+        (["check", "--dataset", "covid", "--root", tmp_path], "metadata.csv"),
+        (["fetch", "mimic"], "cannot fetch"),
+        (["fetch", "openi", "--films", "gif"], "--films gif"),
+        (["paint"], "paint"),
+    ):
+        assert said in refused(run(*arguments)), arguments
+
+
+def test_check_lists_everything_and_says_whether_a_build_would_stop(tmp_path: Path, film_folder: Path) -> None:
+    done = run("check", "--dataset", "manifest", "--root", film_folder, "--decode")
+    assert done.returncode == 0
+    assert "300 cases of 150 patients" in done.stdout
+    root = shutil.copytree(film_folder, tmp_path / "films")
+    table = (root / "manifest.csv").read_text().splitlines()
+    table[3] = table[3].replace(",PA", ",SIDEWAYS").replace("case-002", "case-001")
+    (root / "003.png").unlink()
+    (root / "manifest.csv").write_text("\n".join(table) + "\n")
+    done = run("check", "--dataset", "manifest", "--root", root, "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["ok"] is False
+    problems = json.dumps(report["problems"])
+    assert "case-001" in problems
+    assert "003.png" in problems
+
+
+def test_fetch_says_what_to_do_offline(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    line = refused(run("fetch", "openi", "--out", tmp_path, "--base-url", f"http://127.0.0.1:{port}/"))
+    assert "127.0.0.1" in line
+
+
+def test_serve_answers_and_refuses_a_port_in_use(small_casebook: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.listen()
+        assert "in use" in refused(run("serve", small_casebook, "--port", port))
+    command = [sys.executable, "-m", "explorer.cli", "serve", str(small_casebook), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+                    assert answer.read() == b"ok"
+                    break
+            except OSError:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.mark.parametrize("name", ["Casebook", "Query", "SearchOptions", "parse_filter"])
+def test_the_python_api_is_what_the_docs_import(name: str) -> None:
+    import explorer
+
+    assert name in explorer.__all__
+    assert getattr(explorer, name).__name__ == name

