@@ -25,7 +25,11 @@ Advance = Callable[[str, int, int | None], None]
 
 @contextmanager
 def bar(*, unit_bytes: bool = False) -> Iterator[Advance]:
-    """One bar per task, with time left, on standard error; the yielded function moves it."""
+    """One bar per task, with time left, on standard error; the yielded function moves it.
+
+    Nothing is drawn where nobody watches: a log would only collect half-finished bars.
+    """
+    console = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(),
@@ -33,7 +37,8 @@ def bar(*, unit_bytes: bool = False) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,
     )
     tasks: dict[str, TaskID] = {}
 

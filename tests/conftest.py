@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,8 @@ from index_builder.resources import default_checkpoint
 settings.register_profile("shared", deadline=None)
 settings.load_profile("shared")
 
-WORDS = (
-    "normal heart size lung clear no effusion pneumothorax cardiomegaly mild small left right pleural opacity nodule "
-    "granuloma calcified the is in of with and a"
-).split()
+WORDS = """normal heart size lung clear no effusion pneumothorax cardiomegaly mild small left right pleural opacity
+nodule granuloma calcified the is in of with and a""".split()  # noqa: SIM905  a list of quoted words is harder to read
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -32,8 +31,9 @@ def tiny_text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer BERT in the hub's own file format."""
     import torch
 
-    from index_builder import vision_compat  # noqa: F401, I001  must precede transformers
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from index_builder import vision_compat  # noqa: F401  must precede transformers
+
+    transformers = importlib.import_module("transformers")
 
     folder = tmp_path_factory.mktemp("tiny-bert")
     letters = [chr(code) for code in range(97, 123)]
@@ -51,10 +51,10 @@ def tiny_text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join(dict.fromkeys(pieces)) + "\n", "utf-8")
-    BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(folder)
+    transformers.BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(folder)
     torch.manual_seed(0)
-    BertModel(
-        BertConfig(
+    transformers.BertModel(
+        transformers.BertConfig(
             vocab_size=len(dict.fromkeys(pieces)),
             hidden_size=32,
             num_hidden_layers=2,

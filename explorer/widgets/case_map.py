@@ -70,18 +70,38 @@ def map_page(shelved: Shelved) -> None:
             )
     points = map_points(casebook, space, colour)
     query = None if outcome is None else place_query(casebook, points, outcome.query, outcome.result)
-    _map_fragment(shelved, space, colour, points, query)
+    sought = _sought(shelved, points)
+    _map_fragment(shelved, space, colour, points, query, sought)
     _caption(shelved, space, points, query)
     _table(shelved, points)
 
 
+def _sought(shelved: Shelved, points: MapPoints) -> int | None:
+    """The point of the case the address names, if it has one on this map."""
+    asked = st.query_params.get("case")
+    if asked is None:
+        return None
+    if asked not in shelved.casebook:
+        st.warning(f"Casebook {shelved.name} has no case “{plain_markdown(asked[:120])}”.", icon=":material/link_off:")
+        return None
+    found = np.flatnonzero(points.rows == shelved.casebook.row(asked))
+    if len(found) == 0:
+        st.info(f"Case {plain_markdown(asked)} has no place on this map; try another.", icon=":material/bubble_chart:")
+        return None
+    return int(found[0])
+
+
 @st.fragment
-def _map_fragment(shelved: Shelved, space: Space, colour: str, points: MapPoints, query: MapQuery | None) -> None:
+def _map_fragment(
+    shelved: Shelved, space: Space, colour: str, points: MapPoints, query: MapQuery | None, sought: int | None
+) -> None:
     with telling_errors():
         key = f"map-{shelved.name}-{space}"
         state: Any = st.session_state.get(key)
         hovered = state.get("hover") if state is not None else None
         picked = set() if query is None else {number for number, _ in query.neighbours}
+        if sought is not None:
+            picked.add(sought)
         if isinstance(hovered, int) and 0 <= hovered < len(points.rows):
             distance = ((points.positions - points.positions[hovered]) ** 2).sum(1)
             picked |= set(np.argsort(distance, kind="stable")[:_AROUND].tolist())
@@ -100,6 +120,7 @@ def _map_fragment(shelved: Shelved, space: Space, colour: str, points: MapPoints
             "query": None
             if query is None
             else {"position": list(query.position), "neighbours": [list(pair) for pair in query.neighbours]},
+            "sought": sought,
             "label": f"Map of {len(points.rows)} cases. Arrow keys go from case to case, Enter opens one.",
         }
         result = _MAP(data=data, key=key, on_hover_change=lambda: None, on_open_change=lambda: None)

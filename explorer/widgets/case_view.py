@@ -85,7 +85,12 @@ def _head(shelved: Shelved, case: Case) -> None:
                 st.caption(f"{place + 1} of {len(ids)} for {_short(query_in_words(outcome.query))}")
                 _step(shelved, "Previous", ":material/chevron_left:", ids[place - 1] if place else None)
                 _step(shelved, "Next", ":material/chevron_right:", ids[place + 1] if place + 1 < len(ids) else None)
-            st.page_link(page_of("search"), label="Search", icon=":material/search:")
+            st.page_link(
+                page_of("map"),
+                label="Show on map",
+                icon=":material/bubble_chart:",
+                query_params=link_parameters(shelved, case.case_id),
+            )
     facts = " · ".join(
         part for part in (f"{case.view} view" if case.view else "", person_words(case.profile), f"{case.split} split")
     )

@@ -9,6 +9,20 @@ import json
 from explorer.widgets.session import Outcome, query_in_words
 
 _DISCLAIMER = "For education and research, not for diagnosis."
+_COLUMNS = (
+    "rank",
+    "case_id",
+    "similarity",
+    "closeness",
+    "space",
+    "labels",
+    "shared_labels",
+    "split",
+    "view",
+    "synthetic",
+    "casebook",
+    "report",
+)
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -17,9 +31,7 @@ def result_csv(outcome: Outcome) -> bytes:
     """One line per neighbour, UTF-8 with a mark that spreadsheets understand; no cell is taken for a formula."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(
-        "rank case_id similarity closeness space labels shared_labels split view synthetic casebook report".split()
-    )
+    writer.writerow(_COLUMNS)
     for neighbour in outcome.result.neighbours:
         row = [
             str(neighbour.rank),

@@ -42,7 +42,7 @@ function createMap(root) {
   let bounds = null; // [middle x, middle y, width, height] of the points
   let view = { x: 0, y: 0, zoom: 1 }; // centre in map units
   let chosen = -1; // point the tip is about
-  let asked = -1;
+  let found = null; // point the page was opened for; marked until the page is left
   let timer = 0;
   let scheduled = false;
   const pointers = new Map();
@@ -65,6 +65,8 @@ function createMap(root) {
     for (const [point, card] of Object.entries(fresh.cards)) cards.set(Number(point), card);
     canvas.setAttribute("aria-label", fresh.label);
     drawLegend();
+    if (fresh.sought !== null && fresh.sought !== found) choose(fresh.sought);
+    found = fresh.sought;
     if (chosen >= 0) showTip();
     refresh();
   }
@@ -141,14 +143,15 @@ function createMap(root) {
     }
     paint.globalAlpha = 1;
     if (data.query) drawQuery(size, night, ink);
-    if (chosen >= 0) {
-      const [x, y] = pointAt(chosen);
+    for (const point of new Set([found ?? -1, chosen])) {
+      if (point < 0) continue;
+      const [x, y] = pointAt(point);
       paint.strokeStyle = ink;
       paint.lineWidth = 2;
       paint.beginPath();
-      paint.arc(x, y, size + 4, 0, 6.2832);
+      paint.arc(x, y, size + (point === found ? 7 : 4), 0, 6.2832);
       paint.stroke();
-      placeTip(x, y);
+      if (point === chosen) placeTip(x, y);
     }
   }
 
@@ -250,7 +253,6 @@ function createMap(root) {
       showTip();
       if (!cards.has(point)) {
         timer = setTimeout(() => {
-          asked = point;
           component.setStateValue("hover", point);
         }, HOVER_DELAY);
       }

@@ -11,7 +11,7 @@ from explorer.search import SearchOptions
 from explorer.widgets.examples import example_films, example_texts
 from explorer.widgets.filter_panel import filter_panel
 from explorer.widgets.library import Shelved, text_vectors_exist
-from explorer.widgets.markup import chips_html, film_html, label_words
+from explorer.widgets.markup import chips_html, film_html, label_words, plain_markdown
 from explorer.widgets.session import (
     TEXT_KEY,
     WEIGHT_KEY,
@@ -67,7 +67,7 @@ def _like(shelved: Shelved) -> None:
     st.html(
         '<div class="cxr-like">'
         f"{film_html(casebook.thumbnail(case_id), f'Chest film of case {case_id}', synthetic=case.synthetic)}"
-        f'<div><span class="cxr-muted">Searching with case</span><br><strong>{escape(case_id)}</strong>'
+        f'<div><span class="cxr-muted">Searching with case</span><strong>{escape(case_id)}</strong>'
         f"{chips_html((), case.labels)}</div></div>"
     )
 
@@ -80,9 +80,9 @@ def _film() -> None:
         st.html(
             '<div class="cxr-like">'
             f"{film_html(film.preview, 'The film you search with, as the app sees it')}"
-            f'<div><span class="cxr-muted">Your film, as the app sees it</span><br>'
-            f"<strong>{escape(film.source_format.upper())}</strong>{view}, "
-            f"{film.pixels.shape[1]} × {film.pixels.shape[0]} pixels"
+            f'<div><span class="cxr-muted">Your film, as the app sees it</span>'
+            f"<span><strong>{escape(film.source_format.upper())}</strong>{view}, "
+            f"{film.pixels.shape[1]} × {film.pixels.shape[0]} pixels</span>"
             f"{f'<ul class=cxr-notes>{notes}</ul>' if notes else ''}</div></div>"
         )
         st.button("Remove film", icon=":material/close:", key="remove-film", type="tertiary", on_click=remove_film)
@@ -103,7 +103,7 @@ def _film() -> None:
         st.session_state["upload_turn"] = turn + 1
         st.rerun()
     if message := st.session_state.get("film_error"):
-        st.error(f"This film could not be read. {message}", icon=":material/broken_image:")
+        st.error(f"This film could not be read: {plain_markdown(message)}", icon=":material/broken_image:")
 
 
 def _text(shelved: Shelved) -> None:

@@ -71,7 +71,7 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
     try:
         film = decode_film(data, name="This file", limits=settings.film_limits)
     except ImagingError as error:
-        st.session_state["film_error"] = str(error)
+        st.session_state["film_error"] = str(error).removeprefix("This file: ")
         return
     pixels = reduced(film.pixels, settings.query_side)
     st.session_state["film"] = QueryFilm(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from explorer.casebook import Casebook
+from explorer.cli import main
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -19,7 +20,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
-def refused(done: subprocess.CompletedProcess[str]) -> str:
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
     """The one line a refusal prints."""
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
@@ -79,31 +80,51 @@ def test_search_by_film_and_text(small_casebook: Path, film_folder: Path) -> Non
     assert "not for diagnosis" in both.stdout
 
 
-def test_bad_input_is_one_line_and_exit_code_two(tmp_path: Path, small_casebook: Path) -> None:
-    text = tmp_path / "film.png"
-    text.write_text("not a film")
-    for arguments, said in (
-        (["search", small_casebook], "nothing to search with"),
-        (["search", small_casebook, "--text", "a", "--filter", "age=old"], "not a number"),
-        (["search", small_casebook, "--text", "a", "-k", "many"], "'-k'"),
-        (["search", small_casebook, "--text", "a", "--space", "sound"], "--space sound"),
-        (["search", small_casebook, "--image", text], "film.png"),
-        (["search", small_casebook, "--image", tmp_path / "absent.png"], "absent.png"),
-        (["search", small_casebook, "--case", "nobody"], "nobody"),
-        (["search", tmp_path, "--text", "a"], "not a casebook"),
-        (["info", tmp_path / "absent"], "not a casebook"),
-        (["verify", tmp_path / "absent"], "no such folder"),
-        (["serve", tmp_path], "not a casebook"),
-        (["build", "--dataset", "nih", "--out", tmp_path / "x"], "--root"),
-        (["build", "--dataset", "nih", "--root", tmp_path, "--out", tmp_path / "x"], "Data_Entry"),
-        (["build", "--dataset", "mimic", "--out", tmp_path / "x"], "unknown dataset"),
-        (["build", "--dataset", "nih"], "--out"),
-        (["check", "--dataset", "covid", "--root", tmp_path], "metadata.csv"),
-        (["fetch", "mimic"], "cannot fetch"),
-        (["fetch", "openi", "--films", "gif"], "--films gif"),
-        (["paint"], "paint"),
-    ):
-        assert said in refused(run(*arguments)), arguments
+BAD = [
+    (["search", "CASEBOOK"], "nothing to search with"),
+    (["search", "CASEBOOK", "--text", "a", "--filter", "age=old"], "not a number"),
+    (["search", "CASEBOOK", "--text", "a", "-k", "many"], "'-k'"),
+    (["search", "CASEBOOK", "--text", "a", "--space", "sound"], "--space sound"),
+    (["search", "CASEBOOK", "--image", "FILE"], "notes.txt"),
+    (["search", "CASEBOOK", "--image", "ABSENT"], "absent"),
+    (["search", "CASEBOOK", "--case", "nobody"], "nobody"),
+    (["search", "EMPTY", "--text", "a"], "not a casebook"),
+    (["info", "ABSENT"], "not a casebook"),
+    (["verify", "ABSENT"], "no such folder"),
+    (["serve", "EMPTY"], "not a casebook"),
+    (["build", "--dataset", "nih", "--out", "ABSENT"], "--root"),
+    (["build", "--dataset", "nih", "--root", "EMPTY", "--out", "ABSENT"], "Data_Entry"),
+    (["build", "--dataset", "mimic", "--out", "ABSENT"], "unknown dataset"),
+    (["build", "--dataset", "nih"], "--out"),
+    (["build", "--dataset", "phantom-dust", "--limit", "-3", "--out", "ABSENT"], "--limit -3"),
+    (["check", "--dataset", "covid", "--root", "EMPTY"], "metadata.csv"),
+    (["fetch", "mimic"], "cannot fetch"),
+    (["fetch", "openi", "--films", "gif"], "--films gif"),
+    (["paint"], "paint"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_bad_input_is_one_line_and_exit_code_two(
+    tmp_path: Path,
+    small_casebook: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    empty, notes = tmp_path / "empty", tmp_path / "notes.txt"
+    empty.mkdir()
+    notes.write_text("not a film")
+    places = {"CASEBOOK": small_casebook, "FILE": notes, "ABSENT": tmp_path / "absent", "EMPTY": empty}
+    monkeypatch.setattr(sys, "argv", ["cxr-explorer", *(str(places.get(one, one)) for one in arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    assert said in refused(subprocess.CompletedProcess(arguments, stopped.value.code, printed.out, printed.err))
+    assert not (tmp_path / "absent").exists()
 
 
 def test_check_lists_everything_and_says_whether_a_build_would_stop(tmp_path: Path, film_folder: Path) -> None:

@@ -78,7 +78,7 @@ MEANINGS = {
 def test_rows_are_those_that_plain_python_keeps(casebook: Casebook, expression: str) -> None:
     expected = [bool(MEANINGS[expression](case(casebook, case_id))) for case_id in casebook.case_ids]
     assert matching_rows(casebook, [parse_filter(expression)]).tolist() == expected
-    assert 0 < sum(expected)
+    assert any(expected)
 
 
 def case(casebook: Casebook, case_id: str) -> Case:

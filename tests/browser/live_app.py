@@ -1,0 +1,57 @@
+"""The real app in a process of its own, and how Chromium is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The system's Chromium; without one, the browser Playwright itself installed."""
+    return playwright.chromium.launch(
+        executable_path=shutil.which("chromium"),
+        args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+    )
+
+
+@contextmanager
+def serving(casebooks: list[Path], log: Path) -> Iterator[str]:
+    """Run the app on a free port until the block ends; gives its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "explorer" / "app.py")]
+    command += ["--server.port", str(port), "--server.address", "localhost", "--", *map(str, casebooks)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
+    url = f"http://localhost:{port}"
+    try:
+        for _ in range(150):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.2)
+        else:
+            process.kill()
+        if process.poll() is not None:
+            raise RuntimeError(f"the app did not start:\n{log.read_text('utf-8')[-3000:]}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
