@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from index_builder.casebook import (
     PROFILE_PREFIX,
+    SECTION_PREFIX,
     Layout,
     Manifest,
     Space,
@@ -22,7 +22,7 @@ from index_builder.casebook import (
     read_manifest,
     read_table,
 )
-from index_builder.datasets.base import Case
+from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
 from index_builder.stores.base import VectorStore, case_keys
 
@@ -147,8 +147,15 @@ class Casebook:
         return case_from_row(self.table.slice(row, 1).to_pylist()[0])
 
     def rows_of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of the cases a vector store found."""
-        return self._key_order[np.searchsorted(self.keys, keys, sorter=self._key_order)]
+        """Rows of the cases a vector store found.
+
+        Raises:
+            CasebookError: The store holds a case that is not here: index and cases are not of one build.
+        """
+        rows = self._key_order[np.searchsorted(self.keys, keys, sorter=self._key_order).clip(max=len(self) - 1)]
+        if not np.array_equal(self.keys[rows], keys):
+            raise CasebookError(f"{self.folder}: its index and its cases are not of one build. Rebuild it.")
+        return rows
 
     def thumbnail(self, case_id: str) -> bytes | None:
         """JPEG of the primary film, longest side 256 px; None for a text-only case."""
@@ -272,8 +279,10 @@ class Casebook:
 
     def _read_column(self, name: str) -> np.ndarray:
         if name == "report":
-            reports: Sequence[str] = [self.case(case_id).report for case_id in self.case_ids]
-            return np.array(reports, object)
+            names = [SECTION_PREFIX + one for one in REPORT_SECTIONS if SECTION_PREFIX + one in self.table.column_names]
+            sections = [self.table.column(one).to_pylist() for one in names]
+            texts = [" ".join(filter(None, parts)) for parts in zip(*sections, strict=True)]
+            return np.array(texts or [""] * len(self), object)
         if name in self.profile_fields:
             name = PROFILE_PREFIX + name
         elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):

@@ -284,7 +284,9 @@ function createMap(root) {
   function placeTip(x, y) {
     if (tip.hidden) return;
     const [w, h] = [tip.offsetWidth, tip.offsetHeight];
-    const left = x + 18 + w < stage.clientWidth ? x + 18 : x - 18 - w;
+    // On the side away from the query, if there is room: its lines stay in sight.
+    const away = data.query && toScreen(...data.query.position)[0] > x ? x - 18 - w : x + 18;
+    const left = away < 4 ? x + 18 : away + w > stage.clientWidth - 4 ? x - 18 - w : away;
     tip.style.left = `${Math.max(4, Math.min(left, stage.clientWidth - w - 4))}px`;
     tip.style.top = `${Math.max(4, Math.min(y - h / 2, stage.clientHeight - h - 4))}px`;
   }

@@ -53,11 +53,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
             st.markdown(f"##### {_count(len(result.neighbours))} for {plain_markdown(query_in_words(outcome.query))}")
         _findings(result)
         if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
-            st.warning(
-                "No close match: the nearest case is farther away than cases of this casebook usually are from each "
-                "other. Read what follows as the least unlike, not as alike.",
-                icon=":material/social_distance:",
-            )
+            _far(outcome)
         with st.container(key="cxr-toolbar", horizontal=True, vertical_alignment="center", gap="small"):
             st.page_link(
                 page_of("map"),
@@ -76,6 +72,22 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
                     on_click="ignore",
                 )
             st.caption(_how(shelved, outcome))
+
+
+def _far(outcome: Outcome) -> None:
+    """Say that even the best match is far, and what that means for this kind of query."""
+    if outcome.query.pixels is None and outcome.query.case_id is None:
+        st.info(
+            "No close match. A few words are seldom as near to a report as reports are to each other: judge by rank "
+            "and by what is shared.",
+            icon=":material/social_distance:",
+        )
+        return
+    st.warning(
+        "No close match: the nearest case is farther away than cases of this casebook usually are from each other. "
+        "Read what follows as the least unlike, not as alike.",
+        icon=":material/social_distance:",
+    )
 
 
 def _findings(result: SearchResult) -> None:

@@ -178,7 +178,7 @@ def query_in_words(query: Query) -> str:
         return f"case {query.case_id}"
     text = (query.text or "").strip()
     if len(text) > 80:
-        text = text[:77].rstrip() + " …"
+        text = text[:77].rsplit(" ", 1)[0].rstrip(",;") + " …"
     quoted = f"“{text}”" if text else ""
     film = "your film" if query.pixels is not None else ""
     return " and ".join(part for part in (film, quoted) if part)

@@ -17,6 +17,10 @@ ProfileValue = str | float | int | bool
 #: Report sections in reading order. A reader may add others (e.g. `notes`); these come first.
 SECTION_ORDER = ("indication", "comparison", "findings", "impression", "notes")
 
+#: Sections that say what is seen, in the order a text encoder reads them. Indication and comparison name what is
+#: suspected or was seen before.
+REPORT_SECTIONS = ("findings", "impression", "notes")
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -50,11 +54,8 @@ class Case:
 
     @property
     def report(self) -> str:
-        """The text a text encoder reads: findings, impression, then notes.
-
-        Never indication or comparison, which name what is suspected rather than what is seen.
-        """
-        return " ".join(self.sections[name] for name in ("findings", "impression", "notes") if name in self.sections)
+        """The text a text encoder reads: the `REPORT_SECTIONS` there are, joined."""
+        return " ".join(self.sections[name] for name in REPORT_SECTIONS if name in self.sections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
-
 from live_app import launch, serving
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from explorer import Casebook
 from index_builder.casebook import read_manifest
+from index_builder.datasets import open_dataset
+from index_builder.imaging import display_png
 
-_TEXT = "Enlarged heart with left pleural effusion."
+_LABELS = {"Cardiomegaly", "Pleural Effusion"}
 _MOST_BYTES = 400_000
 
 
@@ -35,9 +36,13 @@ def main(casebook: Path, out: Path) -> None:
     ):
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="dark")
+        film, text = _new_case(casebook)
         page.goto(url)
-        page.get_by_label("Report or description").fill(_TEXT)
+        page.locator("input[type=file]").set_input_files({"name": "film.png", "mimeType": "image/png", "buffer": film})
+        expect(page.get_by_text("cases for your film")).to_be_visible()
+        page.get_by_label("Report or description").fill(text)
         page.get_by_role("button", name="Search", exact=True).click()
+        expect(page.get_by_text("cases for your film and")).to_be_visible()
         expect(page.get_by_role("article").first).to_be_visible()
         _save(page, out / "search.png")
         page.get_by_role("link", name="Open case").first.click()
@@ -52,14 +57,25 @@ def main(casebook: Path, out: Path) -> None:
         browser.close()
 
 
+def _new_case(casebook: Path) -> tuple[bytes, str]:
+    """Film and impression of a synthetic case that the casebook does not hold."""
+    opened = Casebook.open(casebook)
+    record = opened.manifest.dataset
+    dataset = open_dataset(record.kind, None, record.seed)
+    for case in dataset.cases():
+        text = case.sections.get("impression", "")
+        if set(case.labels) >= _LABELS and case.case_id not in opened and case.image and 30 < len(text) < 110:
+            return display_png(dataset.load_film(case.image).pixels, None), text
+    sys.exit(f"{casebook}: no case of {record.kind} with {sorted(_LABELS)} is left outside it. Build with --limit.")
+
+
 def _save(page: Page, path: Path) -> None:
+    page.mouse.move(720, 4)
     page.wait_for_timeout(2500)  # thumbnails, fonts and the canvas have drawn by then
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    for colours in (256, 128, 64):
-        # Median cut without dithering: grey films and flat surfaces keep their look in few colours.
-        picture.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
-        if path.stat().st_size < _MOST_BYTES:
-            break
+    picture.save(path, optimize=True)
+    if path.stat().st_size > _MOST_BYTES:
+        picture.quantize(256, kmeans=4, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size:,} bytes")
 
 

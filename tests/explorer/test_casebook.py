@@ -1,0 +1,75 @@
+"""An opened casebook gives back what was built in, and refuses what does not fit together."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explorer import Casebook, Query
+from index_builder.datasets import open_dataset
+from index_builder.errors import CasebookError, CxrError, QueryError
+
+
+def test_cases_columns_and_films_are_those_of_the_source(small_casebook: Path, film_folder: Path) -> None:
+    casebook = Casebook.open(small_casebook)
+    cases = open_dataset("manifest", film_folder).cases()
+    assert [casebook.case(case.case_id) for case in cases] == list(cases)
+    assert casebook.column("report").tolist() == [case.report for case in cases]
+    assert casebook.column("split").tolist() == [case.split for case in cases]
+    ages = [float(case.profile.get("age", np.nan)) for case in cases]
+    np.testing.assert_array_equal(casebook.column("age"), ages)
+    assert [casebook.labels[row] for row in range(300)] == [case.labels for case in cases]
+    assert casebook.thumbnail("case-004") is None
+    assert casebook.film("000.png").pixels.shape == (72, 64)
+    assert casebook.projection("joint")[0].shape == (300, 2)
+    assert "case-004" in casebook
+    assert "nobody" not in casebook
+
+
+def test_unknown_things_are_named(small_casebook: Path) -> None:
+    casebook = Casebook.open(small_casebook)
+    for call, said in (
+        (lambda: casebook.case("nobody"), "nobody"),
+        (lambda: casebook.column("shoe"), "shoe"),
+        (lambda: casebook.film("../secret.png"), "secret"),
+        (lambda: casebook.film("absent.png"), "absent"),
+    ):
+        with pytest.raises(CxrError, match=said):
+            call()
+
+
+def test_a_copied_casebook_needs_neither_its_source_nor_its_place(
+    tmp_path: Path, small_casebook: Path, film_folder: Path
+) -> None:
+    copy = Casebook.open(shutil.copytree(small_casebook, tmp_path / "copy"))
+    original = Casebook.open(small_casebook)
+    query = Query(text="small effusion")
+    assert [n.case_id for n in copy.search(query).neighbours] == [n.case_id for n in original.search(query).neighbours]
+    assert copy.thumbnail("case-000") == original.thumbnail("case-000")
+
+
+def test_an_index_of_another_build_is_refused(tmp_path: Path, small_casebook: Path) -> None:
+    from index_builder.stores.base import case_keys
+
+    folder = shutil.copytree(small_casebook, tmp_path / "copy")
+    keys = folder / "index" / "text.keys.npy"
+    np.save(keys, case_keys([f"stranger-{number}" for number in range(len(np.load(keys)))]))
+    with pytest.raises(CasebookError, match="not of one build"):
+        Casebook.open(folder).search(Query(text="effusion"))
+
+
+def test_a_space_without_vectors_is_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    from index_builder.build import BuildRequest, build
+
+    root = tmp_path / "texts"
+    root.mkdir()
+    (root / "manifest.csv").write_text("case_id,report\na,normal heart\nb,small effusion\nc,clear lung\n")
+    out = tmp_path / "texts-casebook"
+    build(BuildRequest("manifest", root, out, tiny_checkpoint), lambda stage, done, total: None)
+    casebook = Casebook.open(out)
+    assert casebook.spaces == ("text", "joint")
+    with pytest.raises(QueryError, match="no image space"):
+        casebook.store("image")
+    assert len(casebook.search(Query(text="effusion"), k=5).neighbours) == 3
+    assert len(casebook.search(Query(case_id="a"), k=5).neighbours) == 2
