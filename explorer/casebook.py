@@ -49,6 +49,9 @@ class Casebook:
         self._row_of = {case_id: row for row, case_id in enumerate(self.case_ids)}
         self._layout = Layout(folder)
         self._lock = RLock()
+        self._system_lock = RLock()  # its own: a search by case must not wait while the encoders load
+        #: Held while a query is embedded: tokenizers keep padding and truncation as state.
+        self.embedding = RLock()
         self._stores: dict[Space, VectorStore] = {}
         self._vectors: dict[Space, np.ndarray] = {}
         self._held: dict[Space, NDArray[np.bool_]] = {}
@@ -203,7 +206,7 @@ class Casebook:
     @property
     def system(self) -> RetrievalSystem:
         """The system that embedded the cases and embeds queries."""
-        with self._lock:
+        with self._system_lock:
             return self._system
 
     def projection(self, space: Space) -> tuple[NDArray[np.float32], str]:

@@ -13,9 +13,12 @@ from PIL import Image
 DUPLICATE_CORRELATION = 0.99
 _DUPLICATE_SIDE = 32
 
-_SENTENCE = re.compile(r"[.;:!?\n]+")
+#: Signs that end a sentence of a report.
+SENTENCE_ENDS = ".;:!?\n"
+_SENTENCE = re.compile(f"[{SENTENCE_ENDS}]+")
 _WORD = re.compile(r"[a-z][a-z'\-]*")
 _LONGEST_PHRASE = 8
+_DENIALS = frozenset({"no", "not", "without", "negative", "absent", "resolved", "nor", "neither"})
 #: Words that alone say nothing about a film. A phrase needs one word besides these.
 _FILLER = frozenset(
     """
@@ -29,20 +32,27 @@ _FILLER = frozenset(
 def shared_phrases(query: str, report: str, limit: int = 3) -> tuple[str, ...]:
     """Longest word runs that two texts share within sentences, e.g. ("left pleural effusion",).
 
+    A sentence that denies something shares nothing with one that does not: "no pleural effusion" does not match
+    "left pleural effusion".
+
     Args:
         query: What was searched with.
         report: The neighbour's report.
         limit: How many phrases at most, most words first.
     """
-    wanted = {gram for sentence in _sentences(query) for gram in _grams(sentence)}
-    found = {gram for sentence in _sentences(report) for gram in _grams(sentence)} & wanted
+    found = _statements(query) & _statements(report)
     phrases: list[tuple[str, ...]] = []
-    for gram in sorted(found, key=lambda words: (-len(words), words)):
+    for gram in sorted({words for words, _ in found}, key=lambda words: (-len(words), words)):
         if not any(_contains(longer, gram) for longer in phrases):
             phrases.append(gram)
         if len(phrases) == limit:
             break
     return tuple(" ".join(words) for words in phrases)
+
+
+def denies(sentence: str) -> bool:
+    """Whether a sentence says that something is not there."""
+    return not _DENIALS.isdisjoint(_WORD.findall(sentence.lower()))
 
 
 def label_overlap(weights: Mapping[str, float], labels: Iterable[str]) -> float:
@@ -62,8 +72,13 @@ def thumbnail_signature(jpeg: bytes) -> np.ndarray:
     return values / (np.linalg.norm(values) or 1.0)
 
 
-def _sentences(text: str) -> list[list[str]]:
-    return [_WORD.findall(sentence) for sentence in _SENTENCE.split(text.lower())]
+def _statements(text: str) -> set[tuple[tuple[str, ...], bool]]:
+    """Word runs of a text, each with whether its sentence denies."""
+    return {
+        (gram, denies(sentence))
+        for sentence in _SENTENCE.split(text.lower())
+        for gram in _grams(_WORD.findall(sentence))
+    }
 
 
 def _grams(words: list[str]) -> Iterable[tuple[str, ...]]:

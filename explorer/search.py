@@ -219,11 +219,12 @@ def _embed(casebook: Casebook, query: Query) -> _Embedded:
     system = casebook.system
     vectors: dict[Space, NDArray[np.float32]] = {}
     text = (query.text or "").strip()
-    if query.pixels is not None:
-        pixels = model_input(query.pixels, system.config.image_size)
-        vectors["image"] = system.encode_images(torch.from_numpy(pixels)[None]).vector[0].numpy()
-    if text:
-        vectors["text"] = system.encode_texts([text]).vector[0].numpy()
+    pixels = None if query.pixels is None else model_input(query.pixels, system.config.image_size)
+    with casebook.embedding:
+        if pixels is not None:
+            vectors["image"] = system.encode_images(torch.from_numpy(pixels)[None]).vector[0].numpy()
+        if text:
+            vectors["text"] = system.encode_texts([text]).vector[0].numpy()
     return _Embedded(vectors, text)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from explorer.widgets.cards import neighbour_card
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved, film_png, neighbours_of
-from explorer.widgets.markup import chips_html, facts_html, highlighted_html, person_words
+from explorer.widgets.markup import chips_html, facts_html, film_html, highlighted_html, person_words
 from explorer.widgets.session import last_outcome, query_in_words, search_like
 from explorer.widgets.shell import link_parameters, page_of, settings
 from explorer.widgets.viewer import film_viewer
@@ -18,6 +18,7 @@ from index_builder.errors import CxrError
 
 _NEIGHBOURS = 6
 _EXAMPLES = 6
+_EXAMPLE_WIDTH = 164
 
 
 def case_page(shelved: Shelved) -> None:
@@ -51,14 +52,15 @@ def case_page(shelved: Shelved) -> None:
 def _choose(shelved: Shelved, title: str, text: str) -> None:
     st.header(title, anchor=False)
     st.text(text)
+    casebook = shelved.casebook
     with st.container(horizontal=True, gap="small"):
-        for case_id in shelved.casebook.case_ids[:_EXAMPLES]:
-            st.page_link(
-                page_of("case"),
-                label=case_id.replace("_", r"\_"),
-                icon=":material/radiology:",
-                query_params=link_parameters(shelved, case_id),
-            )
+        for case_id in casebook.case_ids[:_EXAMPLES]:
+            case = casebook.case(case_id)
+            with st.container(width=_EXAMPLE_WIDTH, gap="xxsmall"):
+                alt = f"Film of case {case_id}"
+                st.html(film_html(casebook.thumbnail(case_id), alt, synthetic=case.synthetic))
+                st.html(f'<span class="cxr-example-id">{escape(case_id)}</span>{chips_html((), case.labels[:2])}')
+                st.page_link(page_of("case"), label="Open", query_params=link_parameters(shelved, case_id))
     chosen = st.selectbox(
         "Or type an id",
         shelved.casebook.case_ids[:5000],

@@ -22,23 +22,27 @@ _PHRASES = {
     "Emphysema": "hyperinflated lungs, flat diaphragm",
     "Airspace Disease": "focal airspace disease",
     "Consolidation": "lobar consolidation",
-    "Stage 3": "dense small rounded opacities",
+    "Stage 3": "profuse small rounded opacities",
     "Stage 1": "few small rounded opacities",
 }
 _FILMS = 3
 
 
 def example_texts(casebook: Casebook) -> list[str]:
-    """Three to six short texts of findings that several cases of the casebook carry; the first joins two."""
+    """Three to six short texts of findings that several cases carry; the first joins two that go together."""
     counts = dict(zip(casebook.label_names, casebook.label_matrix.sum(0).tolist(), strict=True))
     frequent = sorted((label for label in counts if label not in _NORMAL), key=lambda label: -counts[label])
     # Findings with a phrase of their own first, in its order; a casebook of other labels is searched by their names.
     known = [label for label in _PHRASES if counts.get(label, 0) >= _ENOUGH]
     chosen = list(dict.fromkeys([*known, *frequent]))[:_TEXTS]
     phrases = [_PHRASES.get(label, label_words(label).lower()) for label in chosen]
-    texts = [f"{phrases[0]} and {phrases[1]}", *phrases[1:]] if len(phrases) > 1 else phrases
+    texts = phrases
+    if len(chosen) > 1:
+        first, second = (casebook.label_matrix[:, casebook.label_names.index(label)] for label in chosen[:2])
+        if (first & second).any():
+            texts = [f"{phrases[0]} and {phrases[1]}", *phrases[1:]]
     if any(label in counts for label in _NORMAL):
-        texts.append("heart size normal, lungs clear")
+        texts = [*texts, "heart size normal, lungs clear"]
     return texts
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Thread
 
 import streamlit as st
 
@@ -17,9 +17,6 @@ from index_builder.errors import CxrError, QueryError
 from index_builder.imaging import display_png
 
 _LOG = logging.getLogger(__name__)
-
-#: Tokenizers keep padding and truncation as state, so two threads must not embed queries at once.
-_EMBEDDING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +52,8 @@ def shelve(folders: Sequence[Path]) -> dict[str, Shelved]:
 
 
 def search_casebook(shelved: Shelved, query: Query, options: SearchOptions) -> SearchResult:
-    """Search, one query being embedded at a time. Raises `QueryError`."""
-    casebook = shelved.casebook
-    if query.case_id is not None:
-        return casebook.search(query, options)
-    with _EMBEDDING:
-        return casebook.search(query, options)
+    """Search. Raises `QueryError`."""
+    return shelved.casebook.search(query, options)
 
 
 def neighbours_of(shelved: Shelved, case_id: str, k: int) -> SearchResult:
@@ -115,11 +108,7 @@ def _warm_up(folder: str, stamp: str) -> Thread:
 
     def load() -> None:
         try:
-            with _EMBEDDING:
-                system = casebook.system
-                system.encode_texts(["no acute abnormality"])
-            for space in casebook.spaces:
-                casebook.store(space)
+            casebook.search(Query(text="no acute abnormality"), k=1)
         except CxrError as error:
             # The first query meets the same error and shows it to whoever asked.
             _LOG.error("%s", error)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from explorer.matching import SENTENCE_ENDS, denies
 from index_builder.datasets.base import ProfileValue
 
 #: Names of modalities and spaces as a reader knows them.
@@ -132,13 +133,23 @@ def excerpt_html(report: str, phrases: Sequence[str]) -> str:
     return before + highlighted_html(report[start:stop], phrases) + after
 
 
+def _sentence_around(text: str, position: int) -> str:
+    start = max(text.rfind(sign, 0, position) for sign in SENTENCE_ENDS) + 1
+    stops = [stop for sign in SENTENCE_ENDS if (stop := text.find(sign, position)) >= 0]
+    return text[start : min(stops, default=len(text))]
+
+
 def _spans(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
     """Where phrases stand in a text, in order, overlapping ones joined."""
     found = []
     for phrase in phrases:
         pattern = r"[^\w.;:!?]+".join(re.escape(word) for word in phrase.split())
-        if pattern:
-            found += [match.span() for match in re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE)]
+        if not pattern:
+            continue
+        matches = list(re.finditer(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE))
+        # Where a report both states and denies something, what it states is what a phrase stands for.
+        stated = [match for match in matches if not denies(_sentence_around(text, match.start()))]
+        found += [match.span() for match in stated or matches]
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(found):
         if joined and start <= joined[-1][1]:

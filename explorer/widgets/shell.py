@@ -37,7 +37,7 @@ def run_app() -> None:
         menu_items={"About": f"**CXR Explorer** — find chest X-ray cases by film or report.\n\n{DISCLAIMER}"},
     )
     st.html(resource("assets", "style.css"))
-    st.logo(resource("assets", "logo.svg").read_text("utf-8"), size="large")
+    st.logo(resource("assets", "logo.svg").read_text("utf-8"), size="medium")
     page = st.navigation([page_of(name) for name in _PAGES])
     with telling_errors():
         _sidebar()

@@ -114,8 +114,10 @@ def test_a_file_that_is_no_film_gets_a_sentence(app, page: Page) -> None:
         {"name": "Quentin-report.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7 not a film"}
     )
     expect(page.get_by_text("neither DICOM, PNG nor JPEG")).to_be_visible()
-    assert "Traceback" not in page.content()
+    # The upload field, which shows the visitor the name of the file, goes when the page is drawn anew.
+    expect(page.get_by_text("Quentin")).to_have_count(0)
     assert "Quentin" not in page.content()
+    assert "Traceback" not in page.content()
     # The page goes on working.
     _search_text(page, "pleural effusion")
     expect(page.get_by_role("article")).to_have_count(5)
@@ -177,6 +179,7 @@ def _case_id(card: Locator) -> str:
 
 
 def _assert_anonymous(page: Page) -> None:
+    expect(page.get_by_text("Zzyzx")).to_have_count(0)
     shown = page.content()
     for secret in ("Zzyzx", "Quentin", _PATIENT_ID):
         assert secret not in shown

@@ -19,6 +19,8 @@ from explorer.matching import label_overlap, shared_phrases, thumbnail_signature
         ("The heart is normal", "Of the and is", ()),
         ("XXXX XXXX", "XXXX XXXX", ()),
         ("left effusion", "effusion. left lung", ("effusion",)),
+        ("left pleural effusion", "No pleural effusion. Heart large.", ()),
+        ("There is no pleural effusion", "No pneumothorax or pleural effusion", ("pleural effusion",)),
         ("", "anything", ()),
     ],
 )

@@ -362,3 +362,24 @@ def test_cards_say_what_is_synthetic(cohort: type) -> None:
     assert cohort.card.synthetic
     assert "SYNTHETIC" in cohort.card.description
     assert cohort.card.name in ("phantom-openi", "phantom-dust")
+
+
+def test_age_and_sex_do_not_contradict_the_report() -> None:
+    from index_builder.datasets.openi import OpenI
+
+    published = {case.case_id: case.profile.get("age") for case in OpenI().cases()}
+    ages = sexes = 0
+    for case in PhantomOpenI().cases():
+        text = " ".join(case.sections.values()).lower().split()
+        if "woman" in text or "female" in text:
+            assert case.profile["sex"] == "F"
+            sexes += 1
+        elif "man" in text or "male" in text:
+            assert case.profile["sex"] == "M"
+            sexes += 1
+        source_age = published[case.case_id.removeprefix("phantom-openi-")]
+        if source_age is not None:
+            assert case.profile["age"] == source_age
+            ages += 1
+    assert ages > 3_000
+    assert sexes > 1_000

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.datasets.base import Case, DatasetCard
+from index_builder.datasets.base import Case, DatasetCard, ProfileValue
 from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom.mesh_codes import draw_codes, findings_of
 from index_builder.datasets.phantom.render import render
@@ -28,11 +29,21 @@ UNCODED = "No Indexing"
 #: Devices of the bedside, with which a film is usually AP.
 _BEDSIDE = frozenset({"endotracheal tube", "gastric tube", "chest tube", "central line", "oedema"})
 
+_FEMALE = re.compile(r"\b(female|woman|lady|girl|she|her)\b", re.IGNORECASE)
+_MALE = re.compile(r"\b(male|man|gentleman|boy|he|his)\b", re.IGNORECASE)
+
+
+def stated_sex(text: str) -> str | None:
+    """Sex ("F", "M") where a report's wording tells it; None where it is silent or says both."""
+    female, male = bool(_FEMALE.search(text)), bool(_MALE.search(text))
+    return None if female == male else ("F" if female else "M")
+
 
 class PhantomOpenI:
     """Films drawn from the MeSH codes of real Open-i reports, paired with those reports.
 
-    Report, codes, labels and split are the source's; film, age, sex, build and view are drawn from the seed.
+    Report, codes, labels and split are the source's, and so are age and sex where it tells them; film, build, view and
+    the rest are drawn from the seed.
     A report says more than its codes, and some codes cannot be drawn (`mesh_codes.NOT_DRAWN`): `visible_labels`
     tells which labels of a case its film shows, `drawn_labels` which classes are shown nearly always.
 
@@ -43,8 +54,8 @@ class PhantomOpenI:
         name="phantom-openi",
         title="Phantom films for Open-i reports",
         description="SYNTHETIC chest radiographs, each drawn by a program from the MeSH codes of one real Open-i "
-        "report and paired with that report. The reports are real and de-identified; no film, age or sex is a "
-        "patient's.",
+        "report and paired with that report. The reports are real and de-identified; no film is a patient's. Age and "
+        "sex are the source's where it tells them, else drawn.",
         citation=OpenI.card.citation,
         licence=f"Films: as this software. Reports: {OpenI.card.licence}",
         source=OpenI.card.source,
@@ -135,7 +146,11 @@ class PhantomOpenI:
         old = bool(names & {"osteophytes", "aortic calcification", "tortuous aorta", "emphysema", "cardiomegaly"})
         age = int(np.clip(rng.normal(66 if old else 46, 12 if old else 16), 18, 92))
         bedside = 0.7 if names & _BEDSIDE else 0.06
-        profile: Mapping[str, str | int] = {"age": age, "sex": "F" if rng.random() < 0.52 else "M"}
+        drawn_sex = "F" if rng.random() < 0.52 else "M"
+        profile: Mapping[str, ProfileValue] = {
+            "age": source.profile.get("age", age),
+            "sex": stated_sex(" ".join(source.sections.values())) or drawn_sex,
+        }
         return Case(
             case_id=case_id,
             patient_id=source.patient_id,
