@@ -71,7 +71,7 @@ def fit(system: Unified, sets: Sequence[FeatureSet], schedule: Schedule) -> dict
             _loss(system, batch, schedule).backward()
             optimiser.step()
             plan.step()
-        if (epoch + 1) % 5 == 0:
+        if (epoch + 1) % 5 == 0 or epoch + 1 == schedule.epochs:
             scores = validation_precision(system, sets)
             if not best or sum(scores.values()) > sum(best.values()):
                 best = scores

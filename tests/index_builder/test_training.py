@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from index_builder.build import BuildRequest, build
 from index_builder.datasets import open_dataset
 from index_builder.errors import ModelError
 from index_builder.features import FeatureSet, codes_sentence, extract, with_openi_meaning
-from index_builder.systems.unified import Unified
-from index_builder.training import Schedule, fit, label_contrast, validation_precision
+from index_builder.systems.base import load_system
+from index_builder.systems.unified import Unified, UnifiedConfig
+from index_builder.training import Schedule, fit, label_contrast, train, validation_precision
 
 
 def test_label_contrast_has_the_value_of_its_formula() -> None:
@@ -81,6 +83,26 @@ def test_fit_learns_what_can_be_learnt_and_is_deterministic(tiny_checkpoint: Pat
         assert validation_precision(system, [features]) == after
         runs.append(system.image_head[1].weight.detach().clone())  # type: ignore[union-attr, operator]
     torch.testing.assert_close(runs[0], runs[1], atol=0, rtol=0)
+
+
+def test_a_checkpoint_is_trained_on_encoders_named_in_the_configuration(
+    tmp_path: Path, tiny_text_encoder: Path, film_folder: Path
+) -> None:
+    config = UnifiedConfig(
+        text_encoder=f"hub:{tiny_text_encoder}",
+        image_size=96,
+        embedding_dim=16,
+        hidden_dim=32,
+        label_names=("Normal", "Cardiomegaly", "Stage 0"),
+    )
+    out = tmp_path / "checkpoint"
+    train(out, config, {}, phantoms=24, schedule=Schedule(epochs=2, batch=16))
+    card = (out / "README.md").read_text()
+    assert str(tiny_text_encoder) in card
+    assert "not for diagnosis" in card
+    assert load_system(out).config.label_names == config.label_names
+    report = build(BuildRequest("manifest", film_folder, tmp_path / "casebook", out, limit=20), lambda *step: None)
+    assert report.manifest.system.embedding_dim == 16
 
 
 def test_fit_needs_training_cases(tiny_checkpoint: Path) -> None:
