@@ -32,9 +32,8 @@ def serving(casebooks: list[Path], log: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "explorer" / "app.py")]
-    command += ["--server.port", str(port), "--server.address", "localhost", "--", *map(str, casebooks)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "explorer.cli", "serve", *map(str, casebooks), "--port", str(port)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "STREAMLIT_SERVER_HEADLESS": "true"}
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
     url = f"http://localhost:{port}"

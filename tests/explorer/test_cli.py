@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, real files."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -160,7 +161,8 @@ def test_serve_answers_and_refuses_a_port_in_use(small_casebook: Path) -> None:
         probe.listen()
         assert "in use" in refused(run("serve", small_casebook, "--port", port))
     command = [sys.executable, "-m", "explorer.cli", "serve", str(small_casebook), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = os.environ | {"STREAMLIT_SERVER_HEADLESS": "true"}
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         deadline = time.monotonic() + 90
         while True:
