@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
@@ -209,18 +208,19 @@ def _check(query: Query, options: SearchOptions) -> None:
             raise QueryError(f"{name} = {value}: give a number from 0 to 1.")
 
 
-@torch.inference_mode()
 def _embed(casebook: Casebook, query: Query) -> _Embedded:
     if query.case_id is not None:
         row = casebook.row(query.case_id)
         own = {space: casebook.vectors(space)[row].astype(np.float32) for space in casebook.spaces}
         held = {space: vector / np.linalg.norm(vector) for space, vector in own.items() if vector.any()}
         return _Embedded(held, casebook.case(query.case_id).report)
+    import torch  # here, so that the app's first page and searches by case need not wait for it
+
     system = casebook.system
     vectors: dict[Space, NDArray[np.float32]] = {}
     text = (query.text or "").strip()
     pixels = None if query.pixels is None else model_input(query.pixels, system.config.image_size)
-    with casebook.embedding:
+    with casebook.embedding, torch.inference_mode():
         if pixels is not None:
             vectors["image"] = system.encode_images(torch.from_numpy(pixels)[None]).vector[0].numpy()
         if text:
