@@ -228,7 +228,7 @@ def _write_card(out: Path, system: Unified, sizes: dict[str, dict[str, int]], sc
     lines += [
         "",
         "P@5: share of the five nearest training cases that carry a label of the query. phantom-openi is synthetic.",
-        "Test parts were neither trained on nor used to choose anything.",
+        "Test parts were not trained on; the epoch was chosen on validation parts.",
         "",
         f"Labels: {json.dumps(system.config.label_names)}",
     ]
