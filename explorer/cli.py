@@ -6,15 +6,16 @@ Bad input ends with exit code 2 and one line on standard error. Heavy imports ha
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
 
+from explorer.cli_models import evaluate, train
+from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
 from index_builder.errors import CxrError, QueryError
 
 if TYPE_CHECKING:
@@ -31,11 +32,6 @@ app = typer.Typer(
 #: Casebooks of `demo`: dataset and number of cases.
 DEMO = (("phantom-openi", 1000), ("phantom-dust", 400))
 
-DatasetOption = Annotated[
-    str, typer.Option(help="openi, nih, covid, manifest, phantom-openi or phantom-dust.", show_default=False)
-]
-RootOption = Annotated[Path | None, typer.Option(help="Folder of the data, for all but the phantoms.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port on localhost.")]
 
 
@@ -93,7 +89,7 @@ def check(
             open_dataset(dataset, root), decode=decode, progress=lambda done, of: advance("Decoding films", done, of)
         )
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         for line in report.lines():
             print(line)
@@ -145,7 +141,7 @@ def info(casebook: Annotated[Path, typer.Argument(help="Casebook folder.")], as_
 
     summary = Casebook.open(casebook).summary()
     if as_json:
-        _print_json(summary)
+        print_json(summary)
         return
     for name, value in summary.items():
         if isinstance(value, dict):
@@ -202,7 +198,7 @@ def search(
     result = opened.search(Query(pixels, text, case, image_weight), options)
     before = {"open": 1e3 * (opened_at - began), "decode": 1e3 * (decoded_at - opened_at)}
     if as_json:
-        _print_json(result.as_dict() | {"timings_ms": _rounded(before | dict(result.timings_ms))})
+        print_json(result.as_dict() | {"timings_ms": _rounded(before | dict(result.timings_ms))})
     else:
         _print_neighbours(result)
 
@@ -254,6 +250,10 @@ def fetch(
     print(f"next: cxr-explorer build --dataset openi --root {result.destination} --out casebooks/openi")
 
 
+app.command()(train)
+app.command()(evaluate)
+
+
 def _serve(casebooks: list[Path], port: int) -> None:
     """Replace this process by the app's server, so that signals reach it."""
     import socket
@@ -288,10 +288,6 @@ def _print_neighbours(result: SearchResult) -> None:
     if not result.neighbours:
         print("no case meets the filters")
     print("For education and research, not for diagnosis.")
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, ensure_ascii=False))
 
 
 def _rounded(timings: dict[str, float]) -> dict[str, float]:

@@ -221,10 +221,13 @@ def _embed(casebook: Casebook, query: Query) -> _Embedded:
     text = (query.text or "").strip()
     pixels = None if query.pixels is None else model_input(query.pixels, system.config.image_size)
     with casebook.embedding, torch.inference_mode():
-        if pixels is not None:
-            vectors["image"] = system.encode_images(torch.from_numpy(pixels)[None]).vector[0].numpy()
-        if text:
-            vectors["text"] = system.encode_texts([text]).vector[0].numpy()
+        image = None if pixels is None else system.encode_images(torch.from_numpy(pixels)[None])
+        words = system.encode_texts([text]) if text else None
+        if image is not None:
+            vectors["image"] = image.vector[0].numpy()
+        if words is not None:
+            vectors["text"] = words.vector[0].numpy()
+        vectors["joint"] = system.join(image, words)[0].numpy()
     return _Embedded(vectors, text)
 
 
@@ -245,10 +248,14 @@ def _query_vector(embedded: _Embedded, query: Query, space: Space) -> NDArray[np
         if space not in vectors:
             raise QueryError(f"case {query.case_id!r} has no {space} vector. Search another space.")
         return vectors[space]
-    if len(vectors) == 1:
-        return next(iter(vectors.values()))
-    mixed = query.image_weight * vectors["image"] + (1 - query.image_weight) * vectors["text"]
-    return np.asarray(mixed / (np.linalg.norm(mixed) or 1.0), np.float32)
+    image, text, joint = vectors.get("image"), vectors.get("text"), vectors["joint"]
+    if image is not None and text is not None:
+        # The weight leads from the text by way of the joint vector, at a half, to the film.
+        share = abs(2 * query.image_weight - 1)
+        mixed = (1 - share) * joint + share * (image if query.image_weight > 0.5 else text)
+        return np.asarray(mixed / (np.linalg.norm(mixed) or 1.0), np.float32)
+    single = image if image is not None else text
+    return joint if single is None or space == "joint" else single
 
 
 def _findings(

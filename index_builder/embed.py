@@ -17,7 +17,8 @@ import torch
 from index_builder.casebook import SPACES, Space, write_table
 from index_builder.datasets.base import Case, Dataset
 from index_builder.imaging import model_input, thumbnail_jpeg
-from index_builder.systems.base import Encoding, RetrievalSystem
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.joining import join_cases
 
 #: Cases per shard: what an interruption loses at most, and what memory holds at a time (twice).
 SHARD_CASES = 128
@@ -126,7 +127,7 @@ def _embed_shard(
     vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
     thumbnails: list[bytes | None] = [None] * len(shard)
     # Reports of like length share a batch: padding would otherwise double the text encoder's work.
-    order = sorted(range(len(shard)), key=lambda position: len(shard[position].report))
+    order = sorted(range(len(shard)), key=lambda position: len(system.text_of(shard[position])))
     for start in range(0, len(shard), BATCH):
         positions = order[start : start + BATCH]
         began = perf_counter()
@@ -166,43 +167,29 @@ def _encode(
     system: RetrievalSystem, batch: Sequence[Case], films: list[LoadedFilm | None], timings: EmbedTimings
 ) -> dict[Space, np.ndarray]:
     """Vectors of one batch per space, [b, D] float32; zeros where a case lacks the modality."""
-    has_film = [position for position, film in enumerate(films) if film is not None]
-    has_text = [position for position, case in enumerate(batch) if case.report]
+    has_film = torch.tensor([film is not None for film in films])
+    texts = [system.text_of(case) for case in batch]
+    has_text = torch.tensor([bool(text) for text in texts])
     image = text = None
     began = perf_counter()
-    if has_film:
+    if has_film.any():
         pixels = np.stack([film.pixels for film in films if film is not None])
         image = system.encode_images(torch.from_numpy(pixels))
     middle = perf_counter()
-    if has_text:
-        text = system.encode_texts([batch[position].report for position in has_text])
+    if has_text.any():
+        text = system.encode_texts([text for text in texts if text])
     timings.images += middle - began
     timings.texts += perf_counter() - middle
 
-    dim = system.config.embedding_dim
-    out: dict[Space, np.ndarray] = {space: np.zeros((len(batch), dim), np.float32) for space in SPACES}
+    out: dict[Space, np.ndarray] = {
+        space: np.zeros((len(batch), system.config.embedding_dim), np.float32) for space in SPACES
+    }
     if image is not None:
-        out["image"][has_film] = image.vector.numpy()
+        out["image"][has_film.numpy()] = image.vector.numpy()
     if text is not None:
-        out["text"][has_text] = text.vector.numpy()
-    both = sorted(set(has_film) & set(has_text))
-    for positions, use_image, use_text in (
-        (both, True, True),
-        (sorted(set(has_film) - set(both)), True, False),
-        (sorted(set(has_text) - set(both)), False, True),
-    ):
-        if positions:
-            chosen_image = _pick(image, has_film, positions) if use_image else None
-            chosen_text = _pick(text, has_text, positions) if use_text else None
-            out["joint"][positions] = system.join(chosen_image, chosen_text).numpy()
+        out["text"][has_text.numpy()] = text.vector.numpy()
+    out["joint"] = join_cases(system, image, has_film, text, has_text).numpy()
     return out
-
-
-def _pick(encoding: Encoding | None, held: list[int], wanted: list[int]) -> Encoding:
-    """The rows of an encoding that belong to batch positions `wanted`, given the positions `held` it has."""
-    assert encoding is not None
-    rows = torch.tensor([held.index(position) for position in wanted])
-    return Encoding(encoding.tokens[rows], encoding.mask[rows], encoding.vector[rows])
 
 
 def _is_complete(path: Path, shard: Sequence[Case]) -> bool:

@@ -22,6 +22,6 @@ def resource(*parts: str) -> Path:
     raise InstallationError(f"{'/'.join(parts)} is missing from this installation of cxr-explorer. Reinstall it.")
 
 
-def default_checkpoint() -> Path:
-    """The shipped compact `unified` checkpoint."""
-    return resource("assets", "checkpoints", "unified-compact")
+def default_checkpoint(name: str = "unified") -> Path:
+    """The shipped compact checkpoint of a system. Raises `InstallationError` as `resource` does."""
+    return resource("assets", "checkpoints", f"{name}-compact")

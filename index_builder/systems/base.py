@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from index_builder.errors import ModelError
+from index_builder.graph.ranking import Ranking
+from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+
+if TYPE_CHECKING:
+    from index_builder.datasets.base import Case
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+SYSTEMS = ("unified", "siclip", "mskpt")
+
+_TEXT_FOLDER = "text"
+_ENCODERS = ("image_encoder", "text_encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,8 @@ class Encoding:
     """One modality of a batch.
 
     Attributes:
-        tokens: [B, T, d] float32, what attention and Grad-CAM look at: image patches or word pieces.
+        tokens: [B, T, d] float32, image patches in row-major order or word pieces, projected to the width that both
+            modalities of a system share, so that a patch can be compared with a word.
         mask: [B, T] bool, True at real tokens.
         vector: [B, D] float32, L2-normalised, in the space shared by all modalities.
     """
@@ -32,30 +45,133 @@ class Encoding:
     mask: Tensor
     vector: Tensor
 
+    def take(self, rows: Tensor) -> Encoding:
+        """The cases that `rows` (numbers, or [B] bool) names."""
+        return Encoding(self.tokens[rows], self.mask[rows], self.vector[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class CrossAttention:
+    """How much each token of one modality looks at each of the other; rows sum to 1 over real tokens.
+
+    Attributes:
+        text_to_image: [B, L, P] float32.
+        image_to_text: [B, P, L] float32.
+    """
+
+    text_to_image: Tensor
+    image_to_text: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Training cases.
+
+    Attributes:
+        films: [B, S, S] float32 in 0..1, weakly augmented; zero where a case has no film.
+        strong: [B, S, S] float32, the same films strongly augmented; None where the phase does not ask for it.
+        has_film: [B] bool.
+        texts: B strings, empty where a case has no text.
+        labels: [B, C] float32, 1 where the case carries the label.
+        known: [B, C] bool, labels that the case's dataset decides; the others are unknown, not absent.
+        group: [B] int64, number of the dataset; labels of different datasets are not compared.
+    """
+
+    films: Tensor
+    strong: Tensor | None
+    has_film: Tensor
+    texts: list[str]
+    labels: Tensor
+    known: Tensor
+    group: Tensor
+
+    @property
+    def has_text(self) -> Tensor:
+        """[B] bool."""
+        return torch.tensor([bool(text) for text in self.texts], device=self.labels.device)
+
 
 class SystemConfig(BaseModel):
-    """What rebuilds a system without its weights. Systems extend it with their own fields."""
+    """What rebuilds a system without its weights. Systems extend it with their own fields.
+
+    Attributes:
+        trained_image_stages: How many of the image encoder's last stages are trained; -1 all, 0 none.
+        pyramid_width: Width of tokens taken from the image encoder's last resolutions by a trained pyramid; 0: none.
+        trained_text_layers: How many of the text encoder's last layers are trained; -1 all, 0 none.
+        vote_neighbours: Cases that vote on a query's labels, chosen on validation data.
+        vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
+        encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
+        portable: Whether the frozen parts' weights lie beside this configuration.
+        image_architecture: What rebuilds the image encoder where its source is not at hand; set in portable copies.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
-    preset: str
-    image_encoder: str
-    text_encoder: str
-    image_size: int
-    embedding_dim: int
-    label_names: tuple[str, ...]
+    preset: str = "compact"
+    image_encoder: str = "package:efficientnet-lite0"
+    text_encoder: str = "package:minilm"
+    image_size: int = 224
+    trained_image_stages: int = 0
+    pyramid_width: int = 0
+    trained_text_layers: int = 0
+    embedding_dim: int = 256
+    label_names: tuple[str, ...] = ()
+    vote_neighbours: int = 10
+    vote_temperature: float = 0.05
+    encoder_digests: dict[str, str] = Field(default_factory=dict)
+    portable: bool = False
+    image_architecture: dict[str, Any] | None = None
 
 
 class RetrievalSystem(nn.Module, ABC):
     """Encoders and heads of one published system.
 
     All vectors live in one space, so any modality can be compared with any other. A system differs from another
-    only in its encoders, its fusion and its losses; embedding, search and evaluation know this class alone.
+    only in its encoders, its fusion and its losses; training, embedding, evaluation and search know this class alone.
     """
 
     name: ClassVar[str]
+    config_class: ClassVar[type[SystemConfig]]
+    #: Phases of training in order; `losses` is told which one is on.
+    phases: ClassVar[tuple[str, ...]] = ("fit",)
+    #: Phases whose batches carry a strong view of each film.
+    strong_phases: ClassVar[tuple[str, ...]] = ()
     config: SystemConfig
+    #: How search results are reordered by findings; None: by similarity alone.
+    ranking: Ranking | None = None
+
+    def __init__(self, config: SystemConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
+        """Build the encoders; subclasses add their heads.
+
+        Args:
+            config: What to build.
+            pretrained: Load the encoders' weights from their source; otherwise the caller loads them afterwards.
+            text_folder: Where architecture and tokenizer of the text encoder lie, instead of its source.
+        """
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(
+            config.image_encoder,
+            config.image_size,
+            pretrained=pretrained,
+            trained_stages=config.trained_image_stages,
+            pyramid_width=config.pyramid_width,
+            architecture=config.image_architecture,
+        )
+        self.text_encoder = TextEncoder(
+            config.text_encoder, pretrained=pretrained, trained_layers=config.trained_text_layers, folder=text_folder
+        )
+
+    @classmethod
+    def text_of(cls, case: Case) -> str:
+        """The text this system reads of a case; empty when it has none."""
+        return case.report
+
+    @classmethod
+    def training_texts(cls, case: Case) -> tuple[str, ...]:
+        """Wordings of a case to train on, the one of `text_of` first."""
+        return (cls.text_of(case),)
 
     @abstractmethod
     def encode_images(self, films: Tensor) -> Encoding:
@@ -74,23 +190,129 @@ class RetrievalSystem(nn.Module, ABC):
         """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised."""
 
     @abstractmethod
-    def label_logits(self, vectors: Tensor) -> Tensor:
-        """Logits per label of `config.label_names` for vectors [B, D] of the shared space: [B, C] float32."""
+    def label_logits(self, vectors: Tensor) -> Tensor | None:
+        """Logits per label of `config.label_names` for vectors [B, D] of the shared space: [B, C] float32.
+
+        None where the system has no classifier and predicts by the vote of neighbours alone.
+        """
+
+    def label_probabilities(self, vectors: Tensor) -> Tensor | None:
+        """Probability of each label, [B, C] float32: labels are independent unless a system says otherwise."""
+        logits = self.label_logits(vectors)
+        return None if logits is None else logits.float().sigmoid()
 
     @abstractmethod
+    def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
+        """How words look at patches and patches at words, of cases with both modalities."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
+        """Named terms whose sum is minimised in a phase of training."""
+
+    def begin_phase(self, phase: str, batches: Iterable[Batch]) -> None:
+        """Called before a phase of training with its training cases, not augmented."""
+
+    def image_stages(self) -> Mapping[str, nn.Module]:
+        """Stages of the image encoder by name, first to last: what Grad-CAM can hook."""
+        return self.image_encoder.stages
+
+    def word_pieces(self, texts: list[str]) -> list[list[WordPiece]]:
+        """The pieces that the tokens of `encode_texts` stand for, padding left out."""
+        return self.text_encoder.pieces(texts)
+
     def save(self, folder: Path, *, portable: bool) -> None:
-        """Write config, weights and tokenizer.
+        """Write config, weights in half precision and, if portable, the tokenizer.
+
+        Half precision changes no neighbour that matters and halves what is copied beside every casebook.
 
         Args:
             folder: Created if missing.
-            portable: Include the frozen encoders, so that the folder needs nothing else. Otherwise only trained
-                weights are written and encoders are named by source and digest.
+            portable: Include the encoders' frozen parts, so that the folder needs nothing else. Otherwise only
+                trained weights are written and the frozen parts are named by source and digest.
         """
+        folder.mkdir(parents=True, exist_ok=True)
+        digests = {name: weights_digest(getattr(self, name), _frozen_names(getattr(self, name))) for name in _ENCODERS}
+        architecture = self.image_encoder.architecture if portable else None
+        config = self.config.model_copy(
+            update={"encoder_digests": digests, "portable": portable, "image_architecture": architecture}
+        )
+        kept = self.stored_names(portable)
+        weights = {
+            name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+            for name, tensor in self.state_dict().items()
+            if name in kept
+        }
+        save_file(weights, folder / WEIGHTS_FILE)
+        if portable:
+            self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
+        if self.ranking is not None:
+            self.ranking.save(folder)
+        (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Open what `save` wrote.
+
+        Raises:
+            ModelError: A file is missing or damaged, or the encoders are not those the heads were trained on.
+        """
+        try:
+            config = cls.config_class.model_validate(json.loads((folder / CONFIG_FILE).read_text("utf-8")))
+            weights = load_file(folder / WEIGHTS_FILE)
+        except (OSError, ValueError, ValidationError, SafetensorError) as error:
+            raise ModelError(f"{folder}: damaged system ({error}). Restore its files or rebuild.") from error
+        text_folder = folder / _TEXT_FOLDER if config.portable else None
+        system = cls(config, pretrained=not config.portable, text_folder=text_folder)
+        wanted = system.stored_names(config.portable)
+        expected = {name: tensor.shape for name, tensor in system.state_dict().items() if name in wanted}
+        found = {name: tensor.shape for name, tensor in weights.items()}
+        if misfits := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
+            raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
+        system.load_state_dict(weights, strict=config.portable)
+        system.ranking = Ranking.load(folder)
+        if not config.portable:
+            for name, digest in config.encoder_digests.items():
+                encoder = getattr(system, name)
+                if weights_digest(encoder, _frozen_names(encoder)) != digest:
+                    raise ModelError(
+                        f"{folder}: trained on other weights of {name} than those installed. "
+                        "Install the versions in constraints.txt, or train again."
+                    )
+        return system
+
+    def stored_names(self, portable: bool) -> set[str]:
+        """State entries that `save` writes: all, or those that training changes."""
+        names = set(self.state_dict())
+        if not portable:
+            for encoder in _ENCODERS:
+                names -= {f"{encoder}.{name}" for name in _frozen_names(getattr(self, encoder))}
+        return names
 
 
 def normalise(vectors: Tensor) -> Tensor:
     """L2-normalise the last axis; a zero vector stays zero."""
     return nn.functional.normalize(vectors, dim=-1)
+
+
+def system_class(name: str) -> type[RetrievalSystem]:
+    """The class of a system by its name.
+
+    Raises:
+        ModelError: No system of that name.
+    """
+    if name == "unified":
+        from index_builder.systems.unified import Unified
+
+        return Unified
+    if name == "siclip":
+        from index_builder.systems.siclip import SiClip
+
+        return SiClip
+    if name == "mskpt":
+        from index_builder.systems.mskpt import MskPt
+
+        return MskPt
+    raise ModelError(f"unknown system {name!r}. Known: {', '.join(SYSTEMS)}.")
 
 
 def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSystem:
@@ -106,8 +328,15 @@ def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSy
         raise ModelError(f"{folder}: no system there ({CONFIG_FILE} is missing). Name a checkpoint folder.") from None
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: not a system configuration ({error}). Restore the file or rebuild.") from None
-    if kind != "unified":
-        raise ModelError(f"{path}: unknown system {kind!r}. Known: unified.")
-    from index_builder.systems.unified import Unified
+    return system_class(str(kind)).load(folder).to(device).eval()
 
-    return Unified.load(folder).to(device).eval()
+
+def _frozen_names(encoder: ImageEncoder | TextEncoder) -> set[str]:
+    """State entries of an encoder that training leaves as their source gave them."""
+    frozen: set[str] = set()
+    for prefix, module in encoder.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if not any(parameter.requires_grad for parameter in own.values()):
+            entries = {*own, *dict(module.named_buffers(recurse=False))}
+            frozen |= {f"{prefix}.{name}" if prefix else name for name in entries}
+    return frozen & set(encoder.state_dict())

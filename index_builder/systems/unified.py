@@ -1,170 +1,150 @@
-"""`unified`: the Unified Multimodal Framework's seam with its compact encoders.
+"""`unified`: the Unified Multimodal Framework (Swin + ClinicalBERT fused by cross-attention both ways).
 
-Both encoders are frozen; one small head each maps films and reports into one space, trained together by
-`index_builder.training`. A case with both modalities is the normalised sum of its two vectors.
+Film and report are encoded to tokens of one width; learned queries pool each modality to a vector, and cross-attention
+layers fuse both to the joint vector. All three vectors share one space and one label classifier, so a film, a report or
+both can be searched and classified. Trained with a mixture of binary cross-entropy and focal loss on every vector, and
+contrastive terms between film, report and joint vectors; whole modalities are dropped at random so that a case may miss
+either. Reranking with the findings graph: `index_builder.graph`.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from index_builder.errors import ModelError
-from index_builder.systems.base import (
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    Encoding,
-    RetrievalSystem,
-    SystemConfig,
-    normalise,
-)
-from index_builder.systems.encoders import ImageEncoder, TextEncoder, weights_digest
+from index_builder.systems.base import Batch, CrossAttention, Encoding, RetrievalSystem, SystemConfig, normalise
+from index_builder.systems.fusion import AttentionPool, CrossFusion
+from index_builder.systems.joining import join_cases
+from index_builder.systems.losses.classification import mixed
+from index_builder.systems.losses.contrast import label_contrast
+from index_builder.systems.towers import Tower, summed
 
-_TEXT_FOLDER = "text"
-_ENCODERS = ("image_encoder", "text_encoder")
+if TYPE_CHECKING:
+    from index_builder.datasets.base import Case
 
 
 class UnifiedConfig(SystemConfig):
     """Configuration of `Unified`.
 
     Attributes:
-        hidden_dim: Width of the hidden layer of each head.
-        encoder_digests: SHA-256 of the frozen encoders the heads were trained on; empty before saving.
-        portable: Whether the encoders' weights lie beside this configuration.
+        token_dim: Width of tokens in fusion.
+        pool_queries: What each modality's pooling looks for, about one query per finding.
+        pool_width: Numbers each query gathers.
+        fusion_layers: Cross-attention layers; 0 leaves fusion out: the joint vector is then the modalities' mean.
+        fusion_heads: Attention heads of each.
+        hybrid: A feed-forward block per layer instead of one shared by all.
+        dropout: In pooling and fusion.
+        focal_gamma, focal_mixing: Focal loss and its share beside binary cross-entropy.
+        contrast: Weight of the contrastive term.
+        contrast_temperature: Of its softmax.
+        modality_dropout: Share of complete cases that are fused with one modality missing in training.
     """
 
     system: str = "unified"
-    preset: str = "compact"
-    image_encoder: str = "package:efficientnet-lite0"
-    text_encoder: str = "package:minilm"
-    image_size: int = 224
-    embedding_dim: int = 256
-    hidden_dim: int = 512
-    label_names: tuple[str, ...] = ()
-    encoder_digests: dict[str, str] = Field(default_factory=dict)
-    portable: bool = False
+    token_dim: int = 256
+    pool_queries: int = 24
+    pool_width: int = 48
+    fusion_layers: int = 2
+    fusion_heads: int = 4
+    hybrid: bool = False
+    dropout: float = 0.2
+    focal_gamma: float = 2.0
+    focal_mixing: float = 0.5
+    contrast: float = 0.15
+    contrast_temperature: float = 0.1
+    modality_dropout: float = 0.3
 
 
 class Unified(RetrievalSystem):
-    """Film and report encoders with one head each into a shared space, and a label classifier on that space."""
+    """Encoders, pooling, cross-attention fusion and a label classifier on the shared space."""
 
     name: ClassVar[str] = "unified"
+    config_class: ClassVar[type[SystemConfig]] = UnifiedConfig
+    config: UnifiedConfig
 
     def __init__(self, config: UnifiedConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
-        """Build the modules.
-
-        Args:
-            config: What to build.
-            pretrained: Load the encoders' weights from their source; otherwise the caller loads them afterwards.
-            text_folder: Where architecture and tokenizer of the text encoder lie, instead of its source.
-        """
-        super().__init__()
-        self.config: UnifiedConfig = config
-        self.image_encoder = ImageEncoder(config.image_encoder, config.image_size, pretrained=pretrained)
-        self.text_encoder = TextEncoder(config.text_encoder, pretrained=pretrained, folder=text_folder)
-        self.image_head = _head(self.image_encoder.dim, config)
-        self.text_head = _head(2 * self.text_encoder.dim, config)
+        super().__init__(config, pretrained=pretrained, text_folder=text_folder)
+        width = config.token_dim
+        head = (width, config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
+        self.image_tower = Tower(self.image_encoder.dim, *head)
+        self.text_tower = Tower(self.text_encoder.dim, *head)
+        if config.fusion_layers:
+            self.fusion = CrossFusion(
+                width, config.fusion_layers, config.fusion_heads, hybrid=config.hybrid, dropout=config.dropout
+            )
+            self.joint_pool = AttentionPool(*head)
         self.classifier = nn.Linear(config.embedding_dim, len(config.label_names))
-        for encoder in (self.image_encoder, self.text_encoder):
-            encoder.requires_grad_(False)
 
-    def pooled_images(self, films: Tensor) -> tuple[Tensor, Tensor]:
-        """Patch tokens [B, P, d] and their mean [B, d]: all that the image head needs."""
-        tokens = self.image_encoder(films)
-        return tokens, tokens.mean(1)
-
-    def pooled_texts(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Word-piece tokens [B, L, d], mask [B, L] and mean beside maximum over the real tokens, [B, 2d].
-
-        The maximum keeps a single abnormal phrase visible in a long normal report.
-        """
-        tokens, mask = self.text_encoder(texts)
-        weights = mask.unsqueeze(-1).to(tokens.dtype)
-        mean = (tokens * weights).sum(1) / weights.sum(1)
-        peak = tokens.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(1)
-        return tokens, mask, torch.cat([mean, peak], dim=-1)
+    @classmethod
+    def training_texts(cls, case: Case) -> tuple[str, ...]:
+        # "Opacity, lung, base, left; Cardiomegaly": how people type a query.
+        return (case.report, "; ".join(code.replace("/", ", ") for code in case.codes))
 
     def encode_images(self, films: Tensor) -> Encoding:
-        tokens, pooled = self.pooled_images(films)
-        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Encoding(tokens, mask, normalise(self.image_head(pooled)))
+        encoding: Encoding = self.image_tower(self.image_encoder(films))
+        return encoding
 
     def encode_texts(self, texts: list[str]) -> Encoding:
-        tokens, mask, pooled = self.pooled_texts(texts)
-        return Encoding(tokens, mask, normalise(self.text_head(pooled)))
+        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
+        return encoding
 
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        if image is not None and text is not None:
-            return normalise(image.vector + text.vector)
-        single = image or text
-        if single is None:
-            raise ValueError("join needs at least one modality")
-        return single.vector
+        mean = summed(image, text)
+        if not self.config.fusion_layers:
+            return mean
+        tokens, mask, _ = self.fusion(_tokens_of(image), _tokens_of(text))
+        # Fusion corrects the mean of the modalities, so a joint vector lies near those of its own film and report.
+        return normalise(mean + normalise(self.joint_pool(tokens, mask)))
 
     def label_logits(self, vectors: Tensor) -> Tensor:
         # A unit vector's coordinates shrink with its length; this puts them back on the scale of one.
-        return self.classifier(vectors * self.config.embedding_dim**0.5)
+        logits: Tensor = self.classifier(vectors * self.config.embedding_dim**0.5)
+        return logits
 
-    def save(self, folder: Path, *, portable: bool) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        digests = {name: weights_digest(getattr(self, name)) for name in _ENCODERS}
-        config = self.config.model_copy(update={"encoder_digests": digests, "portable": portable})
-        # A portable copy halves every weight: 55 MB beside each casebook instead of 110, same neighbours.
-        weights = {
-            name: (tensor.half() if portable and tensor.is_floating_point() else tensor).contiguous()
-            for name, tensor in self.state_dict().items()
-            if portable or not name.startswith(_ENCODERS)
-        }
-        save_file(weights, folder / WEIGHTS_FILE)
-        if portable:
-            self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
-        (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
+    def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
+        attention: CrossAttention = self.fusion(_tokens_of(image), _tokens_of(text))[2]
+        return attention
 
-    @classmethod
-    def load(cls, folder: Path) -> Unified:
-        """Open what `save` wrote.
-
-        Raises:
-            ModelError: A file is missing or damaged, or the encoders are not those the heads were trained on.
-        """
-        try:
-            config = UnifiedConfig.model_validate(json.loads((folder / CONFIG_FILE).read_text("utf-8")))
-            weights = load_file(folder / WEIGHTS_FILE)
-        except (OSError, ValueError, ValidationError, SafetensorError) as error:
-            raise ModelError(f"{folder}: damaged system ({error}). Restore its files or rebuild.") from error
-        text_folder = folder / _TEXT_FOLDER if config.portable else None
-        system = cls(config, pretrained=not config.portable, text_folder=text_folder)
-        expected = {
-            name: tensor.shape
-            for name, tensor in system.state_dict().items()
-            if config.portable or not name.startswith(_ENCODERS)
-        }
-        found = {name: tensor.shape for name, tensor in weights.items()}
-        if misfits := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
-            raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
-        system.load_state_dict(weights, strict=config.portable)
-        if not config.portable:
-            for name, digest in config.encoder_digests.items():
-                if weights_digest(getattr(system, name)) != digest:
-                    raise ModelError(
-                        f"{folder}: trained on other weights of {name} than those installed. "
-                        "Install the versions in constraints.txt, or train again."
-                    )
-        return system
+    def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
+        has_film, has_text = batch.has_film, batch.has_text
+        image = self.encode_images(batch.films[has_film]) if has_film.any() else None
+        text = self.encode_texts([text for text in batch.texts if text]) if has_text.any() else None
+        vectors = {name: one.vector for name, one in (("image", image), ("text", text)) if one is not None}
+        rows = {"image": torch.nonzero(has_film)[:, 0], "text": torch.nonzero(has_text)[:, 0]}
+        if self.config.fusion_layers:
+            # Whole modalities are dropped at random, so that fusion learns to do without either.
+            both, luck = has_film & has_text, torch.rand(len(has_film), device=has_film.device)
+            half = self.config.modality_dropout / 2
+            joint = join_cases(
+                self,
+                image,
+                has_film,
+                text,
+                has_text,
+                use_film=has_film & ~(both & (luck < half)),
+                use_text=has_text & ~(both & (luck >= half) & (luck < 2 * half)),
+            )
+            rows["joint"] = torch.nonzero(has_film | has_text)[:, 0]
+            vectors["joint"] = joint[rows["joint"]]
+        terms = {}
+        for name, found in vectors.items():
+            labels, known = batch.labels[rows[name]], batch.known[rows[name]]
+            terms[f"{name} labels"] = mixed(
+                self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing
+            )
+        case = torch.cat([rows[name] for name in vectors])
+        terms["contrast"] = self.config.contrast * label_contrast(
+            torch.cat(list(vectors.values())),
+            batch.labels[case],
+            batch.group[case],
+            case,
+            self.config.contrast_temperature,
+        )
+        return terms
 
 
-def _head(width: int, config: UnifiedConfig) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(width),
-        nn.Linear(width, config.hidden_dim),
-        nn.GELU(),
-        nn.Dropout(0.3),
-        nn.Linear(config.hidden_dim, config.embedding_dim),
-    )
+def _tokens_of(encoding: Encoding | None) -> tuple[Tensor, Tensor] | None:
+    return None if encoding is None else (encoding.tokens, encoding.mask)

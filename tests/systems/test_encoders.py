@@ -1,7 +1,9 @@
-"""Encoders from packages, timm and hub-format folders."""
+"""Encoders from packages and timm, text encoders from folders in the hub's format. Others: test_backbones."""
 
+import shutil
 from pathlib import Path
 
+import encoder_samples as samples
 import numpy as np
 import pytest
 import torch
@@ -63,17 +65,52 @@ def test_a_hub_folder_is_read_offline_and_equals_the_model_it_was_saved_from(tin
     torch.testing.assert_close(tokens, expected)
 
 
+@torch.inference_mode()
+def test_the_text_half_of_a_clip_repository(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    clip = samples.save_clip(tmp_path)
+    encoder = TextEncoder(f"hub:{tmp_path}", pretrained=True).eval()
+    tokens, mask = encoder(samples.CLIP_TEXTS)
+    batch = AutoTokenizer.from_pretrained(tmp_path)(samples.CLIP_TEXTS, padding=True, return_tensors="pt")
+    assert mask.tolist() == batch["attention_mask"].bool().tolist()
+    torch.testing.assert_close(tokens, clip.text_model(**batch).last_hidden_state)
+    assert not any("vision" in name for name, _ in encoder.named_parameters())
+    first = next(piece for piece in encoder.pieces(samples.CLIP_TEXTS)[0] if not piece.special)
+    assert (first.text, samples.CLIP_TEXTS[0][first.start : first.end]) == ("the</w>", "the")
+
+
+def test_the_last_layers_of_a_text_encoder_are_trained(tiny_text_encoder: Path, tmp_path: Path) -> None:
+    def trained(source: str, layers: int) -> set[str]:
+        encoder = TextEncoder(source, pretrained=True, trained_layers=layers)
+        return {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+
+    bert = f"hub:{tiny_text_encoder}"
+    assert trained(bert, 0) == set()
+    last = trained(bert, 1)
+    assert {".".join(name.split(".")[:4]) for name in last if "pooler" not in name} == {"backbone.encoder.layer.1"}
+    assert last < trained(bert, 2) < trained(bert, -1)
+    samples.save_clip(tmp_path)
+    assert "backbone.final_layer_norm.weight" in trained(f"hub:{tmp_path}", 1)
+
+
+def test_an_encoder_without_pooler_has_one_digest(tiny_text_encoder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(tiny_text_encoder, tmp_path / "bert")
+    weights = {name: one for name, one in load_file(folder / "model.safetensors").items() if "pooler" not in name}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    torch.manual_seed(1)
+    first = weights_digest(TextEncoder(f"hub:{folder}", pretrained=True))
+    torch.manual_seed(2)
+    assert weights_digest(TextEncoder(f"hub:{folder}", pretrained=True)) == first
+
+
 def test_a_megabyte_of_text_is_cut_not_refused(tiny_text_encoder: Path) -> None:
     encoder = TextEncoder(f"hub:{tiny_text_encoder}", pretrained=True).eval()
     with torch.inference_mode():
         tokens, _ = encoder(["effusion " * 120_000])
     assert tokens.shape[1] == 192
-
-
-@pytest.mark.parametrize("source", ["resnet50", "timm:no_such_model", "hub:x", "package:other"])
-def test_unknown_image_encoders_are_named(source: str) -> None:
-    with pytest.raises(ModelError, match=source.split(":")[-1]):
-        ImageEncoder(source, 64, pretrained=False)
 
 
 @pytest.mark.parametrize("source", ["bert", "hub:/no/such/folder", "package:other"])
@@ -83,8 +120,6 @@ def test_unknown_text_encoders_are_named(source: str) -> None:
 
 
 def test_pickled_weights_are_refused(tmp_path: Path, tiny_text_encoder: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(tiny_text_encoder, tmp_path / "pickled")
     torch.save({}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

@@ -1,0 +1,100 @@
+"""Commands about systems: `train` and `evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
+from index_builder.errors import ModelError, QueryError
+
+
+def evaluate(
+    system: Annotated[str, typer.Argument(help="unified, siclip or mskpt as shipped, or a checkpoint folder.")],
+    dataset: DatasetOption,
+    root: RootOption = None,
+    modality: Annotated[
+        str | None, typer.Option(help="image, text or joint; default: joint where cases have both.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Part to score: train, val, test or all.")] = "test",
+    baselines: Annotated[bool, typer.Option("--baselines", help="Measure baselines on the same cases too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="For phantoms and all draws.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a system: classification, calibration, retrieval and more, with 95 % intervals."""
+    from explorer.progress import bar
+    from index_builder.casebook import SPACES
+    from index_builder.evaluation.report import report_lines
+    from index_builder.evaluation.run import EvaluateRequest
+    from index_builder.evaluation.run import evaluate as measured
+    from index_builder.evaluation.task import PARTS
+
+    space = next((one for one in SPACES if one == modality), None)
+    if modality is not None and space is None:
+        raise QueryError(f"--modality {modality}: give one of {', '.join(SPACES)}.")
+    part = next((one for one in PARTS if one == split), None)
+    if part is None:
+        raise QueryError(f"--split {split}: give one of {', '.join(PARTS)}.")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ModelError(f"--out {out}: its folder does not exist. Create it, or choose another file.")
+    with bar() as advance:
+        result = measured(EvaluateRequest(system, dataset, root, space, part, baselines, seed), advance)
+    if out is not None:
+        try:
+            out.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        except OSError as error:
+            raise ModelError(f"--out {out}: cannot be written ({error.strerror}). Choose another file.") from None
+    if as_json:
+        print_json(result)
+    else:
+        print("\n".join(report_lines(result)))
+
+
+def train(
+    system: Annotated[str, typer.Argument(help="unified, siclip or mskpt.")],
+    dataset: Annotated[
+        list[str],
+        typer.Option(
+            "--dataset",
+            help="openi, phantom-dust, nih=DIR … Repeatable; phantom-openi=1 is drawn from seed 1.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write; an unfinished run there is continued.")],
+    root: RootOption = None,
+    preset: Annotated[str, typer.Option(help="compact or reference.")] = "compact",
+    fraction: Annotated[float, typer.Option(help="Share of the training cases to use.", min=0.01, max=1.0)] = 1.0,
+    config: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
+) -> None:
+    """Train a system; choices are made on validation parts, test parts are not read."""
+    from dataclasses import replace
+
+    from explorer.progress import bar
+    from index_builder.systems.presets import preset as preset_config
+    from index_builder.systems.presets import preset_schedule, read_overrides
+    from index_builder.training.cases import Source
+    from index_builder.training.run import TrainRequest
+    from index_builder.training.run import train as run
+
+    sources = [Source.parse(expression) for expression in dataset]
+    if root is not None:
+        if len(sources) > 1:
+            raise QueryError(f"--root {root}: with several datasets name each folder, e.g. --dataset nih={root}.")
+        sources = [replace(sources[0], root=root)]
+    overrides = read_overrides(config)
+    request = TrainRequest(
+        preset_config(system, preset, overrides), preset_schedule(system, preset, overrides), sources, out, fraction
+    )
+
+    def report(phase: str, epoch: int, epochs: int, values: dict[str, float]) -> None:
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+        print(f"{phase} {epoch}/{epochs}  {shown}", flush=True)
+
+    with bar() as advance:
+        fitted = run(request, advance, report)
+    print(f"{out}: trained in {fitted.seconds / 60:.1f} minutes; figures in {out / 'README.md'}")
+    print("For education and research, not for diagnosis.")

@@ -1,0 +1,129 @@
+"""Vectors of a dataset's cases: every film read once and every text encoded once, whatever is measured afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from index_builder.casebook import SPACES, Space
+from index_builder.datasets.base import Case, Dataset
+from index_builder.imaging import model_input
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.joining import join_cases
+
+#: (what is being done, done, in all)
+Progress = Callable[[str, int, int], None]
+
+_BATCH = 32
+#: Batches whose films are being decoded while one is encoded; what bounds memory.
+_AHEAD = 3
+_READERS = max(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors of N cases.
+
+    Attributes:
+        spaces: [N, D] float32 per modality, L2-normalised; a zero row: the case lacks it.
+        frozen: [N, F] float32 mean patch token of an untrained encoder, zero without a film; None: not asked for.
+    """
+
+    spaces: dict[Space, NDArray[np.float32]]
+    frozen: NDArray[np.float32] | None = None
+
+
+@torch.inference_mode()
+def embed_modality(
+    system: RetrievalSystem,
+    dataset: Dataset,
+    cases: Sequence[Case],
+    modality: Space,
+    progress: Progress,
+    *,
+    frozen: ImageEncoder | None = None,
+) -> Embedded:
+    """Embed all cases in one pass; memory holds a few batches of films.
+
+    Args:
+        system: In evaluation mode.
+        dataset: Decodes the films.
+        cases: N cases.
+        modality: "image" and "text" give that space alone. "joint" gives all three: what each case has is joined.
+        progress: Called as cases are done.
+        frozen: A second encoder that sees the same films, for a baseline.
+
+    Raises:
+        ImagingError: A film cannot be decoded.
+    """
+    device = next(system.parameters()).device
+    texts = ["" if modality == "image" else system.text_of(case) for case in cases]
+    references = [None if modality == "text" else case.image for case in cases]
+    wanted = SPACES if modality == "joint" else (modality,)
+    spaces = {space: np.zeros((len(cases), system.config.embedding_dim), np.float32) for space in wanted}
+    pooled = None if frozen is None else np.zeros((len(cases), frozen.dim), np.float32)
+    # Texts of like length share a batch: padding would otherwise double the text encoder's work.
+    order = sorted(range(len(cases)), key=lambda row: len(texts[row]))
+    batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+    done = 0
+    for rows, films in _with_films(dataset, references, batches, system.config.image_size):
+        has_film = torch.tensor([film is not None for film in films], device=device)
+        has_text = torch.tensor([bool(texts[row]) for row in rows], device=device)
+        image = text = None
+        if has_film.any():
+            pixels = torch.from_numpy(np.stack([film for film in films if film is not None])).to(device)
+            image = system.encode_images(pixels)
+            if frozen is not None and pooled is not None:
+                pooled[_where(rows, has_film)] = _numpy(frozen(pixels).mean(1))
+        if has_text.any():
+            text = system.encode_texts([texts[row] for row in rows if texts[row]])
+        if image is not None and "image" in spaces:
+            spaces["image"][_where(rows, has_film)] = _numpy(image.vector)
+        if text is not None and "text" in spaces:
+            spaces["text"][_where(rows, has_text)] = _numpy(text.vector)
+        if "joint" in spaces:
+            spaces["joint"][rows] = _numpy(join_cases(system, image, has_film, text, has_text))
+        done += len(rows)
+        progress("Embedding cases", done, len(cases))
+    return Embedded(spaces, pooled)
+
+
+def _with_films(
+    dataset: Dataset, references: Sequence[str | None], batches: Sequence[list[int]], size: int
+) -> Iterator[tuple[list[int], list[NDArray[np.float32] | None]]]:
+    """Batches of rows with their films, [S, S] float32 or None; the next batches are decoded meanwhile."""
+    with ThreadPoolExecutor(_READERS) as readers:
+
+        def load(reference: str) -> NDArray[np.float32]:
+            return model_input(dataset.load_film(reference).pixels, size)
+
+        def submit(rows: list[int]) -> list[Future[NDArray[np.float32]] | None]:
+            found = [references[row] for row in rows]
+            return [None if reference is None else readers.submit(load, reference) for reference in found]
+
+        ahead = deque(submit(rows) for rows in batches[:_AHEAD])
+        try:
+            for number, rows in enumerate(batches):
+                films = [None if future is None else future.result() for future in ahead.popleft()]
+                if number + _AHEAD < len(batches):
+                    ahead.append(submit(batches[number + _AHEAD]))
+                yield rows, films
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
+
+
+def _where(rows: list[int], held: Tensor) -> NDArray[np.intp]:
+    return np.asarray(rows)[held.cpu().numpy()]
+
+
+def _numpy(vectors: Tensor) -> NDArray[np.float32]:
+    return vectors.float().cpu().numpy()

@@ -1,0 +1,75 @@
+"""A system's label probabilities: from its classifier, or from the vote of training cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit, log_softmax, logit
+
+from index_builder.evaluation.task import Task
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.voting import vote
+
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Labels of a task's cases. Where cases voted, training cases that are not scored have none: their rows are zero.
+
+    Attributes:
+        probabilities: [N, C] float64; rows sum to 1 where the labels are stages.
+        logits: [N, C] float64, of a softmax where the labels are stages, else of a sigmoid each. Of a vote's shares no
+            nearer to 0 or 1 than 1 / (voters + 1): no vote could show more.
+    """
+
+    probabilities: NDArray[np.float64]
+    logits: NDArray[np.float64]
+
+
+def has_classifier(system: RetrievalSystem) -> bool:
+    """Whether the system has a classifier; otherwise it predicts by the vote of neighbours."""
+    return classifier_logits(system, np.zeros((1, system.config.embedding_dim), np.float32)) is not None
+
+
+@torch.inference_mode()
+def classifier_logits(system: RetrievalSystem, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Logits of all labels the system knows, [N, `config.label_names`]; None without a classifier."""
+    device = next(system.parameters()).device
+    found = system.label_logits(torch.from_numpy(vectors).to(device))
+    return None if found is None else found.float().cpu().numpy()
+
+
+def predict(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32]) -> Prediction:
+    """Predict the task's labels.
+
+    Args:
+        system: Its classifier decides; without one the task's training cases vote, never a case on itself.
+        task: Names the labels, and the training cases.
+        vectors: [N, D] of the task's cases.
+    """
+    found = classifier_logits(system, vectors)
+    if found is None:
+        return _voted(system, task, vectors)
+    columns = [system.config.label_names.index(name) for name in task.names]
+    logits = found[:, columns].astype(np.float64)
+    return Prediction(np.exp(log_softmax(logits, axis=1)) if task.stages else expit(logits), logits)
+
+
+def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32]) -> Prediction:
+    config = system.config
+    rows = np.union1d(task.val, task.scored)
+    labels = task.truth[task.train].astype(np.float32)
+    probabilities, logits = np.zeros(task.truth.shape), np.zeros(task.truth.shape)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        similarity = vectors[block] @ vectors[task.train].T
+        similarity[block[:, None] == task.train] = -np.inf
+        probabilities[block] = vote(similarity, labels, config.vote_neighbours, config.vote_temperature).probabilities
+    edge = 1 / (len(task.train) + 1)
+    shares = probabilities[rows].clip(edge, 1 - edge)
+    logits[rows] = np.log(shares) if task.stages else logit(shares)
+    return Prediction(probabilities, logits)

@@ -1,0 +1,269 @@
+"""What every system and baseline is asked: the same cases, parts, labels and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.casebook import Space
+from index_builder.datasets.base import SPLITS, Case, Dataset
+from index_builder.datasets.phantom.openi_cohort import UNCODED
+from index_builder.errors import DatasetError, ModelError
+from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
+from index_builder.evaluation.retrieval import diversity, nearest, retrieval, shared_labels
+from index_builder.labels import DUST_STAGES
+
+Part = Literal["train", "val", "test", "all"]
+PARTS: tuple[Part, ...] = ("train", "val", "test", "all")
+
+#: A class with fewer positives among the scored cases has a wide interval; see `classification_frequent`.
+FREQUENT = 10
+#: Neighbours whose diversity is measured.
+SHOWN = 5
+
+#: Query–candidate pairs scored at a time: what bounds memory on large datasets, whose queries are then a sample.
+_MOST_PAIRS = 60_000_000
+
+_LACKING: dict[Space, str] = {"image": "no film", "text": "no text", "joint": "neither film nor text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Cases, parts and labels.
+
+    Attributes:
+        cases: N cases in the order of their ids, so that nothing hangs on the order of a table.
+        train: Rows of the training part: base of historical retrieval, voters, what baselines learn from.
+        val: Rows of the validation part: thresholds, temperature and all other choices.
+        scored: Rows of the part that is scored.
+        labels: [N, L] bool, all labels of the dataset: two cases that share one are relevant to each other.
+        names: C labels that are predicted.
+        truth: [N, C] bool.
+        stages: Whether the labels are stages of which each case has exactly one.
+        left_out: Cases of the scored part that are not scored: reason to number.
+        seed: Of all draws.
+    """
+
+    cases: list[Case]
+    train: NDArray[np.intp]
+    val: NDArray[np.intp]
+    scored: NDArray[np.intp]
+    labels: NDArray[np.bool_]
+    names: tuple[str, ...]
+    truth: NDArray[np.bool_]
+    stages: bool
+    left_out: dict[str, int]
+    seed: int
+
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """[N] patient of each case."""
+        return np.array([case.patient_id for case in self.cases])
+
+    def stage(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Stage number of cases, where `stages`."""
+        return self.truth[rows].argmax(axis=1)
+
+    def with_truth(self, names: Sequence[str], truth: NDArray[np.bool_]) -> Task:
+        """The same cases, other labels to predict."""
+        return replace(self, names=tuple(names), truth=truth)
+
+    def restricted(self, held: Sequence[bool] | NDArray[np.bool_]) -> Task | None:
+        """The task without cases that are not held [N]; None where it can then not be set."""
+        kept = np.asarray(held)
+        train, val, scored = (rows[kept[rows]] for rows in (self.train, self.val, self.scored))
+        task = replace(self, train=train, val=val, scored=scored)
+        return task if len(train) and self.truth[val].any() and self.labels[scored].any() and len(scored) > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Who queries whom.
+
+    Attributes:
+        name: "test_to_train" (historical) or "test_to_test" (generalisation), whichever part is scored.
+        queries: Rows that query, each with a label.
+        candidates: Rows that are ranked. Those without a label are among them, as they are in use.
+        aligned: Query i is candidate i and is not ranked.
+    """
+
+    name: Literal["test_to_train", "test_to_test"]
+    queries: NDArray[np.intp]
+    candidates: NDArray[np.intp]
+    aligned: bool
+
+
+def set_task(
+    dataset: Dataset,
+    text_of: Callable[[Case], str],
+    known: Sequence[str] | None,
+    *,
+    modality: Space | None,
+    split: Part,
+    seed: int,
+) -> tuple[Task, Space]:
+    """Choose cases, parts and labels.
+
+    Args:
+        dataset: Where the cases come from.
+        text_of: The text that is read of a case.
+        known: Labels that the system predicts; None: whatever its neighbours carry.
+        modality: What is read of a case; None: both where there are films and texts, else what there is.
+        split: The part that is scored.
+        seed: Of all draws.
+
+    Returns:
+        The task and the modality.
+
+    Raises:
+        DatasetError: A part that is needed is empty or without labels.
+        ModelError: The system knows none of the dataset's labels.
+    """
+    name = dataset.card.name
+    cases = sorted(dataset.cases(), key=lambda case: case.case_id)
+    if modality is None:
+        films, texts = any(case.image is not None for case in cases), any(text_of(case) for case in cases)
+        modality = "joint" if films and texts else "image" if films else "text"
+    has: dict[Space, Callable[[Case], bool]] = {
+        "image": lambda case: case.image is not None,
+        "text": lambda case: bool(text_of(case)),
+        "joint": lambda case: case.image is not None or bool(text_of(case)),
+    }
+    asked = [case for case in cases if split in ("all", case.split)]
+    coded = [case for case in cases if UNCODED not in case.codes]
+    kept = [case for case in coded if has[modality](case)]
+    counts = {
+        f"not coded ({UNCODED})": sum(UNCODED in case.codes for case in asked),
+        _LACKING[modality]: sum(UNCODED not in case.codes and not has[modality](case) for case in asked),
+    }
+    part = np.array([case.split for case in kept])
+    rows = {one: np.flatnonzero(part == one) for one in SPLITS}
+    scored = np.arange(len(kept)) if split == "all" else rows[split]
+    for one, found in (("train", rows["train"]), ("val", rows["val"]), (split, scored)):
+        if len(found) < 2:
+            raise DatasetError(
+                f"{name}: {len(found)} {one} cases with {_needed(modality)}. Evaluation learns from train, chooses on "
+                "val and scores another part: give a dataset that has them, or another --modality."
+            )
+    labels = np.array([[label in case.labels for label in dataset.label_names] for case in kept])
+    columns = [number for number, label in enumerate(dataset.label_names) if known is None or label in known]
+    if not columns:
+        raise ModelError(
+            f"the system knows none of the labels of {name} ({', '.join(dataset.label_names) or 'none'}); it knows "
+            f"{', '.join(known or ()) or 'none'}. Train it on this dataset, or evaluate another."
+        )
+    names = tuple(dataset.label_names[column] for column in columns)
+    truth = labels[:, columns]
+    for one, found in (("val", truth[rows["val"]]), (split, labels[scored])):
+        if not found.any():
+            raise DatasetError(f"{name}: no {one} case carries a label that could be scored. Give labelled data.")
+    stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
+    left_out = {reason: count for reason, count in counts.items() if count}
+    return Task(kept, rows["train"], rows["val"], scored, labels, names, truth, stages, left_out, seed), modality
+
+
+def classify(
+    task: Task, probabilities: NDArray[np.floating], thresholds: NDArray[np.floating] | None = None
+) -> dict[str, Any]:
+    """Classification of the scored part, with thresholds from the validation part.
+
+    Args:
+        task: What is asked.
+        probabilities: [N, C]; only rows of the validation and the scored part are read.
+        thresholds: [C], instead of those; the validation part is then not read.
+
+    Returns:
+        `classification`; `classification_frequent`, the same without classes of fewer than `FREQUENT` positives, where
+        there are such; `stages`, where the labels are stages.
+    """
+    if thresholds is None:
+        thresholds = choose_thresholds(probabilities[task.val], task.truth[task.val])
+    found, truth = probabilities[task.scored], task.truth[task.scored]
+    settings: dict[str, Any] = {"groups": task.patients[task.scored], "seed": task.seed}
+    blocks = {"classification": classification(found, truth, task.names, thresholds, **settings)}
+    frequent = np.flatnonzero(truth.sum(axis=0) >= FREQUENT)
+    if 0 < len(frequent) < len(task.names):
+        names = [task.names[column] for column in frequent]
+        block = classification(found[:, frequent], truth[:, frequent], names, thresholds[frequent], **settings)
+        blocks["classification_frequent"] = {key: block[key] for key in ("macro", "macro_interval", "cases")}
+        blocks["classification_frequent"]["classes"] = names
+    if task.stages:
+        blocks["stages"] = classify_stages(found, task.stage(task.scored), task.names, **settings)
+        del blocks["stages"]["curves"]  # those of `classification`
+    return blocks
+
+
+def protocols(task: Task) -> tuple[Protocol, Protocol]:
+    """Both retrieval protocols. Of a large dataset the queries are drawn by the seed."""
+    labelled = task.scored[task.labels[task.scored].any(axis=1)]
+
+    def drawn(candidates: NDArray[np.intp]) -> NDArray[np.intp]:
+        most = max(1, _MOST_PAIRS // len(candidates))
+        if len(labelled) <= most:
+            return labelled
+        return np.sort(np.random.default_rng(task.seed).choice(labelled, most, replace=False))
+
+    def own_first(queries: NDArray[np.intp], candidates: NDArray[np.intp]) -> NDArray[np.intp]:
+        return np.concatenate([queries, np.setdiff1d(candidates, queries)])
+
+    queries = drawn(task.train)
+    inside = bool(np.isin(queries, task.train).all())
+    history = Protocol("test_to_train", queries, own_first(queries, task.train) if inside else task.train, inside)
+    queries = drawn(task.scored)
+    return history, Protocol("test_to_test", queries, own_first(queries, task.scored), True)
+
+
+def cosines(protocol: Protocol, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[Q, N] of vectors of all cases, L2-normalised."""
+    return vectors[protocol.queries] @ vectors[protocol.candidates].T
+
+
+def rank(task: Task, protocol: Protocol, scores: NDArray[np.floating]) -> dict[str, Any]:
+    """Retrieval metrics of scores [Q, N]; the gain of a candidate is the number of labels it shares with the query."""
+    gains = shared_labels(task.labels[protocol.queries], task.labels[protocol.candidates])
+    gains[_own(protocol)] = 0
+    return retrieval(
+        _own_last(protocol, scores),
+        gains > 0,
+        gains,
+        exclude_self=protocol.aligned,
+        groups=task.patients[protocol.queries],
+        seed=task.seed,
+    )
+
+
+def spread(
+    task: Task, protocol: Protocol, scores: NDArray[np.floating], vectors: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Diversity of the first `SHOWN` candidates by scores [Q, N], fewer where there are fewer."""
+    k = min(SHOWN, len(protocol.candidates) - 1)
+    if k < 2:
+        return {}
+    found = nearest(_own_last(protocol, scores), k, exclude_self=protocol.aligned)
+    rows = protocol.candidates
+    return diversity(found, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
+
+
+def _own(protocol: Protocol) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where a query meets itself among the candidates without both being aligned."""
+    if protocol.aligned:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    _, queries, candidates = np.intersect1d(protocol.queries, protocol.candidates, return_indices=True)
+    return queries, candidates
+
+
+def _own_last(protocol: Protocol, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    queries, candidates = _own(protocol)
+    if not len(queries):
+        return scores
+    out = scores.copy()
+    out[queries, candidates] = scores.min() - 1
+    return out
+
+
+def _needed(modality: Space) -> str:
+    return {"image": "a film", "text": "a text", "joint": "a film or a text"}[modality]

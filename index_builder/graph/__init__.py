@@ -1,0 +1,1 @@
+"""The findings graph: what goes with what among coded findings, as vectors that rerank search results."""

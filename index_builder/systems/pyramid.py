@@ -1,0 +1,74 @@
+"""Tokens from several stages of a frozen backbone, so that small shadows survive (after Lin et al., CVPR 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from index_builder.errors import ModelError
+from index_builder.systems.backbones import Backbone
+
+_LEVELS = 2
+
+
+class FeaturePyramid(nn.Module):
+    """Feature maps of several resolutions merged on one grid.
+
+    The last stage of an ImageNet backbone sees what a film shows, but hardly small or faint shadows; earlier stages
+    still hold them. A few convolutions on top of those cost little beside training the backbone itself, and give heat
+    maps of twice its resolution.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int, grid: int) -> None:
+        """Build.
+
+        Args:
+            channels: Of each map.
+            width: Of a token.
+            grid: Edge of the grid in tokens: all maps are brought to it.
+        """
+        super().__init__()
+        self.grid = grid
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(count), nn.Conv2d(count, width, 1, bias=False)) for count in channels
+        )
+        self.merge = nn.Sequential(
+            nn.BatchNorm2d(width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+        self.position = nn.Parameter(torch.zeros(1, width, grid, grid))
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps [B, C, H, W], one per level, to tokens [B, grid * grid, width] in row-major order."""
+        merged: Tensor = self.position
+        for lateral, found in zip(self.lateral, maps, strict=True):
+            merged = merged + functional.interpolate(lateral(found), (self.grid, self.grid), mode="nearest")
+        tokens: Tensor = merged + self.merge(merged)
+        return tokens.flatten(2).transpose(1, 2)
+
+
+def feature_levels(backbone: Backbone, source: str, image_size: int) -> tuple[list[int], int]:
+    """Channels of the maps that `feature_maps` gives, and the edge of the finest.
+
+    Raises:
+        ModelError: The backbone is none of timm's with feature maps.
+    """
+    if not hasattr(backbone.module, "forward_intermediates"):
+        raise ModelError(f"image encoder {source!r} gives no feature maps. Set pyramid_width to 0.")
+    training = backbone.module.training
+    with torch.no_grad():
+        maps = feature_maps(backbone.module.eval(), torch.zeros(1, len(backbone.mean), image_size, image_size))
+    backbone.module.train(training)
+    return [found.shape[1] for found in maps], maps[0].shape[-1]
+
+
+def feature_maps(module: nn.Module, pixels: Tensor) -> list[Tensor]:
+    """Maps [B, C, H, W] of the last two resolutions, finest first."""
+    backbone: Any = module
+    maps: list[Tensor] = backbone.forward_intermediates(
+        pixels, indices=_LEVELS, intermediates_only=True, output_fmt="NCHW"
+    )
+    return maps

@@ -1,0 +1,110 @@
+"""Labels by the vote of the nearest cases: what a retrieval system predicts, and who decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: What `choose_vote` tries. More voters than this could not be shown one by one as the reason of a prediction.
+NEIGHBOURS = (3, 5, 10, 20, 30, 50)
+TEMPERATURES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteResult:
+    """Outcome of a vote.
+
+    Attributes:
+        probabilities: [Q, C] float64, share of the vote that carries each label.
+        voters: [Q, k] int64, columns of the similarities, nearest first.
+        weights: [Q, k] float64, how much each voter counted; rows sum to 1.
+    """
+
+    probabilities: NDArray[np.float64]
+    voters: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, temperature: float) -> VoteResult:
+    """Let the k nearest cases vote on each query's labels, weighted by softmax(similarity / temperature).
+
+    Where a search has found the neighbours already, pass its scores as [1, k] with the labels of those k cases.
+
+    Args:
+        similarity: [Q, N], cosine of queries with cases; -inf for a case that may not vote (the query itself, another
+            film of the patient). Of cases equally near at the k-th place any may be taken.
+        labels: [N, C] of 0 and 1.
+        k: Voters, at least 1; all cases vote where there are fewer.
+        temperature: Above 0; small lets the nearest decide alone.
+
+    Raises:
+        ValueError: Shapes that do not fit, k or temperature out of range, or a query for which no case may vote.
+    """
+    if similarity.ndim != 2 or labels.ndim != 2 or similarity.shape[1] != len(labels):
+        raise ValueError(f"similarity {similarity.shape} and labels {labels.shape} must be [Q, N] and [N, C]")
+    if k < 1 or temperature <= 0:
+        raise ValueError(f"k = {k} must be at least 1 and temperature = {temperature} above 0")
+    voters = _nearest(similarity, k)
+    return _count(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
+
+
+def choose_vote(
+    similarity: NDArray[np.floating], labels: NDArray[np.generic], truth: NDArray[np.generic]
+) -> tuple[int, float]:
+    """Choose number of voters and temperature on validation cases.
+
+    By log-loss, not average precision: a vote is shown as a probability, and log-loss is least where shares are true
+    probabilities, while average precision sees their order alone and on few validation cases hardly tells one
+    temperature from another. A share is taken to be no nearer to 0 or 1 than 1 / (N + 1), for no vote of N cases could
+    show more. Of equal choices the fewest voters are taken.
+
+    Args:
+        similarity: [V, N], validation with training cases; -inf where one may not vote.
+        labels: [N, C] of the training cases.
+        truth: [V, C] of the validation cases.
+
+    Returns:
+        k and temperature for `vote`.
+
+    Raises:
+        ValueError: As `vote`, or no validation cases.
+    """
+    if truth.shape != (len(similarity), labels.shape[1]) or not truth.size:
+        raise ValueError(f"truth {truth.shape} must be [{len(similarity)}, {labels.shape[1]}] and not empty")
+    most = vote(similarity, labels, NEIGHBOURS[-1], 1.0).voters
+    scores = np.take_along_axis(similarity, most, 1)
+    edge = 1 / (len(labels) + 1)
+    present = truth.astype(bool)
+    best = (np.inf, 0, 0.0)
+    for k in sorted({min(k, most.shape[1]) for k in NEIGHBOURS}):
+        for temperature in TEMPERATURES:
+            shares = _count(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
+            loss = -float(np.log(np.where(present, shares, 1 - shares)).mean())
+            if loss < best[0]:
+                best = (loss, k, temperature)
+    return best[1], best[2]
+
+
+def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
+    """[Q, min(k, N)]: columns of the greatest similarities, greatest first; of equal ones the first column first."""
+    count = similarity.shape[1]
+    if k < count:
+        found = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
+    else:
+        found = np.broadcast_to(np.arange(count), similarity.shape)
+    order = np.argsort(-np.take_along_axis(similarity, found, 1), axis=1, kind="stable")
+    return np.take_along_axis(found, order, 1).astype(np.int64)
+
+
+def _count(
+    scores: NDArray[np.floating], voters: NDArray[np.int64], labels: NDArray[np.generic], temperature: float
+) -> VoteResult:
+    """Vote of voters [Q, k] whose similarities are `scores`, nearest first."""
+    if not scores.shape[1] or not np.isfinite(scores[:, 0]).all():
+        raise ValueError("a query has no case that may vote on it")
+    nearness = scores.astype(np.float64)
+    weights = np.exp((nearness - nearness[:, :1]) / temperature)
+    weights /= weights.sum(1, keepdims=True)
+    return VoteResult(np.einsum("qk,qkc->qc", weights, labels[voters].astype(np.float64)), voters, weights)

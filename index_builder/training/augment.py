@@ -1,0 +1,64 @@
+"""Views of a film: what else the same chest could have looked like. No mirror image: sides mean something."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def weak_view(films: Tensor, generator: torch.Generator) -> Tensor:
+    """Slightly turned, moved and scaled, exposed a little differently.
+
+    Args:
+        films: [B, S, S] float32 in 0..1.
+        generator: Decides everything.
+
+    Returns:
+        [B, S, S] float32 in 0..1.
+    """
+    moved = _move(films, generator, degrees=5.0, shift=0.04, zoom=0.06)
+    return _expose(moved, generator, contrast=0.12, brightness=0.06)
+
+
+def strong_view(films: Tensor, generator: torch.Generator) -> Tensor:
+    """Turned, moved, scaled and exposed further than `weak_view`, with noise and an erased square (Sohn et al. 2020).
+
+    Args and result as `weak_view`.
+    """
+    moved = _move(films, generator, degrees=10.0, shift=0.08, zoom=0.12)
+    view = _expose(moved, generator, contrast=0.3, brightness=0.12)
+    noise = torch.randn(view.shape, generator=generator) * 0.03
+    return _erase((view + noise).clamp(0, 1), generator, share=0.2)
+
+
+def _uniform(count: int, generator: torch.Generator, width: float) -> Tensor:
+    return (2 * torch.rand(count, generator=generator) - 1) * width
+
+
+def _move(films: Tensor, generator: torch.Generator, *, degrees: float, shift: float, zoom: float) -> Tensor:
+    count = len(films)
+    angle = _uniform(count, generator, degrees) * torch.pi / 180
+    scale = 1 + _uniform(count, generator, zoom)
+    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
+    x, y = _uniform(count, generator, 2 * shift), _uniform(count, generator, 2 * shift)
+    matrix = torch.stack([torch.stack([cosine, -sine, x], -1), torch.stack([sine, cosine, y], -1)], 1)
+    grid = functional.affine_grid(matrix, [count, 1, *films.shape[1:]], align_corners=False)
+    return functional.grid_sample(films[:, None], grid, align_corners=False)[:, 0]
+
+
+def _expose(films: Tensor, generator: torch.Generator, *, contrast: float, brightness: float) -> Tensor:
+    gain = (1 + _uniform(len(films), generator, contrast))[:, None, None]
+    offset = _uniform(len(films), generator, brightness)[:, None, None]
+    middle = films.mean((1, 2), keepdim=True)
+    return ((films - middle) * gain + middle + offset).clamp(0, 1)
+
+
+def _erase(films: Tensor, generator: torch.Generator, *, share: float) -> Tensor:
+    size = films.shape[-1]
+    edge = int(share * size)
+    out = films.clone()
+    for film in out:
+        top, left = torch.randint(0, size - edge + 1, (2,), generator=generator).tolist()
+        film[top : top + edge, left : left + edge] = film.mean()
+    return out

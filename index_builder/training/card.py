@@ -1,0 +1,79 @@
+"""The model card, written from the run itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from index_builder.systems.base import RetrievalSystem
+from index_builder.training.cases import Source, TrainingCases
+from index_builder.training.loop import Fitted
+from index_builder.training.schedule import Schedule
+
+CARD = "README.md"
+
+
+def write_card(
+    out: Path,
+    system: RetrievalSystem,
+    sources: Sequence[Source],
+    cases: TrainingCases,
+    schedule: Schedule,
+    fitted: Fitted,
+    fraction: float,
+) -> None:
+    """Write `README.md` beside a checkpoint: data with licences, settings, validation figures, commit."""
+    config = system.config
+    lines = [
+        f"# {config.system}, {config.preset} preset",
+        "",
+        "For education and research, not for diagnosis.",
+        "",
+        f"Image encoder `{config.image_encoder}` (last {config.trained_image_stages} stages trained; -1: all), text "
+        f"encoder `{config.text_encoder}` (last {config.trained_text_layers} layers trained), {config.image_size} px. "
+        f"Trained by cxr-explorer {version('cxr-explorer')}, commit {_commit()}, in {fitted.seconds / 60:.0f} minutes; "
+        + ", ".join(f"phase {phase}: {epochs} epochs" for phase, epochs in fitted.epochs.items())
+        + ".",
+        "",
+        "## Data",
+        "",
+        "| dataset | train | val | synthetic | licence |",
+        "|---|---|---|---|---|",
+    ]
+    for number, name in enumerate(cases.groups):
+        card = next(source.open().card for source in sources if source.open().card.name == name)
+        sizes = [sum(one.group == number for one in cases.of(part)) for part in ("train", "val")]
+        lines.append(f"| {name} | {sizes[0]} | {sizes[1]} | {'yes' if card.synthetic else 'no'} | {card.licence} |")
+    if fraction < 1:
+        lines += ["", f"{fraction:.0%} of the training cases, drawn by seed {schedule.seed}."]
+    lines += [
+        "",
+        "Test parts were not read. Epoch, vote and thresholds were chosen on the validation parts.",
+        "",
+        "## Validation",
+        "",
+        "| dataset/space | macro average precision |",
+        "|---|---|",
+        *(f"| {name} | {score:.3f} |" for name, score in fitted.scores.items()),
+        "",
+        "## Settings",
+        "",
+        "```json",
+        schedule.model_dump_json(),
+        config.model_dump_json(exclude={"label_names"}),
+        "```",
+        "",
+        f"Labels: {', '.join(config.label_names)}",
+    ]
+    (out / CARD).write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _commit() -> str:
+    """Commit of the checkout that trains; "unknown" for an installed package."""
+    here = Path(__file__).parent
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,263 @@
+"""What systems are trained on: films, texts and labels of one or several datasets, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from index_builder.datasets import open_dataset
+from index_builder.datasets.base import Case, Dataset, Split
+from index_builder.errors import DatasetError
+from index_builder.imaging import model_input
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.training.augment import strong_view, weak_view
+
+#: (what is being done, cases done, cases in all)
+Progress = Callable[[str, int, int], None]
+
+#: Open-i classes that other datasets' labels also mean. Used in training alone, to tie real films to reports; each
+#: dataset is shown and scored with its own labels.
+OPENI_MEANING: dict[str, str] = {
+    "Atelectasis": "Atelectasis",
+    "Cardiomegaly": "Cardiomegaly",
+    "Consolidation": "Airspace Disease",
+    "Edema": "Pulmonary Edema or Congestion",
+    "Effusion": "Pleural Effusion",
+    "Emphysema": "Hyperinflation or Emphysema",
+    "Fibrosis": "Scarring",
+    "Hernia": "Hiatal Hernia",
+    "Infiltration": "Airspace Disease",
+    "Mass": "Nodule or Mass",
+    "Nodule": "Nodule or Mass",
+    "Pneumonia": "Airspace Disease",
+}
+
+_POOL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset to train on.
+
+    Attributes:
+        kind: A name of `index_builder.datasets.DATASETS`.
+        root: Its folder, where it needs one.
+        seed: What phantoms are drawn from.
+    """
+
+    kind: str
+    root: Path | None = None
+    seed: int = 0
+
+    @classmethod
+    def parse(cls, expression: str) -> Source:
+        """Read "nih=/data/nih", "openi" or "phantom-openi=1" (drawn from seed 1).
+
+        Raises:
+            DatasetError: The seed of a phantom is not a number.
+        """
+        kind, _, rest = expression.partition("=")
+        if not rest:
+            return cls(kind)
+        if kind.startswith("phantom"):
+            if not rest.isdecimal():
+                raise DatasetError(f"{expression!r}: {kind} is drawn from a seed. Give a number, e.g. {kind}=1.")
+            return cls(kind, seed=int(rest))
+        return cls(kind, Path(rest))
+
+    def open(self) -> Dataset:
+        """The dataset's reader. Raises `DatasetError` as `open_dataset` does."""
+        return open_dataset(self.kind, self.root, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One case to train on or to validate with.
+
+    Attributes:
+        film: Row of its film in the films array; None: no film.
+        texts: Wordings the system may read of it, e.g. its report and its codes.
+        labels: [C] float32.
+        known: [C] bool, labels its dataset decides.
+        group: Number of its dataset.
+        split: "train" or "val".
+    """
+
+    film: int | None
+    texts: tuple[str, ...]
+    labels: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    group: int
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCases:
+    """All examples with their films.
+
+    Attributes:
+        examples: Training and validation cases; test cases are never read.
+        films: [F, S, S] uint8, a memory map.
+        groups: Dataset name of each group number.
+        label_names: The C labels.
+    """
+
+    examples: list[Example]
+    films: NDArray[np.uint8]
+    groups: tuple[str, ...]
+    label_names: tuple[str, ...]
+
+    def of(self, split: Split) -> list[Example]:
+        """Examples of one part."""
+        return [example for example in self.examples if example.split == split]
+
+    def batch(
+        self, examples: Sequence[Example], generator: torch.Generator | None = None, *, strong: bool = False
+    ) -> Batch:
+        """Put examples together; augmented by `generator`, as they are without one.
+
+        Args:
+            examples: Which.
+            generator: Draws the wording of each text and the weak view of each film.
+            strong: Add a strong view.
+        """
+        size = self.films.shape[-1]
+        films = torch.zeros(len(examples), size, size)
+        has_film = torch.tensor([example.film is not None for example in examples])
+        rows = [example.film for example in examples if example.film is not None]
+        if rows:
+            films[has_film] = torch.from_numpy(self.films[rows].astype(np.float32) / 255)
+        second = None
+        texts = [example.texts[0] if example.texts else "" for example in examples]
+        if generator is not None:
+            second = strong_view(films, generator) if strong else None
+            films = weak_view(films, generator)
+            texts = [_pick(example.texts, generator) for example in examples]
+        return Batch(
+            films=films,
+            strong=second,
+            has_film=has_film,
+            texts=texts,
+            labels=torch.from_numpy(np.stack([example.labels for example in examples])),
+            known=torch.from_numpy(np.stack([example.known for example in examples])),
+            group=torch.tensor([example.group for example in examples]),
+        )
+
+    def batches(
+        self, split: Split, size: int, generator: torch.Generator | None = None, *, strong: bool = False
+    ) -> Iterator[Batch]:
+        """All batches of a part: shuffled and augmented by `generator`, in order and as they are without one.
+
+        Shuffled batches hold texts of like length, which halves the text encoder's work.
+        """
+        examples = self.of(split)
+        for rows in batch_rows(
+            [len(example.texts[0]) if example.texts else 0 for example in examples], size, generator
+        ):
+            yield self.batch([examples[row] for row in rows], generator, strong=strong)
+
+
+def batch_rows(lengths: Sequence[int], size: int, generator: torch.Generator | None) -> list[list[int]]:
+    """Rows of each batch: in order without a generator; else random, with texts of like length together."""
+    if generator is None:
+        return [list(range(start, min(start + size, len(lengths)))) for start in range(0, len(lengths), size)]
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * _POOL):
+        pool = sorted(order[start : start + size * _POOL], key=lambda row: lengths[row])
+        batches += [pool[first : first + size] for first in range(0, len(pool), size)]
+    return [batches[number] for number in torch.randperm(len(batches), generator=generator).tolist()]
+
+
+def gather(
+    sources: Sequence[Source],
+    system_type: type[RetrievalSystem],
+    image_size: int,
+    films_file: Path,
+    progress: Progress,
+    *,
+    fraction: float = 1.0,
+    seed: int = 0,
+) -> TrainingCases:
+    """Read the training and validation cases of all sources and decode their films once.
+
+    Args:
+        sources: Datasets; of one named twice (phantoms of two seeds) only the first is validated on.
+        system_type: Says which texts of a case are read.
+        image_size: Edge of the films.
+        films_file: Where the decoded films are kept while training.
+        progress: Called as films are decoded.
+        fraction: Share of each dataset's training cases to use, drawn by `seed`; validation is always whole.
+        seed: Of that draw.
+
+    Raises:
+        DatasetError: A source cannot be read, or there is nothing to train on.
+        ImagingError: A film cannot be decoded.
+    """
+    datasets = [source.open() for source in sources]
+    label_names = vocabulary(datasets)
+    groups = tuple(dict.fromkeys(dataset.card.name for dataset in datasets))
+    kept: list[tuple[Dataset, Case]] = []
+    for number, dataset in enumerate(datasets):
+        first = dataset.card.name not in [earlier.card.name for earlier in datasets[:number]]
+        kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or first]
+    if not any(case.split == "train" for _, case in kept):
+        raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
+    filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
+    films_file.parent.mkdir(parents=True, exist_ok=True)
+    films = np.lib.format.open_memmap(
+        films_file, mode="w+", dtype=np.uint8, shape=(max(1, len(filmed)), image_size, image_size)
+    )
+
+    def load(place: int) -> None:
+        dataset, case = kept[filmed[place]]
+        pixels = model_input(dataset.load_film(str(case.image)).pixels, image_size)
+        films[place] = (pixels * 255).round().astype(np.uint8)
+
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
+            progress("Reading films", done, len(filmed))
+    films.flush()
+    film_of = {row: place for place, row in enumerate(filmed)}
+    column = {name: number for number, name in enumerate(label_names)}
+    examples = []
+    for row, (dataset, case) in enumerate(kept):
+        labels = np.zeros(len(label_names), np.float32)
+        labels[[column[label] for label in with_openi_meaning(case.labels) if label in column]] = 1
+        known = np.isin(label_names, list(with_openi_meaning(dataset.label_names)))
+        group = groups.index(dataset.card.name)
+        texts = tuple(dict.fromkeys(text for text in system_type.training_texts(case) if text))
+        examples.append(Example(film_of.get(row), texts, labels, known, group, case.split))
+    return TrainingCases(examples, films, groups, label_names)
+
+
+def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
+    """All labels of the datasets in their order, each once."""
+    return tuple(dict.fromkeys(name for dataset in datasets for name in dataset.label_names))
+
+
+def with_openi_meaning(labels: Sequence[str]) -> set[str]:
+    """Labels together with the Open-i classes they mean."""
+    return {*labels, *(OPENI_MEANING[label] for label in labels if label in OPENI_MEANING)}
+
+
+def _chosen(dataset: Dataset, fraction: float, seed: int) -> list[Case]:
+    cases = [case for case in dataset.cases() if case.split != "test"]
+    train = [case for case in cases if case.split == "train"]
+    if fraction >= 1:
+        return cases
+    wanted = max(1, round(fraction * len(train)))
+    drawn = np.random.default_rng(seed).choice(len(train), wanted, replace=False)
+    kept = {train[number].case_id for number in drawn}
+    return [case for case in cases if case.split == "val" or case.case_id in kept]
+
+
+def _pick(texts: tuple[str, ...], generator: torch.Generator) -> str:
+    return texts[int(torch.randint(len(texts), (), generator=generator))] if texts else ""

@@ -1,0 +1,121 @@
+"""What is chosen once the weights are trained, on validation cases alone: vote, uncertainty threshold, reranking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from index_builder.casebook import Space
+from index_builder.datasets.base import Case
+from index_builder.errors import ModelError
+from index_builder.evaluation.retrieval import retrieval
+from index_builder.evaluation.uncertainty import threshold_for_risk
+from index_builder.graph.case_vectors import ClassVectors
+from index_builder.graph.findings_graph import findings_graph
+from index_builder.graph.node_vectors import GraphMethod, embed_graph
+from index_builder.graph.ranking import Ranking
+from index_builder.graph.rerank import choose_weights
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.mskpt import MskPt
+from index_builder.systems.unified import Unified
+from index_builder.systems.voting import choose_vote
+from index_builder.training.cases import Source, TrainingCases
+from index_builder.training.validate import embed_cases, targets
+
+_BATCH = 64
+#: Error that predictions called reliable may have on validation data.
+STATED_RISK = 0.05
+_METHODS: tuple[GraphMethod, ...] = ("transe", "compgcn")
+
+
+def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> None:
+    """Set vote, threshold and reranking of a trained system; one without validation cases keeps its defaults.
+
+    Only cases of the first dataset named are looked at: a casebook holds one dataset.
+    """
+    held = embed_cases(system, cases.batches("val", _BATCH))
+    base = embed_cases(system, cases.batches("train", _BATCH))
+    truth, known, group = targets(cases, "val")
+    labels, _, groups = targets(cases, "train")
+    spaces: list[Space] = ["image", "joint"] if isinstance(system, MskPt) or held["image"].any() else ["joint"]
+    space = spaces[0]
+    queries = np.flatnonzero((group == 0) & held[space].any(1))
+    voters = np.flatnonzero((groups == 0) & base[space].any(1))
+    if not len(queries) or not len(voters):
+        return
+    columns = np.flatnonzero(known[queries[0]])
+    k, temperature = choose_vote(
+        held[space][queries] @ base[space][voters].T, labels[voters][:, columns], truth[queries][:, columns]
+    )
+    update: dict[str, float] = {"vote_neighbours": k, "vote_temperature": temperature}
+    if isinstance(system, MskPt):
+        update["theta"] = _theta(system, held["image"][queries], truth[queries])
+    system.config = system.config.model_copy(update=update)
+    if isinstance(system, Unified):
+        system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])
+
+
+def _theta(system: MskPt, vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    """Largest uncertainty at which answered validation cases still err no more than the stated risk; else 1."""
+    probabilities = probabilities_of(system, vectors)
+    wrong = probabilities.argmax(1) != truth.argmax(1)
+    try:
+        return threshold_for_risk(1 - probabilities.max(1), wrong, STATED_RISK)
+    except ModelError:
+        return 1.0
+
+
+def _ranking(
+    system: Unified,
+    cases: TrainingCases,
+    source: Source,
+    held: NDArray[np.float32],
+    base: NDArray[np.float32],
+) -> Ranking | None:
+    """Embed the findings graph both ways and keep the way and weights with the best validation mAP.
+
+    None where no two labels ever co-occur and no finding is coded: then there is no graph.
+    """
+    dataset = source.open()
+    graph = findings_graph(_train_cases(dataset.cases()), dataset.label_names)
+    if not graph.triples:
+        return None
+    truth, _, group = targets(cases, "val")
+    labels, _, groups = targets(cases, "train")
+    columns = [cases.label_names.index(name) for name in dataset.label_names]
+    queries = np.flatnonzero((group == 0) & held.any(1) & truth[:, columns].any(1))
+    candidates = np.flatnonzero((groups == 0) & base.any(1))
+    predicted = probabilities_of(system, held[queries])[:, columns]
+    cosine = held[queries] @ base[candidates].T
+    relevant = truth[queries][:, columns] @ labels[candidates][:, columns].T > 0
+    best: tuple[float, Ranking] | None = None
+    for method in _METHODS:
+        vectors = embed_graph(graph, method)
+        classes = ClassVectors.of(graph, vectors)
+        weights, score = choose_weights(
+            lambda scores: float(retrieval(scores, relevant, resamples=1)["map"]),
+            cosine,
+            predicted,
+            labels[candidates][:, columns],
+            classes.for_labels(dataset.label_names),
+        )
+        if best is None or score > best[0]:
+            best = score, Ranking(method, classes, weights)
+    assert best is not None
+    return best[1]
+
+
+@torch.inference_mode()
+def probabilities_of(system: RetrievalSystem, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Label probabilities of a system with a classifier, [N, C] float32."""
+    device = next(system.parameters()).device
+    found = system.label_probabilities(torch.from_numpy(vectors).to(device))
+    assert found is not None
+    return np.asarray(found.float().cpu().numpy(), np.float32)
+
+
+def _train_cases(cases: Iterable[Case]) -> list[Case]:
+    return [case for case in cases if case.split == "train"]

@@ -1,0 +1,31 @@
+"""How long and how hard to train."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Schedule(BaseModel):
+    """Optimiser and length of training; each phase of a system runs one schedule.
+
+    Attributes:
+        epochs: At most, per phase.
+        batch: Cases per step.
+        learning_rate: Peak rate of the heads (one cycle, AdamW).
+        encoder_learning_rate: Peak rate of the encoders' trained stages.
+        weight_decay: Of AdamW.
+        validate_every: Epochs between validations.
+        patience: Validations without improvement before a phase ends.
+        seed: Of weights, order and augmentation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    encoder_learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    validate_every: int = Field(default=1, ge=1)
+    patience: int = Field(default=6, ge=1)
+    seed: int = 0
