@@ -24,15 +24,25 @@ from index_builder.casebook import (
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
+from index_builder.graph.case_vectors import ClassVectors
+from index_builder.graph.ranking import Ranking
+from index_builder.graph.rerank import RerankWeights
 from index_builder.stores.base import VectorStore, case_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from explorer.profiles import ProfileField
     from explorer.search import Query, SearchOptions, SearchResult
     from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
+
+
+#: How results are reordered where the system has no way of its own: by overlap of labels alone.
+LABEL_OVERLAP = Ranking(
+    "none", ClassVectors((), np.zeros((0, 1), np.float16)), RerankWeights(cosine=0, jaccard=1, graph=0)
+)
 
 
 class Casebook:
@@ -118,6 +128,13 @@ class Casebook:
         return tuple(
             name.removeprefix(PROFILE_PREFIX) for name in self.table.column_names if name.startswith(PROFILE_PREFIX)
         )
+
+    @cached_property
+    def searched_fields(self) -> tuple[ProfileField, ...]:
+        """Profile fields that can be searched with; none where the system does not read profiles."""
+        from explorer.profiles import profile_fields
+
+        return profile_fields(self) if self.manifest.system.reads == "profile" else ()
 
     def column(self, name: str) -> np.ndarray:
         """A field by row, [N]: `case_id`, `split`, `view`, `synthetic`, `report`, or a profile field.
@@ -208,6 +225,15 @@ class Casebook:
         """The system that embedded the cases and embeds queries."""
         with self._system_lock:
             return self._system
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """How results are reordered by findings: as the system learnt it, else `LABEL_OVERLAP`.
+
+        Raises:
+            ModelError: The system's findings graph is damaged.
+        """
+        return Ranking.load(self._layout.system) or LABEL_OVERLAP
 
     def projection(self, space: Space) -> tuple[NDArray[np.float32], str]:
         """Map coordinates of a space by row, [N, 2] float32 with NaN where a case lacks the modality, and the method.

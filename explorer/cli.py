@@ -29,8 +29,15 @@ app = typer.Typer(
     help="Explore chest X-ray cases by film, report or case. For education and research, not for diagnosis.",
 )
 
-#: Casebooks of `demo`: dataset and number of cases.
-DEMO = (("phantom-openi", 1000), ("phantom-dust", 400))
+#: Casebooks of `demo`: name, dataset, system and number of cases.
+DEMO = (
+    ("phantom-openi", "phantom-openi", "unified", 1000),
+    ("phantom-dust-siclip", "phantom-dust", "siclip", 400),
+    ("phantom-dust-mskpt", "phantom-dust", "mskpt", 400),
+)
+
+#: Predicted findings that are printed.
+_PREDICTIONS = 5
 
 PortOption = Annotated[int, typer.Option(min=1, max=65535, help="Port on localhost.")]
 
@@ -54,19 +61,19 @@ def demo(
     port: PortOption = 8501,
     out: Annotated[Path, typer.Option(help="Where the casebooks are kept between runs.")] = Path("casebooks"),
 ) -> None:
-    """Build two casebooks of synthetic films, where they are not there yet, and open the app."""
+    """Build three casebooks of synthetic films, one per system, where they are not there yet, and open the app."""
     from explorer.progress import build_with_progress
     from index_builder.build import BuildRequest
     from index_builder.casebook import Layout, read_manifest
     from index_builder.resources import default_checkpoint
 
-    folders = [out / kind for kind, _ in DEMO]
-    for folder, (kind, cases) in zip(folders, DEMO, strict=True):
+    folders = [out / name for name, *_ in DEMO]
+    for folder, (_, dataset, system, cases) in zip(folders, DEMO, strict=True):
         if Layout(folder).manifest.is_file():
             read_manifest(folder)
             print(f"{folder}: already built")
             continue
-        request = BuildRequest(kind, None, folder, default_checkpoint(), limit=cases)
+        request = BuildRequest(dataset, None, folder, default_checkpoint(system), limit=cases)
         _print_built(build_with_progress(request))
     if serve:
         _serve(folders, port)
@@ -103,15 +110,22 @@ def build(
     root: RootOption = None,
     limit: Annotated[int | None, typer.Option(help="At most this many cases, drawn by the seed.")] = None,
     seed: Annotated[int, typer.Option(help="For phantoms, --limit and the maps.")] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="System to embed with; default: the shipped one.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="unified, siclip or mskpt as shipped, or a checkpoint folder; default: mskpt for phantom-dust, else "
+            "unified.",
+            show_default=False,
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option(help="Replace a casebook that is there, once the new one is done.")] = False,
 ) -> None:
     """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
     from explorer.progress import build_with_progress
     from index_builder.build import BuildRequest
-    from index_builder.resources import default_checkpoint
+    from index_builder.resources import checkpoint_for
 
-    system = default_checkpoint() if checkpoint is None else checkpoint
+    system = checkpoint_for(dataset, checkpoint)
     _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace)))
 
 
@@ -157,6 +171,10 @@ def search(
     casebook: Annotated[Path, typer.Argument(help="Casebook folder.")],
     image: Annotated[Path | None, typer.Option(help="Film: DICOM, PNG or JPEG.")] = None,
     text: Annotated[str | None, typer.Option(help="Report or words.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Patient, where the system reads profiles, e.g. age=60,occupation=coal miner,cough=yes."),
+    ] = None,
     case: Annotated[str | None, typer.Option(help="More like this case of the casebook.")] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
     filters: Annotated[
@@ -164,17 +182,20 @@ def search(
         typer.Option("--filter", help="e.g. label=Cardiomegaly, label!=Normal, split=train, age=40..60. Repeatable."),
     ] = None,
     space: Annotated[str | None, typer.Option(help="image, text or joint; default: fits the query.")] = None,
-    image_weight: Annotated[float, typer.Option(help="Share of the film when a text is given too, 0 to 1.")] = 0.5,
-    rerank: Annotated[float, typer.Option(help="Weight of shared findings in the order, 0 to 1.")] = 0.0,
+    image_weight: Annotated[float, typer.Option(help="Share of the film beside a text or profile, 0 to 1.")] = 0.5,
+    rerank: Annotated[
+        float, typer.Option(help="Order by similarity alone, 0, to the system's mixture with findings, 1.")
+    ] = 0.0,
     one_per_patient: Annotated[bool, typer.Option(help="Best case of each patient only.")] = False,
     hide_duplicates: Annotated[bool, typer.Option(help="Leave out copies of a film or report.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the nearest cases to a film, a text, both, or a case."""
+    """Find the nearest cases to a film, a text or profile, a film with either, or a case."""
     from time import perf_counter
 
     from explorer.casebook import Casebook
     from explorer.filters import parse_filter
+    from explorer.profiles import parse_profile
     from explorer.search import Query, SearchOptions
     from index_builder.casebook import SPACES
     from index_builder.imaging import read_film
@@ -193,9 +214,10 @@ def search(
     )
     opened = Casebook.open(casebook)
     opened_at = perf_counter()
+    patient = None if profile is None else parse_profile(opened, profile)
     pixels = None if image is None else read_film(image).pixels
     decoded_at = perf_counter()
-    result = opened.search(Query(pixels, text, case, image_weight), options)
+    result = opened.search(Query(pixels, text, case, image_weight, patient), options)
     before = {"open": 1e3 * (opened_at - began), "decode": 1e3 * (decoded_at - opened_at)}
     if as_json:
         print_json(result.as_dict() | {"timings_ms": _rounded(before | dict(result.timings_ms))})
@@ -280,13 +302,19 @@ def _print_built(report: BuildReport) -> None:
 
 
 def _print_neighbours(result: SearchResult) -> None:
+    from explorer.predict import predictions
+
     for one in result.neighbours:
         mark = "  [synthetic]" if one.synthetic else ""
         print(f"{one.rank:3d}  {one.score:.3f}  {one.case_id}  {', '.join(one.labels) or 'no finding'}{mark}")
+        if one.profile:
+            print(f"     {one.profile}")
         if one.shared_phrases:
             print(f"     shared words: {'; '.join(one.shared_phrases)}")
     if not result.neighbours:
         print("no case meets the filters")
+    if likely := predictions(result)[:_PREDICTIONS]:
+        print("predicted: " + "; ".join(f"{one.label} ({one.words})" for one in likely))
     print("For education and research, not for diagnosis.")
 
 

@@ -1,10 +1,10 @@
-"""Why a neighbour matched: shared phrases, label overlap, near-duplicates."""
+"""Why a neighbour matched: shared phrases, near-duplicates."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
@@ -53,14 +53,6 @@ def shared_phrases(query: str, report: str, limit: int = 3) -> tuple[str, ...]:
 def denies(sentence: str) -> bool:
     """Whether a sentence says that something is not there."""
     return not _DENIALS.isdisjoint(_WORD.findall(sentence.lower()))
-
-
-def label_overlap(weights: Mapping[str, float], labels: Iterable[str]) -> float:
-    """Weighted Jaccard index between a query's findings (share 0..1 each) and a case's labels; 0 if both are empty."""
-    held = set(labels)
-    union = sum(max(weight, float(label in held)) for label, weight in weights.items())
-    union += sum(label not in weights for label in held)
-    return sum(weight for label, weight in weights.items() if label in held) / union if union else 0.0
 
 
 def thumbnail_signature(jpeg: bytes) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
 from typing import Any, Literal
 
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.filters import Filter, matching_rows
-from explorer.matching import DUPLICATE_CORRELATION, label_overlap, shared_phrases, thumbnail_signature
+from explorer.matching import DUPLICATE_CORRELATION, shared_phrases, thumbnail_signature
+from explorer.predict import Voted, classified, voted
+from explorer.profiles import check_profile
 from index_builder.casebook import SPACES, Space
+from index_builder.datasets.base import Case, ProfileValue
 from index_builder.errors import QueryError
+from index_builder.evaluation.retrieval import diversity
 from index_builder.imaging import model_input
+from index_builder.systems.profile import profile_sentence
 
-#: Neighbours that vote on which findings a query without labels is likely to have.
-VOTERS = 10
-#: Temperature of the vote: similarity differences well below this hardly matter.
-VOTE_TEMPERATURE = 0.05
 #: Share of the vote from which a finding counts as shared with a neighbour.
 VOTE_MAJORITY = 0.5
 #: Candidates per wanted neighbour that reranking and suppression choose from.
@@ -30,19 +31,22 @@ MAX_NEIGHBOURS = 200
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search with: a film, a text, both, or a case of the casebook.
+    """What to search with: a film, a text or profile, a film with either, or a case of the casebook.
 
     Attributes:
         pixels: [H, W] float32 in 0..1, `Film.pixels`.
         text: A report, a sentence or a few words.
         case_id: A case already in the casebook; excludes the others.
-        image_weight: Share of the film when both film and text are given, 0..1.
+        image_weight: Share of the film when a text or profile is given too, 0..1.
+        profile: Fields of a patient profile instead of a text, where the casebook's system reads profiles; searched as
+            the sentence that `profile_sentence` makes of them.
     """
 
     pixels: NDArray[np.float32] | None = None
     text: str | None = None
     case_id: str | None = None
     image_weight: float = 0.5
+    profile: Mapping[str, ProfileValue] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class SearchOptions:
         k: Neighbours wanted, 1 to 200.
         space: Which vectors are searched; None: those of the query's own modality where there are any.
         filters: Conditions a neighbour must meet.
-        rerank: 0 orders by similarity alone, 1 by overlap of findings alone.
+        rerank: 0 orders by similarity alone, 1 as the system itself mixes similarity and findings
+            (`Casebook.ranking`), or by overlap of findings alone where it has no mixture of its own.
         one_per_patient: Keep the best case of each patient, and none of a queried case's own patient.
         hide_duplicates: Leave out copies of better-placed films (or, without film, reports) and of a queried case.
     """
@@ -77,7 +82,8 @@ class Neighbour:
         similarity: Cosine per modality the query and the case both have, e.g. {"image": 0.8, "joint": 0.7}.
         shared_labels: Findings in common with the query's.
         other_labels: The case's remaining findings.
-        shared_phrases: Word runs of the query's text found in the case's report.
+        profile: The sentence the system reads instead of the report; empty unless it reads profiles.
+        shared_phrases: Word runs of the query's text found in what the system reads of the case.
     """
 
     rank: int
@@ -88,6 +94,7 @@ class Neighbour:
     split: str
     view: str | None
     report: str
+    profile: str
     synthetic: bool
     similarity: Mapping[str, float]
     shared_labels: tuple[str, ...]
@@ -105,8 +112,14 @@ class SearchResult:
         vector: [D] float32, the query's place in it.
         searched: Cases of that space that met the filters.
         findings: The query's findings and how sure they are, 0..1: 1 for a case's own labels, else the weighted share
-            of the unfiltered nearest cases that carry them.
+            of the unfiltered nearest cases that carry them, as many and weighted as the system's vote settings say.
         findings_from: Whether `findings` are a case's labels or a vote.
+        votes: How many of the voters carry each of `findings`; empty for a case.
+        voters: Cases that voted.
+        classified: What the system's classifier says, 0..1, of the casebook's labels it knows; None for a case, or
+            where the system has no classifier for them.
+        diversity: How different the returned cases are: mean over pairs of "vectors", 1 - cosine, and of "labels",
+            1 - Jaccard; None with fewer than two.
         timings_ms: Milliseconds by step.
     """
 
@@ -116,6 +129,10 @@ class SearchResult:
     searched: int
     findings: Mapping[str, float]
     findings_from: Literal["labels", "vote"]
+    votes: Mapping[str, int] = field(default_factory=dict)
+    voters: int = 0
+    classified: Mapping[str, float] | None = None
+    diversity: Mapping[str, float] | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,11 +140,19 @@ class SearchResult:
         return {
             "space": self.space,
             "searched": self.searched,
-            "findings": {label: round(share, 4) for label, share in self.findings.items()},
+            "findings": _shares(self.findings),
             "findings_from": self.findings_from,
+            "votes": dict(self.votes),
+            "voters": self.voters,
+            "classified": None if self.classified is None else _shares(self.classified),
+            "diversity": None if self.diversity is None else _shares(self.diversity),
             "neighbours": [_rounded(asdict(neighbour)) for neighbour in self.neighbours],
             "timings_ms": {name: round(value, 2) for name, value in self.timings_ms.items()},
         }
+
+
+def _shares(shares: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(share, 4) for name, share in shares.items()}
 
 
 def _rounded(content: dict[str, Any]) -> dict[str, Any]:
@@ -156,6 +181,7 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     """
     _check(query, options)
     began = perf_counter()
+    query = _worded(casebook, query)
     embedded = _embed(casebook, query)
     embedded_at = perf_counter()
     space = options.space or _default_space(casebook, query)
@@ -169,22 +195,30 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     exhaustive = options.rerank > 0 or options.one_per_patient or options.hide_duplicates
     wanted = options.k * _CANDIDATES_PER_NEIGHBOUR if exhaustive else options.k
     unrestricted = searched == len(store)
-    findings, source = _findings(casebook, query, space, vector)
+    if query.case_id is None:
+        found, probabilities = voted(casebook, space, vector), classified(casebook, vector)
+    else:
+        found = Voted(dict.fromkeys(casebook.labels[casebook.row(query.case_id)], 1.0), {}, 0)
+        probabilities = None
+    # What the classifier knows goes before the vote.
+    likely = found.shares | (probabilities or {})
     while True:
         hits = store.search(vector, wanted, None if unrestricted else casebook.keys[allowed])
         rows, scores = casebook.rows_of_keys(hits.keys), hits.scores
-        order = _rerank(casebook, rows, scores, findings, options.rerank)
+        order = _rerank(casebook, rows, scores, likely, options.rerank)
         chosen = _suppress(casebook, rows[order], query, options)
         # Suppression may eat up the candidates: look further until enough remain or none are left.
         if len(chosen) >= min(options.k, searched) or len(rows) >= searched:
             break
         wanted *= 4
+    chosen = chosen[: options.k]
     score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
     found_at = perf_counter()
     neighbours = tuple(
-        _neighbour(casebook, row, rank, score_of[row], space, embedded, findings)
-        for rank, row in enumerate(chosen[: options.k], start=1)
+        _neighbour(casebook, row, rank, score_of[row], space, embedded, found.shares)
+        for rank, row in enumerate(chosen, start=1)
     )
+    spread = _diversity(casebook, chosen, space)
     done = perf_counter()
     timings = {
         "embed": 1e3 * (embedded_at - began),
@@ -192,15 +226,30 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
         "match": 1e3 * (done - found_at),
         "total": 1e3 * (done - began),
     }
-    return SearchResult(neighbours, space, vector, searched, findings, source, timings)
+    return SearchResult(
+        neighbours=neighbours,
+        space=space,
+        vector=vector,
+        searched=searched,
+        findings=found.shares,
+        findings_from="vote" if query.case_id is None else "labels",
+        votes=found.votes,
+        voters=found.voters,
+        classified=probabilities,
+        diversity=spread,
+        timings_ms=timings,
+    )
 
 
 def _check(query: Query, options: SearchOptions) -> None:
-    given = [query.pixels is not None, bool(query.text and query.text.strip())]
-    if query.case_id is not None and any(given):
+    text = bool(query.text and query.text.strip())
+    given = query.pixels is not None or text or bool(query.profile)
+    if query.case_id is not None and given:
         raise QueryError("search with a case or with a film and text, not both.")
-    if query.case_id is None and not any(given):
-        raise QueryError("nothing to search with. Give a film, a text or a case id.")
+    if query.case_id is None and not given:
+        raise QueryError("nothing to search with. Give a film, a text, a profile or a case id.")
+    if text and query.profile:
+        raise QueryError("search with a text or with a profile, not both.")
     if not 1 <= options.k <= MAX_NEIGHBOURS:
         raise QueryError(f"k = {options.k}: give a number from 1 to {MAX_NEIGHBOURS}.")
     for name, value in (("image weight", query.image_weight), ("rerank", options.rerank)):
@@ -208,12 +257,23 @@ def _check(query: Query, options: SearchOptions) -> None:
             raise QueryError(f"{name} = {value}: give a number from 0 to 1.")
 
 
+def _worded(casebook: Casebook, query: Query) -> Query:
+    """The query with its profile said in a sentence."""
+    if not query.profile:
+        return query
+    check_profile(casebook, query.profile)
+    sentence = profile_sentence(query.profile)
+    if not sentence and query.pixels is None:
+        raise QueryError("the profile has no value to search with. Give at least one.")
+    return replace(query, text=sentence, profile=None)
+
+
 def _embed(casebook: Casebook, query: Query) -> _Embedded:
     if query.case_id is not None:
         row = casebook.row(query.case_id)
         own = {space: casebook.vectors(space)[row].astype(np.float32) for space in casebook.spaces}
         held = {space: vector / np.linalg.norm(vector) for space, vector in own.items() if vector.any()}
-        return _Embedded(held, casebook.case(query.case_id).report)
+        return _Embedded(held, _text_read(casebook, casebook.case(query.case_id)))
     import torch  # here, so that the app's first page and searches by case need not wait for it
 
     system = casebook.system
@@ -231,6 +291,11 @@ def _embed(casebook: Casebook, query: Query) -> _Embedded:
     return _Embedded(vectors, text)
 
 
+def _text_read(casebook: Casebook, case: Case) -> str:
+    """What the casebook's system reads of a case."""
+    return profile_sentence(case.profile) if casebook.manifest.system.reads == "profile" else case.report
+
+
 def _default_space(casebook: Casebook, query: Query) -> Space:
     if query.pixels is not None and not (query.text and query.text.strip()):
         preferred: Space = "image"
@@ -239,6 +304,13 @@ def _default_space(casebook: Casebook, query: Query) -> Space:
     else:
         preferred = "joint"
     return preferred if preferred in casebook.spaces else "joint"
+
+
+def _shared_phrases(casebook: Casebook, query: str, text: str) -> tuple[str, ...]:
+    if casebook.manifest.system.reads == "profile":
+        # Each clause of a profile stands for itself: "no cough" denies nothing but the cough.
+        query, text = query.replace(",", "."), text.replace(",", ".")
+    return shared_phrases(query, text)
 
 
 def _query_vector(embedded: _Embedded, query: Query, space: Space) -> NDArray[np.float32]:
@@ -258,18 +330,6 @@ def _query_vector(embedded: _Embedded, query: Query, space: Space) -> NDArray[np
     return joint if single is None or space == "joint" else single
 
 
-def _findings(
-    casebook: Casebook, query: Query, space: Space, vector: NDArray[np.float32]
-) -> tuple[dict[str, float], Literal["labels", "vote"]]:
-    if query.case_id is not None:
-        return dict.fromkeys(casebook.labels[casebook.row(query.case_id)], 1.0), "labels"
-    hits = casebook.store(space).search(vector, VOTERS)
-    weights = np.exp((hits.scores - hits.scores.max()) / VOTE_TEMPERATURE)
-    shares = (weights / weights.sum()) @ casebook.label_matrix[casebook.rows_of_keys(hits.keys)]
-    ranked = sorted(zip(casebook.label_names, shares.tolist(), strict=True), key=lambda item: -item[1])
-    return {label: share for label, share in ranked if share > 0}, "vote"
-
-
 def _rerank(
     casebook: Casebook,
     rows: NDArray[np.int64],
@@ -277,11 +337,23 @@ def _rerank(
     findings: Mapping[str, float],
     weight: float,
 ) -> NDArray[np.int64]:
-    """Order of the candidates by (1 - weight) * similarity + weight * overlap of findings."""
+    """Order of the candidates by (1 - weight) * similarity + weight * score of `Casebook.ranking`."""
     if weight == 0:
         return np.arange(len(rows))
-    overlap = np.array([label_overlap(findings, casebook.labels[row]) for row in rows])
-    return np.argsort(-((1 - weight) * scores + weight * overlap), kind="stable")
+    names = casebook.label_names
+    wanted = np.array([[findings.get(name, 0.0) for name in names]], np.float32)
+    held = casebook.label_matrix[rows].astype(np.float32)
+    mixed = casebook.ranking.scores(scores[None], wanted, held, names)[0]
+    return np.argsort(-((1 - weight) * scores + weight * mixed), kind="stable")
+
+
+def _diversity(casebook: Casebook, rows: list[int], space: Space) -> dict[str, float] | None:
+    count = len(rows)
+    if count < 2:
+        return None
+    vectors, patients = np.asarray(casebook.vectors(space)[rows]), casebook.column("patient_id")[rows]
+    found = diversity(np.arange(count)[None], vectors, casebook.label_matrix[rows], patients, resamples=1)
+    return {"vectors": found[f"embedding_diversity@{count}"], "labels": found[f"label_diversity@{count}"]}
 
 
 def _suppress(casebook: Casebook, rows: NDArray[np.int64], query: Query, options: SearchOptions) -> list[int]:
@@ -333,6 +405,7 @@ def _neighbour(
     findings: Mapping[str, float],
 ) -> Neighbour:
     case = casebook.case(casebook.case_ids[row])
+    text = _text_read(casebook, case)
     similarity: dict[str, float] = {}
     for modality in SPACES:
         if modality in embedded.vectors and modality in casebook.spaces:
@@ -351,9 +424,10 @@ def _neighbour(
         split=case.split,
         view=case.view,
         report=case.report,
+        profile=text if casebook.manifest.system.reads == "profile" else "",
         synthetic=case.synthetic,
         similarity=similarity,
         shared_labels=tuple(label for label in case.labels if label in present),
         other_labels=tuple(label for label in case.labels if label not in present),
-        shared_phrases=shared_phrases(embedded.text, case.report) if embedded.text else (),
+        shared_phrases=_shared_phrases(casebook, embedded.text, text),
     )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,9 @@ from index_builder.errors import CasebookError, DatasetError
 from index_builder.projections import project
 from index_builder.stores.base import case_keys
 from index_builder.stores.faiss import FaissStore
+
+if TYPE_CHECKING:
+    from index_builder.systems.base import RetrievalSystem
 
 #: Cases whose nearest neighbour is looked up for `SpaceRecord.nearest_similarity`.
 _SIMILARITY_SAMPLE = 2_000
@@ -212,18 +216,9 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
     The cases are then embedded by that copy, so that a query later meets the very weights that made the index.
     """
     from index_builder.systems.base import load_system
-    from index_builder.systems.encoders import weights_digest
 
     source = load_system(request.checkpoint)
-    config = source.config
-    record = SystemRecord(
-        name=source.name,
-        preset=config.preset,
-        digest=weights_digest(source),
-        embedding_dim=config.embedding_dim,
-        image_encoder=config.image_encoder,
-        text_encoder=config.text_encoder,
-    )
+    record = _system_record(source)
     fingerprint = _fingerprint(request, cases, record)
     path = _fingerprint_file(layout.folder)
     if not path.is_file() or path.read_text("utf-8") != fingerprint:
@@ -232,6 +227,28 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
         source.save(layout.system, portable=True)
         path.write_text(fingerprint, "utf-8")
     return record
+
+
+def _system_record(system: RetrievalSystem) -> SystemRecord:
+    from index_builder.evaluation.prediction import has_classifier
+    from index_builder.systems.encoders import weights_digest
+    from index_builder.systems.mskpt import MskPtConfig
+
+    config = system.config
+    return SystemRecord(
+        name=system.name,
+        preset=config.preset,
+        digest=weights_digest(system),
+        embedding_dim=config.embedding_dim,
+        image_encoder=config.image_encoder,
+        text_encoder=config.text_encoder,
+        reads=system.reads,
+        predicts_by="classifier" if has_classifier(system) else "vote",
+        label_names=config.label_names,
+        vote_neighbours=config.vote_neighbours,
+        vote_temperature=config.vote_temperature,
+        theta=config.theta if isinstance(config, MskPtConfig) else None,
+    )
 
 
 def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRecord) -> str:
@@ -246,7 +263,7 @@ def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRec
         "dataset": request.dataset,
         "root": str(request.root),
         "seed": request.seed,
-        "system": system.digest,
+        "system": system.model_dump(mode="json"),
         "cases": digest.hexdigest(),
     }
     return json.dumps(settings, sort_keys=True)

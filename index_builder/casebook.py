@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CasebookError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Space = Literal["image", "text", "joint"]
 SPACES: tuple[Space, ...] = ("image", "text", "joint")
@@ -56,7 +56,16 @@ class DatasetRecord(_Record):
 
 
 class SystemRecord(_Record):
-    """Which system embedded the cases."""
+    """Which system embedded the cases, and what a search needs to know of it before it is loaded.
+
+    Attributes:
+        reads: What it takes for the text of a case.
+        predicts_by: Whether it has a classifier, or the vote of neighbours alone tells findings.
+        label_names: Labels it was trained on, in the order of its classifier's outputs.
+        vote_neighbours: Cases that vote on a query's findings.
+        vote_temperature: Of the softmax over similarity that weighs their votes.
+        theta: A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
+    """
 
     name: str
     preset: str
@@ -64,6 +73,12 @@ class SystemRecord(_Record):
     embedding_dim: int
     image_encoder: str
     text_encoder: str
+    reads: Literal["report", "profile"]
+    predicts_by: Literal["classifier", "vote"]
+    label_names: tuple[str, ...]
+    vote_neighbours: int
+    vote_temperature: float
+    theta: float | None
 
 
 class SpaceRecord(_Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import settings
 from PIL import Image
 
 from index_builder.build import BuildRequest, build
-from index_builder.resources import default_checkpoint
+from index_builder.labels import DUST_STAGES
+from index_builder.resources import checkpoint_for
 
 # Machines that run this are shared: a slow call says nothing about the code.
 settings.register_profile("shared", deadline=None)
@@ -66,24 +68,62 @@ def tiny_text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_text_encoder: Path) -> Path:
-    """A portable untrained system of a few hundred kilobytes that embeds hundreds of cases a second."""
+def tiny_settings(tiny_text_encoder: Path) -> dict[str, Any]:
+    """Configuration that every system has in common, of a few hundred kilobytes."""
+    return {
+        "image_encoder": "timm:test_resnet",
+        "text_encoder": f"hub:{tiny_text_encoder}",
+        "image_size": 64,
+        "embedding_dim": 16,
+        "token_dim": 16,
+        "pool_queries": 2,
+        "pool_width": 8,
+    }
+
+
+def save_untrained(folder: Path, config: Any, text_encoder: Path) -> Path:
+    """A portable system that was never trained and embeds hundreds of cases a second."""
     import torch
 
-    from index_builder.systems.unified import Unified, UnifiedConfig
+    from index_builder.systems.base import system_class
 
     torch.manual_seed(0)
-    config = UnifiedConfig(
-        image_encoder="timm:test_resnet",
-        text_encoder=f"hub:{tiny_text_encoder}",
-        image_size=64,
-        embedding_dim=16,
-        hidden_dim=32,
-        label_names=("Cardiomegaly", "Normal"),
-    )
-    folder = tmp_path_factory.mktemp("tiny-system")
-    Unified(config, pretrained=False, text_folder=tiny_text_encoder).eval().save(folder, portable=True)
+    system = system_class(config.system)(config, pretrained=False, text_folder=text_encoder)
+    system.eval().save(folder, portable=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], tiny_text_encoder: Path
+) -> Path:
+    """`unified` as `save_untrained` saves it; it knows one of the labels of `film_folder`."""
+    from index_builder.systems.unified import UnifiedConfig
+
+    config = UnifiedConfig(**tiny_settings, fusion_heads=2, label_names=("Cardiomegaly", "Normal"), vote_neighbours=7)
+    return save_untrained(tmp_path_factory.mktemp("tiny-system"), config, tiny_text_encoder)
+
+
+@pytest.fixture(scope="session")
+def tiny_siclip(
+    tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], tiny_text_encoder: Path
+) -> Path:
+    """`siclip` as `save_untrained` saves it."""
+    from index_builder.systems.siclip import SiClipConfig
+
+    config = SiClipConfig(**tiny_settings, label_names=DUST_STAGES, vote_neighbours=5)
+    return save_untrained(tmp_path_factory.mktemp("tiny-siclip"), config, tiny_text_encoder)
+
+
+@pytest.fixture(scope="session")
+def tiny_mskpt(
+    tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], tiny_text_encoder: Path
+) -> Path:
+    """`mskpt` as `save_untrained` saves it."""
+    from index_builder.systems.mskpt import MskPtConfig
+
+    config = MskPtConfig(**tiny_settings, label_names=DUST_STAGES, theta=0.4)
+    return save_untrained(tmp_path_factory.mktemp("tiny-mskpt"), config, tiny_text_encoder)
 
 
 @pytest.fixture(scope="session")
@@ -132,5 +172,21 @@ def small_casebook(tmp_path_factory: pytest.TempPathFactory, film_folder: Path, 
 def phantom_casebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 cases of phantom-openi, embedded by the shipped system. Read only."""
     out = tmp_path_factory.mktemp("casebooks") / "phantom-openi"
-    build(BuildRequest("phantom-openi", None, out, default_checkpoint(), limit=64), quiet)
+    build(BuildRequest("phantom-openi", None, out, checkpoint_for("phantom-openi"), limit=64), quiet)
+    return out
+
+
+@pytest.fixture(scope="session")
+def profile_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_siclip: Path) -> Path:
+    """40 cases of phantom-dust, embedded by an untrained system that reads profiles. Read only."""
+    out = tmp_path_factory.mktemp("casebooks") / "profiles"
+    build(BuildRequest("phantom-dust", None, out, tiny_siclip, limit=40), quiet)
+    return out
+
+
+@pytest.fixture(scope="session")
+def stage_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_mskpt: Path) -> Path:
+    """40 cases of phantom-dust, embedded by an untrained system that stages films. Read only."""
+    out = tmp_path_factory.mktemp("casebooks") / "stages"
+    build(BuildRequest("phantom-dust", None, out, tiny_mskpt, limit=40), quiet)
     return out

@@ -10,7 +10,7 @@ import streamlit as st
 
 from explorer.figures import label_frequency, number_histogram
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import SPACE_WORDS, facts_html
+from explorer.widgets.markup import facts_html, space_words
 from explorer.widgets.shell import DISCLAIMER
 from index_builder.datasets.base import SPLITS
 
@@ -41,6 +41,11 @@ def about_page(shelved: Shelved) -> None:
             *((f"{split.capitalize()} split", counts[split]) for split in SPLITS if counts[split]),
         ):
             st.metric(name, f"{count:,}", width="content")
+    by_classifier = f"a classifier of {len(system.label_names)} labels, " if system.predicts_by == "classifier" else ""
+    indexes = {
+        f"Index by {space_words(space, system.reads)}": f"{record.count:,} vectors, {_INDEX_WORDS[record.index]}"
+        for space, record in manifest.spaces.items()
+    }
     left, right = st.columns([0.55, 0.45], gap="large")
     with left:
         if casebook.label_names:
@@ -67,14 +72,12 @@ def about_page(shelved: Shelved) -> None:
                 {
                     "Name": f"{system.name}, preset {system.preset}",
                     "Films read by": system.image_encoder,
-                    "Texts read by": system.text_encoder,
-                    "Vector": f"{system.embedding_dim} numbers per film, report or both",
+                    f"{system.reads.capitalize()}s read by": system.text_encoder,
+                    "Vector": f"{system.embedding_dim} numbers per film, {system.reads} or both",
+                    "Findings by": f"{by_classifier}the vote of {system.vote_neighbours} neighbours",
                     "Weights": f"SHA-256 {system.digest[:16]} …",
                 }
-                | {
-                    f"Index by {SPACE_WORDS[space]}": f"{record.count:,} vectors, {_INDEX_WORDS[record.index]}"
-                    for space, record in manifest.spaces.items()
-                },
+                | indexes,
             )
         )
     st.subheader("Limits", anchor=False)
@@ -82,7 +85,7 @@ def about_page(shelved: Shelved) -> None:
         f"""
 - **{DISCLAIMER}** Similar does not mean same diagnosis; the nearest case is the nearest of this casebook only.
 - Labels are as good as their definition above: mined or coded labels miss findings and contain errors.
-- The findings shown for a query are shares among its neighbours, not probabilities of disease.
+- The findings shown for a query are predictions of a program: a classifier's, and shares among its neighbours.
 - Similarity is that of the system's vectors. It can follow projection, devices or exposure as well as disease.
 - An uploaded film stays in the memory of your session. It is not stored, and its name and header are not kept.
 """

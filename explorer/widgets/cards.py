@@ -9,12 +9,12 @@ import streamlit as st
 from explorer.search import Neighbour
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import (
-    SPACE_WORDS,
     chips_html,
     closeness_words,
     excerpt_html,
     film_html,
     person_words,
+    space_words,
 )
 from explorer.widgets.session import search_like
 from explorer.widgets.shell import link_parameters, page_of
@@ -33,12 +33,14 @@ def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space:
     facts = [f"{neighbour.view} view" if neighbour.view else "", person_words(case.profile), f"{neighbour.split} split"]
     alt = f"Chest film of case {neighbour.case_id}" + (f", {neighbour.view} view" if neighbour.view else "")
     weak = " cxr-weak" if closeness_words(neighbour.closeness) == "no close match" else ""
-    report = ""
-    if neighbour.report:
-        report = f'<p class="cxr-excerpt">{excerpt_html(neighbour.report, neighbour.shared_phrases)}</p>'
+    # Phrases are marked in the text they were found in.
+    read, other = (neighbour.profile, neighbour.report) if neighbour.profile else (neighbour.report, "")
+    excerpts = [excerpt_html(read, neighbour.shared_phrases), excerpt_html(other, ())]
+    texts = "".join(f'<p class="cxr-excerpt">{excerpt}</p>' for excerpt in excerpts if excerpt)
+    reads = shelved.casebook.manifest.system.reads
     # The searched space's own similarity is the score; a joint vector of a film alone is the film's.
     parts = [
-        f"{SPACE_WORDS[name]} {value:.2f}"
+        f"{space_words(name, reads)} {value:.2f}"
         for name, value in neighbour.similarity.items()
         if name != space and abs(value - neighbour.score) > 0.0005
     ]
@@ -57,7 +59,7 @@ def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space:
                 f'<span class="cxr-muted">{escape(" · ".join(fact for fact in facts if fact))}</span></div>'
                 f'<div class="cxr-score{weak}"><span class="cxr-score-value" title="Cosine similarity">'
                 f"{neighbour.score:.2f}</span> {escape(closeness_words(neighbour.closeness))}{by_modality}</div>"
-                f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{report}</article>"
+                f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{texts}</article>"
             )
             _actions(shelved, neighbour.case_id, f"{place}-{neighbour.rank}")
 

@@ -15,7 +15,7 @@ from explorer.casebook import Casebook
 from explorer.figures import MAIN_FINDING, MapPoints, MapQuery, colour_fields, map_points, place_query
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import SPACE_WORDS, data_url, label_words, person_words, plain_markdown
+from explorer.widgets.markup import data_url, label_words, person_words, plain_markdown, space_title, space_words
 from explorer.widgets.session import last_outcome, query_in_words
 from explorer.widgets.shell import link_parameters, page_of, telling_errors
 from index_builder.casebook import Space
@@ -63,7 +63,7 @@ def map_page(shelved: Shelved) -> None:
                     spaces,
                     default=preferred,
                     required=True,
-                    format_func=lambda name: {"image": "Films", "text": "Reports", "joint": "Both"}[name],
+                    format_func=lambda name: space_title(name, casebook.manifest.system.reads),
                     key=key,
                 )
                 or preferred
@@ -149,9 +149,10 @@ def _card(casebook: Casebook, row: int) -> dict[str, Any]:
 
 def _caption(shelved: Shelved, space: Space, points: MapPoints, query: MapQuery | None) -> None:
     method = "UMAP" if points.method == "umap" else "the plane of largest variance"
+    words = space_words(space, shelved.casebook.manifest.system.reads)
     # A casebook of films alone has one map under two names.
     st.caption(
-        f"{len(points.rows):,} cases laid out by {method} of their {SPACE_WORDS[space]} vectors. Near means alike; far "
+        f"{len(points.rows):,} cases laid out by {method} of their {words} vectors. Near means alike; far "
         "apart on the map says little. Rest on a point to see its film, click to open the case, press a colour below "
         "the map to hide it."
     )

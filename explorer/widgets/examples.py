@@ -1,11 +1,14 @@
-"""Example queries that suit a casebook: texts made of its findings, films of its test split."""
+"""Example queries that suit a casebook: texts made of its findings, profiles and films of its test split."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.widgets.markup import label_words
+from index_builder.casebook import PROFILE_PREFIX
+from index_builder.datasets.base import ProfileValue
 
 _NORMAL = ("Normal", "No Finding", "Stage 0")
 _TEXTS = 4
@@ -26,6 +29,8 @@ _PHRASES = {
     "Stage 1": "few small rounded opacities",
 }
 _FILMS = 3
+#: Fields of an example profile: more would not fit a button.
+_FIELDS = 5
 
 
 def example_texts(casebook: Casebook) -> list[str]:
@@ -46,13 +51,30 @@ def example_texts(casebook: Casebook) -> list[str]:
     return texts
 
 
+def example_profiles(casebook: Casebook) -> list[dict[str, ProfileValue]]:
+    """The most telling fields of up to three cases of the test split, of different findings where there are."""
+    names = [field.name for field in casebook.searched_fields]
+    usable = np.zeros(len(casebook), bool)
+    for name in names:
+        usable |= casebook.table.column(PROFILE_PREFIX + name).is_valid().to_numpy(zero_copy_only=False)
+    found = []
+    for case_id in _different(casebook, usable):
+        profile = casebook.case(case_id).profile
+        # What a patient has tells more than what he has not.
+        known = sorted((name for name in names if name in profile), key=lambda name: profile[name] is False)
+        found.append({name: profile[name] for name in known[:_FIELDS]})
+    return found
+
+
 def example_films(casebook: Casebook) -> list[str]:
     """Ids of up to three cases of the test split with a film, of different findings where there are."""
-    splits = casebook.column("split")
-    has_film = casebook.table.column("image").is_valid().to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(has_film & (splits == "test"))
+    return _different(casebook, casebook.table.column("image").is_valid().to_numpy(zero_copy_only=False))
+
+
+def _different(casebook: Casebook, usable: NDArray[np.bool_]) -> list[str]:
+    rows = np.flatnonzero(usable & (casebook.column("split") == "test"))
     if len(rows) == 0:
-        rows = np.flatnonzero(has_film)
+        rows = np.flatnonzero(usable)
     chosen: list[str] = []
     seen: set[str] = set()
     # Cases with findings first, so that an example shows something to look for.

@@ -64,34 +64,14 @@ def safe_cell(text: str) -> str:
 
 def result_json(outcome: Outcome) -> bytes:
     """The result with query, filters and disclaimer; the film itself is not part of it."""
-    result = outcome.result
     content = {
         "disclaimer": _DISCLAIMER,
         "casebook": outcome.shelved.name,
         "query": query_in_words(outcome.query),
         "text": outcome.query.text,
+        "profile": None if outcome.query.profile is None else dict(outcome.query.profile),
+        "rerank": outcome.options.rerank,
         "filters": [str(condition) for condition in outcome.options.filters],
-        "space": result.space,
-        "searched": result.searched,
-        "findings": {label: round(share, 4) for label, share in result.findings.items()},
-        "findings_from": result.findings_from,
-        "neighbours": [
-            {
-                "rank": neighbour.rank,
-                "case_id": neighbour.case_id,
-                "score": round(neighbour.score, 4),
-                "closeness": round(neighbour.closeness, 4),
-                "similarity": {name: round(value, 4) for name, value in neighbour.similarity.items()},
-                "labels": neighbour.labels,
-                "shared_labels": neighbour.shared_labels,
-                "shared_phrases": neighbour.shared_phrases,
-                "split": neighbour.split,
-                "view": neighbour.view,
-                "synthetic": neighbour.synthetic,
-                "report": neighbour.report,
-            }
-            for neighbour in result.neighbours
-        ],
-        "timings_ms": {step: round(value, 2) for step, value in result.timings_ms.items()},
+        **outcome.result.as_dict(),
     }
     return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8")

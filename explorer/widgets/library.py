@@ -81,6 +81,11 @@ def text_vectors_exist(casebook: Casebook) -> bool:
     return "text" in casebook.spaces
 
 
+def reads_profiles(casebook: Casebook) -> bool:
+    """Whether the casebook's system takes patient profiles for texts."""
+    return casebook.manifest.system.reads == "profile"
+
+
 def default_space_name(casebook: Casebook) -> str:
     """The space that says most of a case: films where there are any."""
     for space in ("image", "joint", "text"):

@@ -8,15 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from explorer.matching import SENTENCE_ENDS, denies
+from explorer.predict import Prediction
 from index_builder.datasets.base import ProfileValue
 
-#: Names of modalities and spaces as a reader knows them.
-SPACE_WORDS = {"image": "film", "text": "report", "joint": "film and report"}
+_SPACE_WORDS = {"image": "film", "text": "{}", "joint": "film and {}"}
 #: Below this closeness a neighbour is a neighbour only because nothing nearer is there.
 NO_CLOSE_MATCH = 0.05
 
 _EXCERPT = 320
 _SEX = {"F": "female", "M": "male"}
+
+
+def space_words(space: str, reads: str) -> str:
+    """A space as a reader knows it, e.g. "film and report", where the system `reads` reports."""
+    return _SPACE_WORDS[space].format(reads)
+
+
+def space_title(space: str, reads: str) -> str:
+    """A space as the name of a choice."""
+    return {"image": "Films", "text": f"{reads.capitalize()}s", "joint": "Both"}[space]
 
 
 def film_html(thumbnail: bytes | None, alt: str, *, synthetic: bool = False, large: bool = False) -> str:
@@ -73,16 +83,14 @@ def facts_html(title: str, facts: Mapping[str, str]) -> str:
     return f'<section class="cxr-report"><h4>{escape(title)}</h4><dl class="cxr-facts">{rows}</dl></section>'
 
 
-def bars_html(shares: Mapping[str, float], limit: int) -> str:
-    """The largest shares, 0..1, as labelled bars."""
-    rows = []
-    for label, share in list(shares.items())[:limit]:
-        percent = round(100 * share)
-        rows.append(
-            f'<div class="cxr-bar"><span class="cxr-bar-name">{label_html(label)}</span>'
-            f'<span class="cxr-bar-track"><span style="width:{max(percent, 1)}%"></span></span>'
-            f'<span class="cxr-bar-value">{percent} %</span></div>'
-        )
+def predictions_html(predictions: Sequence[Prediction]) -> str:
+    """Predicted findings as labelled bars, each with who says so."""
+    rows = [
+        f'<div class="cxr-bar"><span class="cxr-bar-name">{label_html(one.label)}</span>'
+        f'<span class="cxr-bar-track"><span style="width:{max(round(100 * one.strength), 1)}%"></span></span>'
+        f'<span class="cxr-bar-value">{escape(one.words)}</span></div>'
+        for one in predictions
+    ]
     return f'<div class="cxr-bars">{"".join(rows)}</div>'
 
 

@@ -1,4 +1,4 @@
-"""What to search with and how: film, text, examples, filters, options."""
+"""What to search with and how: film, text or profile, examples, filters, options."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from html import escape
 
 import streamlit as st
 
+from explorer.casebook import LABEL_OVERLAP
 from explorer.filters import Filter
 from explorer.search import SearchOptions
-from explorer.widgets.examples import example_films, example_texts
+from explorer.widgets.examples import example_films, example_profiles, example_texts
 from explorer.widgets.filter_panel import filter_panel
-from explorer.widgets.library import Shelved, text_vectors_exist
-from explorer.widgets.markup import chips_html, film_html, label_words, plain_markdown
+from explorer.widgets.library import Shelved, reads_profiles, text_vectors_exist
+from explorer.widgets.markup import chips_html, film_html, label_words, plain_markdown, space_title
+from explorer.widgets.profile_form import profile_form
 from explorer.widgets.session import (
     TEXT_KEY,
     WEIGHT_KEY,
@@ -21,6 +23,7 @@ from explorer.widgets.session import (
     query_film,
     remove_film,
     search_like,
+    search_profile,
     search_text,
     stage_film,
     text_changed,
@@ -28,8 +31,7 @@ from explorer.widgets.session import (
 )
 from explorer.widgets.shell import settings
 from index_builder.casebook import SPACES, Space
-
-_SPACE_CHOICES = {"auto": "Auto", "image": "Films", "text": "Reports", "joint": "Both"}
+from index_builder.systems.profile import profile_sentence
 
 
 def query_panel(shelved: Shelved) -> SearchOptions:
@@ -37,22 +39,32 @@ def query_panel(shelved: Shelved) -> SearchOptions:
     with st.container(key="cxr-query", gap="small"):
         _like(shelved)
         _film()
-        _text(shelved)
-        if query_film() is not None and typed_text():
+        if reads_profiles(shelved.casebook):
+            profile_form(shelved)
+        else:
+            _text(shelved)
+        query = current_query(shelved)
+        if query is not None and query.pixels is not None and (query.text or query.profile):
             st.slider(
-                "Weight of the film against the text",
+                f"Weight of the film against the {'profile' if query.profile else 'text'}",
                 0.0,
                 1.0,
                 0.5,
                 0.05,
                 key=WEIGHT_KEY,
                 persist_state="session",
-                help="0 searches with the text alone, 1 with the film alone.",
+                help="0 leaves the film out, 1 searches with the film alone.",
             )
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button("Search", type="primary", icon=":material/search:", key="search-button")
-            if current_query(shelved) is not None:
-                st.button("Start over", type="tertiary", icon=":material/restart_alt:", on_click=clear_query)
+            if query is not None:
+                st.button(
+                    "Start over",
+                    type="tertiary",
+                    icon=":material/restart_alt:",
+                    on_click=clear_query,
+                    args=(shelved,),
+                )
     _examples(shelved)
     filters = filter_panel(shelved)
     return _options(shelved, filters)
@@ -129,8 +141,13 @@ def _examples(shelved: Shelved) -> None:
         key="examples-open" if current_query(shelved) is None else "examples",
     ):
         with st.container(key="cxr-examples", horizontal=True, gap="xsmall"):
-            for text in example_texts(casebook):
-                st.button(text, key=f"example-text-{text}", on_click=search_text, args=(text,))
+            if reads_profiles(casebook):
+                for number, profile in enumerate(example_profiles(casebook)):
+                    said = profile_sentence(profile)
+                    st.button(said, key=f"example-profile-{number}", on_click=search_profile, args=(shelved, profile))
+            else:
+                for text in example_texts(casebook):
+                    st.button(text, key=f"example-text-{text}", on_click=search_text, args=(text,))
         films = example_films(casebook)
         if not films:
             return
@@ -156,7 +173,9 @@ def _examples(shelved: Shelved) -> None:
 
 
 def _options(shelved: Shelved, filters: tuple[Filter, ...]) -> SearchOptions:
-    held: tuple[Space, ...] = tuple(space for space in SPACES if space in shelved.casebook.spaces)
+    casebook = shelved.casebook
+    reads = casebook.manifest.system.reads
+    held: tuple[Space, ...] = tuple(space for space in SPACES if space in casebook.spaces)
     with st.expander("Options", icon=":material/tune:", key="options"):
         k = st.slider("Neighbours", 1, 50, 5, key="k", persist_state="session")
         space = "auto"
@@ -167,10 +186,10 @@ def _options(shelved: Shelved, filters: tuple[Filter, ...]) -> SearchOptions:
                     ["auto", *held],
                     default="auto",
                     required=True,
-                    format_func=lambda name: _SPACE_CHOICES[name],
+                    format_func=lambda name: "Auto" if name == "auto" else space_title(name, reads),
                     key=f"space-{shelved.name}",
                     persist_state="session",
-                    help="Auto compares films with films, texts with reports, and both with both.",
+                    help=f"Auto compares films with films, {reads}s with {reads}s, and both with both.",
                 )
                 or "auto"
             )
@@ -182,7 +201,12 @@ def _options(shelved: Shelved, filters: tuple[Filter, ...]) -> SearchOptions:
             0.1,
             key="rerank",
             persist_state="session",
-            help="0 orders by similarity alone, 1 by overlap of findings alone.",
+            help="0 orders by similarity alone, 1 "
+            + (
+                "by overlap of findings alone."
+                if casebook.ranking is LABEL_OVERLAP
+                else "as the system learnt to mix similarity, shared findings and findings that go together."
+            ),
         )
         one_per_patient = st.toggle("One case per patient", key="one_per_patient", persist_state="session")
         hide_duplicates = st.toggle("Hide copies", key="hide_duplicates", persist_state="session")

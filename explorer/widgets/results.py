@@ -6,12 +6,13 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.search import VOTERS, SearchOptions, SearchResult
+from explorer.predict import predictions
+from explorer.search import SearchOptions, SearchResult
 from explorer.widgets.cards import neighbour_card
 from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.filter_panel import clear_filters
 from explorer.widgets.library import Shelved, is_warm, text_vectors_exist
-from explorer.widgets.markup import NO_CLOSE_MATCH, SPACE_WORDS, bars_html, chips_html, plain_markdown
+from explorer.widgets.markup import NO_CLOSE_MATCH, chips_html, plain_markdown, predictions_html, space_words
 from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
 from explorer.widgets.shell import link_parameters, page_of
 
@@ -38,9 +39,10 @@ def results_panel(shelved: Shelved, options: SearchOptions) -> None:
 
 def _welcome(shelved: Shelved) -> None:
     manifest = shelved.casebook.manifest
+    text = "patient profile" if manifest.system.reads == "profile" else "report"
     st.html(
         '<div class="cxr-empty"><h2>Find cases that look or read like yours</h2>'
-        "<p>Give a chest film, a report, or both. You get the nearest cases of the casebook, how close they are, "
+        f"<p>Give a chest film, a {text}, or both. You get the nearest cases of the casebook, how close they are, "
         "and what they have in common with your query.</p>"
         f"<p class='cxr-muted'>{manifest.cases:,} cases to search. No film at hand? Take an example.</p></div>"
     )
@@ -78,8 +80,8 @@ def _far(outcome: Outcome) -> None:
     """Say that even the best match is far, and what that means for this kind of query."""
     if outcome.query.pixels is None and outcome.query.case_id is None:
         st.info(
-            "No close match. A few words are seldom as near to a report as reports are to each other: judge by rank "
-            "and by what is shared.",
+            "No close match. A few words are seldom as near to a whole text as such texts are to each other: judge by "
+            "rank and by what is shared.",
             icon=":material/social_distance:",
         )
         return
@@ -94,20 +96,25 @@ def _findings(result: SearchResult) -> None:
     if result.findings_from == "labels":
         st.html('<span class="cxr-muted">Findings of this case</span>' + chips_html((), result.findings))
         return
-    if not result.findings:
+    expected = predictions(result)[:_BARS]
+    if not expected:
         st.caption("None of the nearest cases carries a finding.")
         return
-    st.html(bars_html(result.findings, _BARS))
-    st.caption(
-        f"Share of the {VOTERS} nearest cases that carry it, nearer ones counting more. Not a probability of disease."
-    )
+    st.html(f'<span class="cxr-muted">Predicted findings</span>{predictions_html(expected)}')
+    bars = "the classifier's probability" if result.classified else "the neighbours' share, nearer ones counting more"
+    st.caption(f"Predictions of a program, not a diagnosis. Bars: {bars}.")
 
 
 def _how(shelved: Shelved, outcome: Outcome) -> str:
     result, casebook = outcome.result, shelved.casebook
     searched = f"{result.searched:,} of {len(casebook):,}" if outcome.options.filters else f"{result.searched:,}"
-    words = SPACE_WORDS["image" if result.space == "joint" and not text_vectors_exist(casebook) else result.space]
-    return f"{searched} cases compared by {words} in {result.timings_ms['total']:.0f} ms"
+    space = "image" if result.space == "joint" and not text_vectors_exist(casebook) else result.space
+    words = space_words(space, casebook.manifest.system.reads)
+    told = f"{searched} cases compared by {words} in {result.timings_ms['total']:.0f} ms"
+    if result.diversity is None:
+        return told
+    findings = f", {result.diversity['labels']:.2f} by findings" if casebook.label_names else ""
+    return f"{told} · diversity of these cases {result.diversity['vectors']:.2f} by {words}{findings}"
 
 
 def _count(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,15 +14,19 @@ from PIL import Image
 
 from explorer.search import Query, SearchOptions, SearchResult
 from explorer.settings import AppSettings
-from explorer.widgets.library import Shelved, search_casebook
+from explorer.widgets.library import Shelved, reads_profiles, search_casebook
+from index_builder.datasets.base import ProfileValue
 from index_builder.errors import ImagingError
 from index_builder.imaging import decode_film, display_png
+from index_builder.systems.profile import profile_sentence
 
 #: Longest side in pixels of the preview beside the results.
 _PREVIEW_SIDE = 512
 
 TEXT_KEY = "query_text"
 WEIGHT_KEY = "image_weight"
+#: What the form calls a field of the profile that is left out.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +102,25 @@ def search_text(text: str) -> None:
     st.session_state[TEXT_KEY] = text
 
 
+def search_profile(shelved: Shelved, profile: Mapping[str, ProfileValue]) -> None:
+    """Search with a patient profile alone, as if the form had been filled in."""
+    remove_film()
+    st.session_state["like"] = None
+    _fill_profile(shelved, profile)
+
+
 def search_like(shelved: Shelved, case_id: str) -> None:
     """Search with a case of a casebook instead of a film and text."""
-    remove_film()
-    st.session_state[TEXT_KEY] = ""
+    clear_query(shelved)
     st.session_state["like"] = (shelved.name, case_id)
 
 
-def clear_query() -> None:
+def clear_query(shelved: Shelved) -> None:
     """Start over."""
     remove_film()
     st.session_state["like"] = None
     st.session_state[TEXT_KEY] = ""
+    _fill_profile(shelved, {})
     st.session_state["outcome"] = None
 
 
@@ -117,6 +128,11 @@ def text_changed() -> None:
     """A typed text takes the place of a case searched with."""
     if typed_text():
         st.session_state["like"] = None
+
+
+def profile_changed() -> None:
+    """A profile takes the place of a case searched with."""
+    st.session_state["like"] = None
 
 
 def query_film() -> QueryFilm | None:
@@ -129,6 +145,31 @@ def typed_text() -> str:
     return str(st.session_state.get(TEXT_KEY) or "").strip()
 
 
+def profile_key(shelved: Shelved, field: str) -> str:
+    """Where the session keeps a field of the profile searched with."""
+    return f"profile:{shelved.name}:{field}"
+
+
+def given_profile(shelved: Shelved) -> dict[str, ProfileValue]:
+    """The profile searched with, known fields only; empty where the casebook's system does not read profiles."""
+    profile = {}
+    for field in shelved.casebook.searched_fields:
+        value = st.session_state.get(profile_key(shelved, field.name))
+        if field.kind == "flag":
+            value = {"yes": True, "no": False}.get(str(value))
+        if value is not None and value != "":
+            profile[field.name] = value
+    return profile
+
+
+def _fill_profile(shelved: Shelved, profile: Mapping[str, ProfileValue]) -> None:
+    for field in shelved.casebook.searched_fields:
+        value = profile.get(field.name)
+        if field.kind == "flag":
+            value = UNKNOWN if value is None else "yes" if value else "no"
+        st.session_state[profile_key(shelved, field.name)] = value
+
+
 def liked_case(shelved: Shelved) -> str | None:
     """The case searched with, if it is one of this casebook."""
     like = st.session_state.get("like")
@@ -139,11 +180,14 @@ def current_query(shelved: Shelved) -> Query | None:
     """What the session searches with; None before anything was given."""
     if (case_id := liked_case(shelved)) is not None:
         return Query(case_id=case_id)
-    film, text = query_film(), typed_text()
-    if film is None and not text:
+    film, profile = query_film(), given_profile(shelved)
+    text = "" if reads_profiles(shelved.casebook) else typed_text()
+    if film is None and not text and not profile:
         return None
-    weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if film is not None and text else 0.5
-    return Query(pixels=None if film is None else film.pixels, text=text or None, image_weight=weight)
+    weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if film is not None and (text or profile) else 0.5
+    return Query(
+        pixels=None if film is None else film.pixels, text=text or None, image_weight=weight, profile=profile or None
+    )
 
 
 def run_query(shelved: Shelved, query: Query, options: SearchOptions) -> Outcome:
@@ -154,6 +198,7 @@ def run_query(shelved: Shelved, query: Query, options: SearchOptions) -> Outcome
         shelved.stamp,
         None if query.pixels is None or film is None else film.digest,
         query.text,
+        tuple((query.profile or {}).items()),
         query.case_id,
         query.image_weight,
         options,
@@ -176,7 +221,7 @@ def query_in_words(query: Query) -> str:
     """What was searched with, e.g. "your film and “large heart”"."""
     if query.case_id is not None:
         return f"case {query.case_id}"
-    text = (query.text or "").strip()
+    text = profile_sentence(query.profile) if query.profile else (query.text or "").strip()
     if len(text) > 80:
         text = text[:77].rsplit(" ", 1)[0].rstrip(",;") + " …"
     quoted = f"“{text}”" if text else ""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from index_builder.casebook import Space
 from index_builder.datasets import open_dataset
@@ -20,7 +19,7 @@ from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Progress, embed_modality
-from index_builder.evaluation.prediction import classifier_logits, has_classifier, predict
+from index_builder.evaluation.prediction import has_classifier, predict
 from index_builder.evaluation.task import Part, Protocol, Task, classify, cosines, protocols, rank, set_task, spread
 from index_builder.evaluation.uncertainty import at_threshold, selective_prediction, threshold_for_risk
 from index_builder.resources import default_checkpoint
@@ -120,7 +119,7 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
         result["classification_visible"] = classify(visible, prediction.probabilities[:, columns])["classification"]
     if task.stages:
         result["uncertainty"] = _uncertainty(task, prediction.probabilities)
-    result |= _retrieval(system, task, dataset, vectors)
+    result |= _retrieval(system, task, vectors, prediction.probabilities)
     if modality != "text" and (pool := draw_pool(task, text_of)) is not None:
         texts = (
             embedded.spaces["text"][pool.rows]
@@ -166,12 +165,14 @@ def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, An
     return {**found, "risk": RISK, "at_threshold": at_threshold(uncertainty[scored], wrong[scored], threshold)}
 
 
-def _retrieval(system: RetrievalSystem, task: Task, dataset: Dataset, vectors: NDArray[np.float32]) -> dict[str, Any]:
+def _retrieval(
+    system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], probabilities: NDArray[np.float64]
+) -> dict[str, Any]:
     plain: dict[str, dict[str, Any]] = {"retrieval": {}, "diversity": {}}
     reranked: dict[str, dict[str, Any]] = {"retrieval": {}, "diversity": {}}
     for protocol in protocols(task):
         cosine = cosines(protocol, vectors)
-        found = _rerank(system, task, dataset, protocol, cosine, vectors)
+        found = _rerank(system, task, protocol, cosine, probabilities)
         for blocks, scores in ((plain, cosine), (reranked, found)):
             if scores is not None:
                 blocks["retrieval"][protocol.name] = rank(task, protocol, scores)
@@ -189,25 +190,16 @@ def _retrieval(system: RetrievalSystem, task: Task, dataset: Dataset, vectors: N
 def _rerank(
     system: RetrievalSystem,
     task: Task,
-    dataset: Dataset,
     protocol: Protocol,
     cosine: NDArray[np.float32],
-    vectors: NDArray[np.float32],
+    probabilities: NDArray[np.float64],
 ) -> NDArray[np.float32] | None:
     """Scores [Q, N] of a system that reranks, else None.
 
     Labels of training cases are known, as they are of the cases of a casebook; those of scored cases are predicted.
-    Labels that the dataset does not have are absent.
     """
-    rerank_scores = getattr(system, "rerank_scores", None)
-    logits = classifier_logits(system, vectors)
-    if rerank_scores is None or logits is None:
+    if system.ranking is None:
         return None
-    names = system.config.label_names
-    predicted = expit(logits) * np.isin(names, dataset.label_names)
-    if protocol.name == "test_to_train":
-        cases = [task.cases[row] for row in protocol.candidates]
-        candidates = np.array([[name in case.labels for name in names] for case in cases], np.float32)
-    else:
-        candidates = predicted[protocol.candidates]
-    return rerank_scores(cosine, predicted[protocol.queries], candidates)
+    known = protocol.name == "test_to_train"
+    candidates = (task.truth.astype(np.float32) if known else probabilities)[protocol.candidates]
+    return system.ranking.scores(cosine, probabilities[protocol.queries], candidates, task.names)

@@ -1,0 +1,3 @@
+"""The retrieval systems. Their names are here so that they can be had without loading torch."""
+
+SYSTEMS = ("unified", "siclip", "mskpt")

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
+from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-SYSTEMS = ("unified", "siclip", "mskpt")
 
 _TEXT_FOLDER = "text"
 _ENCODERS = ("image_encoder", "text_encoder")
@@ -137,6 +137,8 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
+    #: What `text_of` takes from a case.
+    reads: ClassVar[Literal["report", "profile"]] = "report"
     config: SystemConfig
     #: How search results are reordered by findings; None: by similarity alone.
     ranking: Ranking | None = None

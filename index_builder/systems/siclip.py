@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,7 @@ class SiClip(RetrievalSystem):
 
     name: ClassVar[str] = "siclip"
     config_class: ClassVar[type[SystemConfig]] = SiClipConfig
+    reads: ClassVar[Literal["report", "profile"]] = "profile"
     config: SiClipConfig
 
     def __init__(self, config: SiClipConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -189,10 +191,11 @@ def gather(
     """Read the training and validation cases of all sources and decode their films once.
 
     Args:
-        sources: Datasets; of one named twice (phantoms of two seeds) only the first is validated on.
+        sources: Datasets; of one named twice (phantoms of two seeds) the second lends its training films alone: its
+            texts are the same, and it is not validated on.
         system_type: Says which texts of a case are read.
         image_size: Edge of the films.
-        films_file: Where the decoded films are kept while training.
+        films_file: Where the decoded films are kept while training; taken as it is if it holds these very films.
         progress: Called as films are decoded.
         fraction: Share of each dataset's training cases to use, drawn by `seed`; validation is always whole.
         seed: Of that draw.
@@ -205,26 +208,14 @@ def gather(
     label_names = vocabulary(datasets)
     groups = tuple(dict.fromkeys(dataset.card.name for dataset in datasets))
     kept: list[tuple[Dataset, Case]] = []
-    for number, dataset in enumerate(datasets):
-        first = dataset.card.name not in [earlier.card.name for earlier in datasets[:number]]
-        kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or first]
+    firsts = _first_of_each_name(datasets)
+    for dataset in datasets:
+        whole = any(dataset is first for first in firsts)
+        kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or whole]
     if not any(case.split == "train" for _, case in kept):
         raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
+    films = _decoded(sources, kept, image_size, films_file, progress)
     filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
-    films_file.parent.mkdir(parents=True, exist_ok=True)
-    films = np.lib.format.open_memmap(
-        films_file, mode="w+", dtype=np.uint8, shape=(max(1, len(filmed)), image_size, image_size)
-    )
-
-    def load(place: int) -> None:
-        dataset, case = kept[filmed[place]]
-        pixels = model_input(dataset.load_film(str(case.image)).pixels, image_size)
-        films[place] = (pixels * 255).round().astype(np.uint8)
-
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
-        for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
-            progress("Reading films", done, len(filmed))
-    films.flush()
     film_of = {row: place for place, row in enumerate(filmed)}
     column = {name: number for number, name in enumerate(label_names)}
     examples = []
@@ -234,6 +225,8 @@ def gather(
         known = np.isin(label_names, list(with_openi_meaning(dataset.label_names)))
         group = groups.index(dataset.card.name)
         texts = tuple(dict.fromkeys(text for text in system_type.training_texts(case) if text))
+        if not any(dataset is first for first in firsts):
+            texts = ()  # another draw of the same reports: only its films are new
         examples.append(Example(film_of.get(row), texts, labels, known, group, case.split))
     return TrainingCases(examples, films, groups, label_names)
 
@@ -246,6 +239,42 @@ def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
 def with_openi_meaning(labels: Sequence[str]) -> set[str]:
     """Labels together with the Open-i classes they mean."""
     return {*labels, *(OPENI_MEANING[label] for label in labels if label in OPENI_MEANING)}
+
+
+def _first_of_each_name(datasets: Sequence[Dataset]) -> list[Dataset]:
+    return list({dataset.card.name: dataset for dataset in reversed(datasets)}.values())
+
+
+def _decoded(
+    sources: Sequence[Source],
+    kept: Sequence[tuple[Dataset, Case]],
+    image_size: int,
+    films_file: Path,
+    progress: Progress,
+) -> NDArray[np.uint8]:
+    """[F, S, S] uint8 memory map of the films of all cases that have one, in order."""
+    filmed = [(dataset, str(case.image)) for dataset, case in kept if case.image is not None]
+    shape = (max(1, len(filmed)), image_size, image_size)
+    origin = [(source.kind, str(source.root), source.seed) for source in sources]
+    content = hashlib.sha256(json.dumps([shape, origin, [name for _, name in filmed]]).encode()).hexdigest()
+    complete = films_file.with_suffix(".sha256")
+    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == content:
+        found: NDArray[np.uint8] = np.load(films_file, mmap_mode="r")
+        return found
+    complete.unlink(missing_ok=True)
+    films_file.parent.mkdir(parents=True, exist_ok=True)
+    films = np.lib.format.open_memmap(films_file, mode="w+", dtype=np.uint8, shape=shape)
+
+    def load(place: int) -> None:
+        dataset, name = filmed[place]
+        films[place] = (model_input(dataset.load_film(name).pixels, image_size) * 255).round().astype(np.uint8)
+
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
+            progress("Reading films", done, len(filmed))
+    films.flush()
+    complete.write_text(content, "utf-8")
+    return films
 
 
 def _chosen(dataset: Dataset, fraction: float, seed: int) -> list[Case]:

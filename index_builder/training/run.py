@@ -67,6 +67,6 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
     choose_after_training(system, cases, request.sources)
     system.save(out, portable=False)
     write_card(out, system, request.sources, cases, request.schedule, fitted, request.fraction)
-    (out / LAST).unlink(missing_ok=True)
-    (out / _FILMS).unlink(missing_ok=True)
+    for name in (LAST, _FILMS, Path(_FILMS).with_suffix(".sha256")):
+        (out / name).unlink(missing_ok=True)
     return fitted

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.matching import label_overlap, shared_phrases, thumbnail_signature
+from explorer.matching import shared_phrases, thumbnail_signature
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,6 @@ def test_phrases_occur_in_both_texts(one: str, other: str) -> None:
     for phrase in shared_phrases(one, other):
         for text in (one, other):
             assert f" {phrase} " in f" {' '.join(_WORD.findall(text.lower()))} "
-
-
-def test_overlap_is_the_jaccard_index_for_certain_findings_and_graded_otherwise() -> None:
-    assert label_overlap({"A": 1, "B": 1}, ["B", "C"]) == pytest.approx(1 / 3)
-    assert label_overlap({"A": 0.5}, ["A"]) == pytest.approx(0.5)
-    assert label_overlap({"A": 0.2, "B": 0.6}, ["B"]) == pytest.approx(0.6 / 1.2)
-    assert label_overlap({}, []) == 0
-    assert label_overlap({}, ["A"]) == 0
 
 
 def test_signature_of_a_film_resized_and_recompressed_is_nearly_its_own() -> None:

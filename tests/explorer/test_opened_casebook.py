@@ -27,6 +27,15 @@ def test_cases_columns_and_films_are_those_of_the_source(small_casebook: Path, f
     assert "nobody" not in casebook
 
 
+def test_a_search_knows_its_system_without_loading_it(small_casebook: Path, profile_casebook: Path) -> None:
+    record = Casebook.open(small_casebook).manifest.system
+    assert (record.name, record.reads, record.predicts_by) == ("unified", "report", "classifier")
+    assert (record.label_names, record.vote_neighbours, record.theta) == (("Cardiomegaly", "Normal"), 7, None)
+    record = Casebook.open(profile_casebook).manifest.system
+    assert (record.name, record.reads, record.predicts_by) == ("siclip", "profile", "vote")
+    assert (record.vote_neighbours, record.theta) == (5, None)
+
+
 def test_unknown_things_are_named(small_casebook: Path) -> None:
     casebook = Casebook.open(small_casebook)
     for call, said in (

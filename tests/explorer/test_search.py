@@ -1,6 +1,9 @@
 """Search against brute force, and the options that change what comes back."""
 
+import itertools
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,14 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
+from explorer.casebook import LABEL_OVERLAP
 from explorer.filters import matching_rows
-from explorer.search import VOTE_TEMPERATURE, VOTERS
+from explorer.predict import predictions
 from index_builder.casebook import Space
-from index_builder.errors import QueryError
+from index_builder.errors import ModelError, QueryError
+from index_builder.graph.case_vectors import ClassVectors
+from index_builder.graph.ranking import Ranking
+from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
 
 
@@ -33,10 +40,21 @@ def nearest(casebook: Casebook, space: Space, vector: np.ndarray, rows: np.ndarr
 
 
 @torch.inference_mode()
-def vectors_of(casebook: Casebook, pixels: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray]:
+def vectors_of(casebook: Casebook, pixels: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Film, text, and both joined."""
     system = casebook.system
-    image = system.encode_images(torch.from_numpy(model_input(pixels, 64))[None]).vector[0].numpy()
-    return image, system.encode_texts([text]).vector[0].numpy()
+    image = system.encode_images(torch.from_numpy(model_input(pixels, 64))[None])
+    words = system.encode_texts([text])
+    return image.vector[0].numpy(), words.vector[0].numpy(), system.join(image, words)[0].numpy()
+
+
+@torch.inference_mode()
+def joined_alone(casebook: Casebook, pixels: np.ndarray, text: str, given: str) -> np.ndarray:
+    """Joint vector of one modality."""
+    system = casebook.system
+    image = system.encode_images(torch.from_numpy(model_input(pixels, 64))[None])
+    words = system.encode_texts([text])
+    return system.join(image if given == "film" else None, words if given == "text" else None)[0].numpy()
 
 
 FILTERS = [(), ("label=Nodule",), ("split=test", "age>=30"), ("label!=Effusion", "sex=F", "view=PA")]
@@ -49,9 +67,12 @@ def test_neighbours_are_those_of_brute_force(
     casebook: Casebook, given: str, space: Space, filters: tuple[str, ...]
 ) -> None:
     pixels, text, weight = film(casebook, "case-010"), "mild cardiomegaly and small left effusion", 0.3
-    image_vector, text_vector = vectors_of(casebook, pixels, text)
-    mixed = weight * image_vector + (1 - weight) * text_vector
+    image_vector, text_vector, joint_vector = vectors_of(casebook, pixels, text)
+    # Between the joint vector, at a half, and the text's own, at 0.
+    mixed = 2 * weight * joint_vector + (1 - 2 * weight) * text_vector
     vector = {"film": image_vector, "text": text_vector, "both": mixed / np.linalg.norm(mixed)}[given]
+    if space == "joint" and given != "both":
+        vector = joined_alone(casebook, pixels, text, given)
     query = Query(
         pixels=None if given == "text" else pixels, text=None if given == "film" else text, image_weight=weight
     )
@@ -128,7 +149,8 @@ def test_copies_of_a_film_are_hidden(casebook: Casebook) -> None:
     assert "case-001" not in like
 
 
-def test_full_rerank_orders_by_overlap_of_findings(casebook: Casebook) -> None:
+def test_full_rerank_orders_by_overlap_of_findings_where_the_system_has_no_way_of_its_own(casebook: Casebook) -> None:
+    assert casebook.ranking is LABEL_OVERLAP
     own = set(casebook.case("case-005").labels)
     result = casebook.search(Query(case_id="case-005"), SearchOptions(k=10, rerank=1))
     overlaps = [len(own & set(one.labels)) / len(own | set(one.labels)) for one in result.neighbours]
@@ -138,20 +160,118 @@ def test_full_rerank_orders_by_overlap_of_findings(casebook: Casebook) -> None:
     assert all(set(one.other_labels) == set(one.labels) - own for one in result.neighbours)
 
 
-def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(casebook: Casebook) -> None:
-    options = SearchOptions(k=VOTERS)
-    result = casebook.search(Query(text="nodule"), options)
-    weights = np.exp(
-        (np.array([one.score for one in result.neighbours]) - result.neighbours[0].score) / VOTE_TEMPERATURE
+@pytest.fixture(scope="module")
+def ranked_casebook(tmp_path_factory: pytest.TempPathFactory, small_casebook: Path) -> Casebook:
+    """The same casebook, of a system with a findings graph."""
+    folder = shutil.copytree(small_casebook, tmp_path_factory.mktemp("ranked") / "ranked")
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float16)
+    classes = ClassVectors(("Cardiomegaly", "Effusion", "Nodule"), vectors)
+    Ranking("transe", classes, RerankWeights(cosine=0.2, jaccard=0.3, graph=0.5)).save(folder / "system")
+    return Casebook.open(folder)
+
+
+@pytest.mark.parametrize("weight", [0.4, 1.0])
+def test_rerank_mixes_similarity_with_the_system_s_own_score(ranked_casebook: Casebook, weight: float) -> None:
+    options = SearchOptions(k=20, rerank=weight, filters=(parse_filter("split=test"),))
+    result = ranked_casebook.search(Query(text="nodule with effusion"), options)
+    rows = np.flatnonzero((ranked_casebook.column("split") == "test") & ranked_casebook.has_vector("text"))
+    cosine = ranked_casebook.vectors("text")[rows].astype(np.float32) @ result.vector
+    assert result.classified is not None
+    likely = dict(result.findings) | dict(result.classified)
+    names = ranked_casebook.label_names
+    wanted = np.array([[likely.get(name, 0) for name in names]])
+    held = ranked_casebook.label_matrix[rows].astype(float)
+    own = ranked_casebook.ranking.scores(cosine[None], wanted, held, names)[0]
+    expected = rows[np.argsort(-((1 - weight) * cosine + weight * own), kind="stable")][:20]
+    assert [one.case_id for one in result.neighbours] == [ranked_casebook.case_ids[row] for row in expected]
+    plain = ranked_casebook.search(Query(text="nodule with effusion"), replace(options, rerank=0))
+    assert [one.case_id for one in plain.neighbours] != [one.case_id for one in result.neighbours]
+    assert {one.case_id: one.score for one in result.neighbours}[result.neighbours[0].case_id] == pytest.approx(
+        float(cosine[list(rows).index(expected[0])]), abs=1e-6
     )
+
+
+def test_a_damaged_findings_graph_is_told(tmp_path: Path, small_casebook: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "damaged")
+    (folder / "system" / "graph.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"graph\.json: damaged"):
+        Casebook.open(folder).search(Query(case_id="case-005"), SearchOptions(rerank=0.5))
+
+
+def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(casebook: Casebook) -> None:
+    record = casebook.manifest.system
+    assert (record.vote_neighbours, record.vote_temperature) == (7, 0.05)
+    result = casebook.search(Query(text="nodule"), k=7)
+    scores = np.array([one.score for one in result.neighbours])
+    weights = np.exp((scores - scores[0]) / 0.05)
     weights /= weights.sum()
     expected = {
         name: sum(w for w, one in zip(weights, result.neighbours, strict=True) if name in one.labels)
         for name in casebook.label_names
     }
     assert dict(result.findings) == pytest.approx({name: share for name, share in expected.items() if share}, abs=1e-5)
+    assert list(result.findings.values()) == sorted(result.findings.values(), reverse=True)
+    assert result.voters == 7
+    assert dict(result.votes) == {
+        name: sum(name in one.labels for one in result.neighbours) for name in result.findings
+    }
     filtered = casebook.search(Query(text="nodule"), SearchOptions(filters=(parse_filter("label=Nodule"),)))
     assert dict(filtered.findings) == pytest.approx(dict(result.findings))
+
+
+@torch.inference_mode()
+def test_the_classifier_tells_of_labels_it_knows_and_says_nothing_of_a_case(casebook: Casebook) -> None:
+    result = casebook.search(Query(text="nodule"))
+    assert result.classified is not None
+    logits = casebook.system.label_logits(torch.from_numpy(result.vector)[None])
+    assert logits is not None
+    # The system knows Cardiomegaly and Normal; no case of the casebook carries the latter.
+    assert dict(result.classified) == pytest.approx({"Cardiomegaly": float(logits.sigmoid()[0, 0])}, abs=1e-6)
+    like = casebook.search(Query(case_id="case-005"))
+    assert (like.classified, like.votes, like.voters) == (None, {}, 0)
+
+
+def test_stages_are_classified_as_one_of_several(stage_casebook: Path) -> None:
+    staged = Casebook.open(stage_casebook)
+    record = staged.manifest.system
+    assert (record.name, record.reads, record.predicts_by, record.theta) == ("mskpt", "report", "classifier", 0.4)
+    result = staged.search(Query(pixels=film(staged, staged.case_ids[0])))
+    assert result.classified is not None
+    assert set(result.classified) == set(staged.label_names)
+    assert sum(result.classified.values()) == pytest.approx(1, abs=1e-5)
+    assert list(result.classified.values()) == sorted(result.classified.values(), reverse=True)
+
+
+def test_predictions_name_who_says_so(casebook: Casebook) -> None:
+    result = replace(
+        casebook.search(Query(text="nodule")),
+        findings={"Nodule": 0.7, "Effusion": 0.2},
+        votes={"Nodule": 5, "Effusion": 2},
+        classified={"Cardiomegaly": 0.82, "Effusion": 0.1},
+    )
+    assert [(one.label, one.strength, one.words) for one in predictions(result)] == [
+        ("Cardiomegaly", 0.82, "classifier 0.82 · 0 of 7 neighbours"),
+        ("Nodule", 0.7, "5 of 7 neighbours"),
+        ("Effusion", 0.1, "classifier 0.10 · 2 of 7 neighbours"),
+    ]
+    assert predictions(casebook.search(Query(case_id="case-005"))) == []
+
+
+def test_diversity_is_the_mean_difference_of_pairs(casebook: Casebook) -> None:
+    result = casebook.search(Query(text="small effusion"), k=6)
+    rows = [casebook.row(one.case_id) for one in result.neighbours]
+    vectors = casebook.vectors("text")[rows].astype(float)
+    pairs = list(itertools.combinations(range(6), 2))
+    labels = [set(one.labels) for one in result.neighbours]
+    apart = [
+        1 - len(labels[i] & labels[j]) / len(labels[i] | labels[j]) if labels[i] | labels[j] else 0 for i, j in pairs
+    ]
+    assert result.diversity is not None
+    assert result.diversity["vectors"] == pytest.approx(
+        np.mean([1 - vectors[i] @ vectors[j] for i, j in pairs]), abs=1e-6
+    )
+    assert result.diversity["labels"] == pytest.approx(np.mean(apart))
+    assert casebook.search(Query(text="small effusion"), k=1).diversity is None
 
 
 def test_results_are_ready_for_json(casebook: Casebook) -> None:
@@ -159,6 +279,9 @@ def test_results_are_ready_for_json(casebook: Casebook) -> None:
     first = content["neighbours"][0]
     assert {"rank", "case_id", "score", "labels", "split", "report"} <= set(first)
     assert {"embed", "search", "match", "total"} == set(content["timings_ms"])
+    assert {"vectors", "labels"} == set(content["diversity"])
+    assert set(content["classified"]) == {"Cardiomegaly"}
+    assert content["voters"] == 7
 
 
 def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
@@ -174,6 +297,10 @@ def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
         (Query(), SearchOptions(), "nothing to search with"),
         (Query(text="  "), SearchOptions(), "nothing to search with"),
         (Query(text="a", case_id="case-001"), SearchOptions(), "not both"),
+        (Query(profile={"age": 60}, case_id="case-001"), SearchOptions(), "not both"),
+        (Query(profile={"age": 60}, text="a"), SearchOptions(), "not both"),
+        (Query(profile={}), SearchOptions(), "nothing to search with"),
+        (Query(profile={"age": 60}), SearchOptions(), "reads reports, not profiles"),
         (Query(case_id="nobody"), SearchOptions(), "no case 'nobody'"),
         (Query(case_id="case-004"), SearchOptions(space="image"), "has no image vector"),
         (Query(text="a"), SearchOptions(k=0), "k = 0"),

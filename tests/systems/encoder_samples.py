@@ -23,7 +23,7 @@ def save_timm_swin(folder: Path, size: int = 64) -> Any:
     import timm
 
     torch.manual_seed(0)
-    arguments = {
+    arguments: dict[str, Any] = {
         "embed_dim": 16,
         "depths": (1, 1, 2, 1),
         "num_heads": (1, 1, 2, 2),

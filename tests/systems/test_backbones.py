@@ -105,7 +105,9 @@ def test_films_are_normalised_as_the_repository_says(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
     found = tokens_of(ImageEncoder(f"hub:{tmp_path}", 28, pretrained=True), 28)
     torch.testing.assert_close(found, model(pixels(28, (0.53,) * 3, (0.25,) * 3)).last_hidden_state[:, 1:])
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor | {"do_normalize": False}))
+    (tmp_path / "preprocessor_config.json").unlink()
+    newer = {"image_processor": preprocessor | {"do_normalize": False}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(newer))
     found = tokens_of(ImageEncoder(f"hub:{tmp_path}", 28, pretrained=True), 28)
     torch.testing.assert_close(found, model(pixels(28, (0.0,) * 3, (1.0,) * 3)).last_hidden_state[:, 1:])
 
@@ -222,8 +224,8 @@ def saved_for_torchxrayvision(home: Path, *, legacy: bool, edit: Callable[[Any],
     model = xrv.models.DenseNet(num_classes=18)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            module.running_mean = torch.rand(module.num_features) * 0.4 - 0.2
+            module.running_var = torch.rand(module.num_features) + 0.5
     folder = home / ".torchxrayvision" / "models_data"
     folder.mkdir(parents=True)
     name = xrv.models.model_urls["densenet121-res224-all"]["weights_url"].rpartition("/")[2]
