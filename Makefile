@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: help demo test format clean
+.PHONY: help demo test format checkpoints clean
 
 help:
 	@echo "make demo    build two casebooks of synthetic films and open the app on http://localhost:$(PORT)"
@@ -23,6 +23,15 @@ test: $(VENV)/installed-test
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The shipped checkpoints from scratch: NIH and COVID name folders of the real collections (docs/systems.md).
+CHECKPOINTS ?= checkpoints
+checkpoints: $(VENV)/installed-test
+	@test -n "$(NIH)" -a -n "$(COVID)" || { echo "Give both folders: make checkpoints NIH=DIR COVID=DIR"; exit 2; }
+	$(BIN)/cxr-explorer train unified --dataset phantom-openi --dataset phantom-openi=1 --dataset nih=$(NIH) \
+		--dataset covid=$(COVID) --out $(CHECKPOINTS)/unified-compact
+	$(BIN)/cxr-explorer train siclip --dataset phantom-dust --out $(CHECKPOINTS)/siclip-compact
+	$(BIN)/cxr-explorer train mskpt --dataset phantom-dust --out $(CHECKPOINTS)/mskpt-compact
 
 clean:
 	rm -rf $(VENV) casebooks .pytest_cache .mypy_cache .ruff_cache

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -182,8 +183,9 @@ class _Progress:
             if state["fingerprint"] != progress.fingerprint:
                 raise ModelError(f"{path}: of a run with other data or settings. Choose another --out, or delete it.")
             load_trained(system, state["weights"])
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
-            raise ModelError(f"{path}: damaged ({error}). Delete it to train anew.") from error
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+            # What torch says of it is a page long and advises to load files unsafely.
+            raise ModelError(f"{path}: damaged. Delete it to train anew.") from error
         for name in (*_KEPT, "best", "entrance"):
             setattr(progress, name, state[name])
         progress._pending = state

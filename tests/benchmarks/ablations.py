@@ -4,8 +4,8 @@
     python tests/benchmarks/ablations.py mskpt --curve
     python tests/benchmarks/ablations.py unified --fraction 0.25
 
-Synthetic films (phantom-dust, phantom-openi) are drawn once and kept in memory. The test part is scored once per run, by
-the epoch that validation chose.
+Synthetic films (phantom-dust, phantom-openi) are drawn once and kept in memory. The test part is scored once per run,
+by the epoch that validation chose.
 """
 
 from __future__ import annotations

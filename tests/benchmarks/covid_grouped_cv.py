@@ -1,4 +1,4 @@
-"""COVID-19 against other findings: what clinical notes and profile add to the film, by patient-grouped cross-validation.
+"""COVID-19 against other findings: what notes and profile add to the film, by patient-grouped cross-validation.
 
     python tests/benchmarks/covid_grouped_cv.py COVID_FOLDER
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from explorer.casebook import Casebook
-from explorer.cli import main
+from explorer.cli import DEMO, app, main
+from index_builder.datasets import DATASETS
+from index_builder.systems import SYSTEMS
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -81,11 +83,33 @@ def test_search_by_film_and_text(small_casebook: Path, film_folder: Path) -> Non
     assert "not for diagnosis" in both.stdout
 
 
+def test_a_profile_is_searched(profile_casebook: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    case = Casebook.open(profile_casebook).case(Casebook.open(profile_casebook).case_ids[0])
+    profile = f"age={case.profile['age']}, occupation={case.profile['occupation']}, cough=yes"
+    app(["search", str(profile_casebook), "--profile", profile, "-k", "2", "--json"], standalone_mode=False)
+    content = json.loads(capsys.readouterr().out)
+    assert [one["rank"] for one in content["neighbours"]] == [1, 2]
+    assert all("dust exposure" in one["profile"] for one in content["neighbours"])
+    assert content["classified"] is None
+    app(["search", str(profile_casebook), "--profile", profile], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "predicted: Stage" in printed
+    assert "of 5 neighbours" in printed
+    assert "dust exposure" in printed
+
+
+def test_demo_builds_a_casebook_for_every_system() -> None:
+    assert [name for name, *_ in DEMO] == ["phantom-openi", "phantom-dust-siclip", "phantom-dust-mskpt"]
+    assert {system for *_, system, _ in DEMO} == set(SYSTEMS)
+    assert {dataset for _, dataset, *_ in DEMO} <= set(DATASETS)
+
+
 BAD = [
     (["search", "CASEBOOK"], "nothing to search with"),
     (["search", "CASEBOOK", "--text", "a", "--filter", "age=old"], "not a number"),
     (["search", "CASEBOOK", "--text", "a", "-k", "many"], "'-k'"),
     (["search", "CASEBOOK", "--text", "a", "--space", "sound"], "--space sound"),
+    (["search", "CASEBOOK", "--profile", "age=60"], "reads reports, not profiles"),
     (["search", "CASEBOOK", "--image", "FILE"], "notes.txt"),
     (["search", "CASEBOOK", "--image", "ABSENT"], "absent"),
     (["search", "CASEBOOK", "--case", "nobody"], "nobody"),
@@ -97,6 +121,7 @@ BAD = [
     (["build", "--dataset", "nih", "--root", "EMPTY", "--out", "ABSENT"], "Data_Entry"),
     (["build", "--dataset", "mimic", "--out", "ABSENT"], "unknown dataset"),
     (["build", "--dataset", "nih"], "--out"),
+    (["build", "--dataset", "phantom-dust", "--checkpoint", "EMPTY", "--out", "ABSENT"], "no system there"),
     (["build", "--dataset", "phantom-dust", "--limit", "-3", "--out", "ABSENT"], "--limit -3"),
     (["check", "--dataset", "covid", "--root", "EMPTY"], "metadata.csv"),
     (["fetch", "mimic"], "cannot fetch"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
+from explorer.widgets.examples import example_profiles
 from explorer.widgets.export import result_csv, result_json, safe_cell
 from explorer.widgets.library import shelve
 from explorer.widgets.markup import closeness_words, excerpt_html, film_html, highlighted_html
 from explorer.widgets.session import Outcome
 from index_builder.errors import CxrError
+from index_builder.systems.profile import profile_sentence
 
 _APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
 _DISCLAIMER = "For education and research, not for diagnosis."
@@ -35,7 +38,51 @@ def test_search_page_before_and_after_a_text(app: AppTest) -> None:
     app.text_area(key="query_text").set_value("small left pleural effusion").run()
     _assert_calm(app)
     assert _html(app).count('aria-label="Neighbour ') == 5
-    assert "Not a probability of disease" in " ".join(caption.value for caption in app.caption)
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "Predictions of a program, not a diagnosis" in captions
+    assert "diversity of these cases" in captions
+    assert re.search(r"Cardiomegaly.*classifier 0\.\d\d · \d of 7 neighbours", _html(app))
+    assert re.search(r"Nodule</span>[^·]*>\d of 7 neighbours", _html(app))
+
+
+def test_a_profile_is_asked_for_where_the_system_reads_profiles(
+    monkeypatch: pytest.MonkeyPatch, profile_casebook: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(profile_casebook)])
+    app = AppTest.from_file(_APP, default_timeout=60).run()
+    _assert_calm(app)
+    assert not app.text_area
+    assert "Searched as" not in _html(app)
+    assert "patient profile" in _html(app)
+    app.number_input(key="profile:profiles:age").set_value(60).run()
+    app.selectbox(key="profile:profiles:occupation").set_value("coal miner").run()
+    app.button_group(key="profile:profiles:cough").set_value("yes").run()
+    app.button_group(key="profile:profiles:dyspnoea").set_value("no").run()
+    _assert_calm(app)
+    assert "</span> 60-year-old patient, coal miner, cough, no dyspnoea.</p>" in _html(app)
+    assert _html(app).count('aria-label="Neighbour ') == 5
+    assert any("cases compared by profile" in caption.value for caption in app.caption)
+    casebook = Casebook.open(profile_casebook)
+    query = Query(profile={"age": 60, "occupation": "coal miner", "cough": True, "dyspnoea": False})
+    for hit in casebook.search(query, k=5).neighbours:
+        assert f"Neighbour {hit.rank}: case {hit.case_id}" in _html(app)
+    assert "years of dust exposure" in _html(app)
+
+    next(button for button in app.button if button.label == "Start over").click().run()
+    _assert_calm(app)
+    assert "Searched as" not in _html(app)
+    assert app.number_input(key="profile:profiles:age").value is None
+    assert _html(app).count('aria-label="Neighbour ') == 0
+
+    app.button(key="example-profile-0").click().run()
+    _assert_calm(app)
+    example = example_profiles(casebook)[0]
+    assert app.number_input(key="profile:profiles:age").value == example["age"]
+    assert f"</span> {profile_sentence(example)}</p>" in _html(app)
+    assert _html(app).count('aria-label="Neighbour ') == 5
+    app.button(key=f"like-result-1-{_first_case(app)}").click().run()
+    assert "Searching with case" in _html(app)
+    assert "Searched as" not in _html(app)
 
 
 def test_upload_becomes_the_query_and_is_let_go(app: AppTest, film_folder: Path) -> None:
@@ -133,8 +180,10 @@ def test_unknown_case_and_unknown_casebook(app: AppTest) -> None:
 
 
 @pytest.mark.parametrize("page", ["map", "about"])
-def test_other_pages(app: AppTest, page: str) -> None:
-    app.run()
+@pytest.mark.parametrize("kind", ["small_casebook", "profile_casebook", "stage_casebook"])
+def test_other_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, page: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["app.py", str(request.getfixturevalue(kind))])
+    app = AppTest.from_file(_APP, default_timeout=60).run()
     app.switch_page(f"../pages/{page}.py").run()
     _assert_calm(app)
 
@@ -167,6 +216,8 @@ def test_downloads_hold_the_result_and_no_formulas(small_casebook: Path) -> None
     content = json.loads(result_json(outcome))
     assert content["disclaimer"] == _DISCLAIMER
     assert [hit["rank"] for hit in content["neighbours"]] == [1, 2, 3, 4]
+    assert content["voters"] == 7
+    assert set(content["diversity"]) == {"vectors", "labels"}
     assert [safe_cell(cell) for cell in ("=1+1", "@x", "-0.25", "+49 30", "plain")] == [
         "'=1+1",
         "'@x",
@@ -201,6 +252,12 @@ def test_closeness_in_words() -> None:
     assert closeness_words(0.84) == "closer than 84 % of cases are to their own nearest neighbour"
     assert closeness_words(0.01) == "no close match"
     assert "nearly all" in closeness_words(1.0)
+
+
+def _first_case(app: AppTest) -> str:
+    found = re.search(r'aria-label="Neighbour 1: case ([^"]+)"', _html(app))
+    assert found is not None
+    return found[1]
 
 
 def _html(app: AppTest) -> str:
