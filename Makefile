@@ -7,7 +7,7 @@ PORT ?= 8501
 .PHONY: help demo test format checkpoints clean
 
 help:
-	@echo "make demo    build two casebooks of synthetic films and open the app on http://localhost:$(PORT)"
+	@echo "make demo    build three casebooks of synthetic films and open the app on http://localhost:$(PORT)"
 	@echo "make test    lint, types and all tests, the browser's included"
 
 demo: $(VENV)/installed

@@ -23,12 +23,12 @@ from index_builder.systems.base import RetrievalSystem
 
 
 @torch.inference_mode()
-def encoder_seconds(system: RetrievalSystem, pixels: list[np.ndarray], reports: list[str]) -> float:
-    """Seconds of forward passes over films and reports in memory."""
+def encoder_seconds(system: RetrievalSystem, pixels: list[np.ndarray], texts: list[str]) -> float:
+    """Seconds of forward passes over films and texts in memory."""
     began = perf_counter()
     for start in range(0, len(pixels), BATCH):
         system.encode_images(torch.from_numpy(np.stack(pixels[start : start + BATCH])))
-    ordered = sorted(reports, key=len)
+    ordered = sorted(texts, key=len)
     for start in range(0, len(ordered), BATCH):
         system.encode_texts(ordered[start : start + BATCH])
     return perf_counter() - began
@@ -54,18 +54,18 @@ def main(folder: str, count: int) -> None:
     began = perf_counter()
     loaded = [load_film(dataset, str(case.image), system.config.image_size) for case in cases]
     reading = perf_counter() - began
-    reports = [case.report for case in cases if case.report]
+    texts = [text for case in cases if (text := system.text_of(case))]
     pixels = [one.pixels for one in loaded]
-    encoder_seconds(system, pixels[:BATCH], reports[:BATCH])
-    alone = encoder_seconds(system, pixels, reports)
+    encoder_seconds(system, pixels[:BATCH], texts[:BATCH])
+    alone = encoder_seconds(system, pixels, texts)
     with tempfile.TemporaryDirectory() as shards:
         began = perf_counter()
         embed_shards(dataset, system, cases, Path(shards), lambda done: None)
         pipeline = perf_counter() - began
-    again = encoder_seconds(system, pixels, reports)
+    again = encoder_seconds(system, pixels, texts)
     encoder = (alone + again) / 2
     n = len(cases)
-    print(f"{casebook.name}: {n} films, {len(reports)} reports, {torch.get_num_threads()} threads")
+    print(f"{casebook.name}: {n} films, {len(texts)} texts, {torch.get_num_threads()} threads")
     print(f"read or draw, preprocess   {n / reading:6.1f} films/s, one thread")
     print(f"encoders alone             {n / encoder:6.1f} cases/s (before and after the pipeline: mean)")
     print(f"pipeline                   {n / pipeline:6.1f} cases/s")
@@ -75,9 +75,9 @@ def main(folder: str, count: int) -> None:
     )
     few = cases[:60]
     latency(casebook, "film", [Query(pixels=one) for one in pixels[:60]])
-    if reports:
-        latency(casebook, "report", [Query(text=text) for text in reports[:60]])
-        latency(casebook, "film and report", [Query(pixels=one, text=reports[0]) for one in pixels[:60]])
+    if texts:
+        latency(casebook, "text", [Query(text=text) for text in texts[:60]])
+        latency(casebook, "film and text", [Query(pixels=one, text=texts[0]) for one in pixels[:60]])
     latency(casebook, "case", [Query(case_id=case.case_id) for case in few])
 
 

@@ -1,5 +1,6 @@
 """The pipeline: what it writes, what it refuses, and what a killed build leaves."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -11,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from index_builder.build import BuildRequest, build, select_cases
-from index_builder.casebook import read_embeddings, read_manifest, read_table, verify
+from index_builder.casebook import case_from_row, read_embeddings, read_manifest, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
+from index_builder.systems.base import load_system
+from index_builder.systems.mskpt import MskPt
+from index_builder.systems.siclip import SiClip
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -200,6 +205,38 @@ def test_an_unreadable_film_stops_the_build_and_is_named(
     with pytest.raises(ImagingError, match=r"250\.png"):
         build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
     assert not out.exists()
+
+
+def test_what_the_system_reads_of_a_case_is_embedded(profile_casebook: Path, stage_casebook: Path) -> None:
+    """The text vector of a case is that of its profile where the system reads profiles, else that of its report."""
+    for folder, text_of in ((profile_casebook, SiClip.text_of), (stage_casebook, MskPt.text_of)):
+        manifest = read_manifest(folder)
+        system = load_system(folder / "system")
+        cases = [case_from_row(row) for row in read_table(folder / "cases.parquet").to_pylist()[:3]]
+        with torch.inference_mode():
+            expected = system.encode_texts([text_of(case) for case in cases]).vector.numpy()
+        held = read_embeddings(folder, "text", manifest.cases)[:3].astype(np.float32)
+        assert ((held * expected).sum(1) > 0.999).all()
+        assert manifest.system.name == system.name
+
+
+def test_a_build_with_another_vote_does_not_go_on_from_the_first(
+    tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    out = tmp_path / "small"
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases" and done > 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(BuildRequest("manifest", film_folder, out, tiny_checkpoint, limit=40), stop)
+    other = shutil.copytree(tiny_checkpoint, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"vote_neighbours": 3}))
+    build(BuildRequest("manifest", film_folder, out, other, limit=40), quiet)
+    assert read_manifest(out).system.vote_neighbours == 3
+    assert load_system(out / "system").config.vote_neighbours == 3
 
 
 @pytest.mark.parametrize(

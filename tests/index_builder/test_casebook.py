@@ -106,6 +106,8 @@ def test_a_changed_manifest_and_a_foreign_file_are_named(tmp_path: Path, small_c
         (lambda folder: (folder / "manifest.json").write_text("{"), "unreadable"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), "schema version None"),
         (edit_manifest(lambda content: content.update(schema_version=99)), "schema version 99"),
+        (edit_manifest(lambda content: content.update(schema_version=1)), "schema version 1.*Rebuild the casebook"),
+        (edit_manifest(lambda content: content["system"].update(predicts_by="guess")), r"system\.predicts_by"),
         (edit_manifest(lambda content: content.update(cases="many")), "cases:"),
     ],
 )
