@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -36,14 +37,15 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
 
     Only cases of the first dataset named are looked at: a casebook holds one dataset.
     """
+    cases = replace(cases, examples=[example for example in cases.examples if example.group == 0])
+    if not cases.of("val") or not cases.of("train"):
+        return
     held = embed_cases(system, cases.batches("val", _BATCH))
     base = embed_cases(system, cases.batches("train", _BATCH))
-    truth, known, group = targets(cases, "val")
-    labels, _, groups = targets(cases, "train")
-    spaces: list[Space] = ["image", "joint"] if isinstance(system, MskPt) or held["image"].any() else ["joint"]
-    space = spaces[0]
-    queries = np.flatnonzero((group == 0) & held[space].any(1))
-    voters = np.flatnonzero((groups == 0) & base[space].any(1))
+    truth, known, _ = targets(cases, "val")
+    labels, _, _ = targets(cases, "train")
+    space: Space = "image" if held["image"].any() else "joint"
+    queries, voters = np.flatnonzero(held[space].any(1)), np.flatnonzero(base[space].any(1))
     if not len(queries) or not len(voters):
         return
     columns = np.flatnonzero(known[queries[0]])
@@ -83,11 +85,11 @@ def _ranking(
     graph = findings_graph(_train_cases(dataset.cases()), dataset.label_names)
     if not graph.triples:
         return None
-    truth, _, group = targets(cases, "val")
-    labels, _, groups = targets(cases, "train")
+    truth, _, _ = targets(cases, "val")
+    labels, _, _ = targets(cases, "train")
     columns = [cases.label_names.index(name) for name in dataset.label_names]
-    queries = np.flatnonzero((group == 0) & held.any(1) & truth[:, columns].any(1))
-    candidates = np.flatnonzero((groups == 0) & base.any(1))
+    queries = np.flatnonzero(held.any(1) & truth[:, columns].any(1))
+    candidates = np.flatnonzero(base.any(1))
     predicted = probabilities_of(system, held[queries])[:, columns]
     cosine = held[queries] @ base[candidates].T
     relevant = truth[queries][:, columns] @ labels[candidates][:, columns].T > 0
