@@ -23,6 +23,7 @@ def write_card(
     schedule: Schedule,
     fitted: Fitted,
     fraction: float,
+    commit: str,
 ) -> None:
     """Write `README.md` beside a checkpoint: data with licences, settings, validation figures, commit."""
     config = system.config
@@ -33,7 +34,7 @@ def write_card(
         "",
         f"Image encoder `{config.image_encoder}` (last {config.trained_image_stages} stages trained; -1: all), text "
         f"encoder `{config.text_encoder}` (last {config.trained_text_layers} layers trained), {config.image_size} px. "
-        f"Trained by cxr-explorer {version('cxr-explorer')}, commit {_commit()}, in {fitted.seconds / 60:.0f} minutes; "
+        f"Trained by cxr-explorer {version('cxr-explorer')}, commit {commit}, in {fitted.seconds / 60:.0f} minutes; "
         + ", ".join(f"phase {phase}: {epochs} epochs" for phase, epochs in fitted.epochs.items())
         + ".",
         "",
@@ -70,7 +71,7 @@ def write_card(
     (out / CARD).write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _commit() -> str:
+def commit_of_code() -> str:
     """Commit of the checkout that trains; "unknown" for an installed package."""
     here = Path(__file__).parent
     found = subprocess.run(

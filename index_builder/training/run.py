@@ -10,7 +10,7 @@ import torch
 
 from index_builder.errors import ModelError
 from index_builder.systems.base import WEIGHTS_FILE, SystemConfig, system_class
-from index_builder.training.card import write_card
+from index_builder.training.card import commit_of_code, write_card
 from index_builder.training.cases import Progress, Source, gather
 from index_builder.training.choices import choose_after_training
 from index_builder.training.loop import LAST, Fitted, Report, fit
@@ -51,6 +51,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"{out}: cannot write there ({error.strerror}). Choose another --out.") from None
+    commit = commit_of_code()  # now: the checkout may move on while this runs
     kind = system_class(request.config.system)
     cases = gather(
         request.sources,
@@ -66,7 +67,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
     fitted = fit(system, cases, request.schedule, out, report)
     choose_after_training(system, cases, request.sources)
     system.save(out, portable=False)
-    write_card(out, system, request.sources, cases, request.schedule, fitted, request.fraction)
+    write_card(out, system, request.sources, cases, request.schedule, fitted, request.fraction, commit)
     for name in (LAST, _FILMS, Path(_FILMS).with_suffix(".sha256")):
         (out / name).unlink(missing_ok=True)
     return fitted
