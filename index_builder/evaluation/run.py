@@ -22,8 +22,8 @@ from index_builder.evaluation.embedding import Progress, embed_modality
 from index_builder.evaluation.prediction import has_classifier, predict
 from index_builder.evaluation.task import Part, Protocol, Task, classify, cosines, protocols, rank, set_task, spread
 from index_builder.evaluation.uncertainty import at_threshold, selective_prediction, threshold_for_risk
-from index_builder.resources import default_checkpoint
-from index_builder.systems.base import SYSTEMS, RetrievalSystem, load_system
+from index_builder.resources import checkpoint_for
+from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoders import weights_digest
 
 DISCLAIMER = "For education and research, not for diagnosis."
@@ -62,8 +62,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
         CxrError: No such system or dataset, damaged files, or nothing to be scored.
     """
     dataset = open_dataset(request.dataset, request.root, request.seed)
-    named = request.system in SYSTEMS
-    checkpoint = default_checkpoint(request.system) if named else Path(request.system)
+    checkpoint = checkpoint_for(request.dataset, request.system)
     system = load_system(checkpoint, "cuda" if torch.cuda.is_available() else "cpu")
     measured = measure(system, dataset, request, progress)
     return {"system": system.name, "checkpoint": str(checkpoint), **measured}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from index_builder.systems.base import Batch, CrossAttention, Encoding, RetrievalSystem, SystemConfig, normalise
-from index_builder.systems.fusion import AttentionPool, CrossFusion
+from index_builder.systems.fusion import AttentionPool, CrossFusion, token_attention
 from index_builder.systems.joining import join_cases
 from index_builder.systems.losses.classification import mixed
 from index_builder.systems.losses.contrast import label_contrast
@@ -105,6 +105,8 @@ class Unified(RetrievalSystem):
         return logits
 
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
+        if not self.config.fusion_layers:
+            return token_attention(image.tokens, image.mask, text.tokens, text.mask)
         attention: CrossAttention = self.fusion(_tokens_of(image), _tokens_of(text))[2]
         return attention
 

@@ -209,3 +209,12 @@ def test_damage_is_explained(tmp_path: Path, tiny_checkpoint: Path, change: str,
     broken(folder, change)
     with pytest.raises(ModelError, match=said):
         load_system(folder)
+
+
+@torch.inference_mode()
+def test_without_fusion_words_and_patches_are_compared_directly(make: Make) -> None:
+    system = make(fusion_layers=0).eval()
+    image, text = system.encode_images(torch.rand(2, 64, 64)), system.encode_texts(["effusion", "the heart"])
+    attention = system.cross_attention(image, text)
+    assert attention.text_to_image.shape == (2, text.tokens.shape[1], image.tokens.shape[1])
+    torch.testing.assert_close(attention.text_to_image.sum(-1), torch.ones(2, text.tokens.shape[1]))
