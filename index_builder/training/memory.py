@@ -63,7 +63,7 @@ class FeatureMemory:
         if not self._files:
             self._shapes = [tuple(level.shape[1:]) for level in features]
             flags = os.O_RDWR | os.O_CREAT
-            self._files = [os.open(self._folder / str(level), flags) for level in range(len(features))]
+            self._files = [os.open(self._folder / str(level), flags, 0o600) for level in range(len(features))]
         start = len(self._rows)
         for file, shape, level in zip(self._files, self._shapes, features, strict=True):
             content = memoryview(level.half().cpu().contiguous().numpy().tobytes())
