@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from index_builder.systems.base import Encoding, RetrievalSystem
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.encoding import Encoding
 
 
 def join_cases(
