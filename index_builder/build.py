@@ -232,7 +232,6 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
 def _system_record(system: RetrievalSystem) -> SystemRecord:
     from index_builder.evaluation.prediction import has_classifier
     from index_builder.systems.encoders import weights_digest
-    from index_builder.systems.mskpt import MskPtConfig
 
     config = system.config
     return SystemRecord(
@@ -247,7 +246,8 @@ def _system_record(system: RetrievalSystem) -> SystemRecord:
         label_names=config.label_names,
         vote_neighbours=config.vote_neighbours,
         vote_temperature=config.vote_temperature,
-        theta=config.theta if isinstance(config, MskPtConfig) else None,
+        vote_temperatures=config.vote_temperatures,
+        theta=system.theta,
     )
 
 

@@ -64,6 +64,7 @@ class SystemRecord(_Record):
         label_names: Labels it was trained on, in the order of its classifier's outputs.
         vote_neighbours: Cases that vote on a query's findings.
         vote_temperature: Of the softmax over similarity that weighs their votes.
+        vote_temperatures: The same for queries of each modality, where the system tells them apart.
         theta: A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
     """
 
@@ -78,7 +79,12 @@ class SystemRecord(_Record):
     label_names: tuple[str, ...]
     vote_neighbours: int
     vote_temperature: float
+    vote_temperatures: dict[Space, float] = {}
     theta: float | None
+
+    def temperature_of(self, space: Space) -> float:
+        """Of the vote of a space's cases on queries of the same modality."""
+        return self.vote_temperatures.get(space, self.vote_temperature)
 
 
 class SpaceRecord(_Record):
@@ -116,8 +122,8 @@ class Manifest(_Record):
     digest: str = ""
 
     def own_digest(self) -> str:
-        """What `digest` must be."""
-        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
+        """What `digest` must be. Fields that came later are left out where the manifest was written without them."""
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}, exclude_unset=True).encode()).hexdigest()
 
 
 class Layout:
@@ -180,7 +186,7 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, signed with its own digest."""
     signed = manifest.model_copy(update={"digest": manifest.own_digest()})
-    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
+    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2, exclude_unset=True) + "\n", "utf-8")
 
 
 def digest_files(folder: Path) -> dict[str, str]:

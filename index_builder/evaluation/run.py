@@ -21,15 +21,12 @@ from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Progress, embed_modality
 from index_builder.evaluation.prediction import has_classifier, predict
 from index_builder.evaluation.task import Part, Protocol, Task, classify, cosines, protocols, rank, set_task, spread
-from index_builder.evaluation.uncertainty import at_threshold, selective_prediction, threshold_for_risk
+from index_builder.evaluation.uncertainty import STATED_RISK, at_threshold, selective_prediction, threshold_for_risk
 from index_builder.resources import checkpoint_for
 from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoders import weights_digest
 
 DISCLAIMER = "For education and research, not for diagnosis."
-
-#: Error rate that the uncertainty threshold is chosen for on validation cases.
-RISK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
     frozen = frozen_encoder(system) if request.baselines and modality != "text" else None
     embedded = embed_modality(system, dataset, task.cases, modality, progress, frozen=frozen)
     vectors = embedded.spaces[modality]
-    prediction = predict(system, task, vectors)
+    prediction = predict(system, task, vectors, modality)
     visible = visible_task(task, dataset) if modality == "image" else None
 
     result: dict[str, Any] = {
@@ -158,10 +155,10 @@ def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, An
     val, scored = task.val, task.scored
     found = selective_prediction(uncertainty[scored], wrong[scored], groups=task.patients[scored], seed=task.seed)
     try:
-        threshold = threshold_for_risk(uncertainty[val], wrong[val], RISK)
+        threshold = threshold_for_risk(uncertainty[val], wrong[val], STATED_RISK)
     except ModelError as error:
-        return {**found, "risk": RISK, "at_threshold": None, "no_threshold": str(error)}
-    return {**found, "risk": RISK, "at_threshold": at_threshold(uncertainty[scored], wrong[scored], threshold)}
+        return {**found, "risk": STATED_RISK, "at_threshold": None, "no_threshold": str(error)}
+    return {**found, "risk": STATED_RISK, "at_threshold": at_threshold(uncertainty[scored], wrong[scored], threshold)}
 
 
 def _retrieval(

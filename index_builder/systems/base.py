@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from index_builder.casebook import Space
 from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
 from index_builder.systems import SYSTEMS as SYSTEMS
@@ -80,6 +81,8 @@ class SystemConfig(BaseModel):
         label_names: Labels it was trained on.
         vote_neighbours: Cases that vote on a query's labels, chosen on validation data.
         vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
+        vote_temperatures: The same for queries of each modality. How near a label's cases lie differs: a profile tells
+            less of a stage than a film. Configurations without them have the one for all.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
         portable: Whether the frozen parts' weights lie beside this configuration.
         image_architecture: What rebuilds the image encoder where its source is not at hand; set in portable copies.
@@ -103,9 +106,14 @@ class SystemConfig(BaseModel):
     label_names: tuple[str, ...] = ()
     vote_neighbours: int = 10
     vote_temperature: float = 0.05
+    vote_temperatures: dict[Space, float] = Field(default_factory=dict)
     encoder_digests: dict[str, str] = Field(default_factory=dict)
     portable: bool = False
     image_architecture: dict[str, Any] | None = None
+
+    def temperature_of(self, space: Space) -> float:
+        """Of the vote of a space's cases on queries of the same modality."""
+        return self.vote_temperatures.get(space, self.vote_temperature)
 
 
 class RetrievalSystem(nn.Module, ABC):
@@ -121,6 +129,8 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
+    #: Whether a graph of findings is embedded after training, to reorder search results by.
+    reranks: ClassVar[bool] = False
     #: What `text_of` takes from a case.
     reads: ClassVar[Literal["report", "profile"]] = "report"
     config: SystemConfig
@@ -151,6 +161,14 @@ class RetrievalSystem(nn.Module, ABC):
         pool = (config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
         self.image_tower = Tower(self.image_encoder.dim, config.token_dim, *pool)
         self.text_tower = Tower(self.text_encoder.dim, config.token_dim, *pool)
+
+    @property
+    def theta(self) -> float | None:
+        """A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
+
+        A system that sets one has it as `config.theta`, chosen once training is over.
+        """
+        return None
 
     @classmethod
     def text_of(cls, case: Case) -> str:

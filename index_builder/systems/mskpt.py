@@ -84,6 +84,10 @@ class MskPt(RetrievalSystem):
         self.register_buffer("text_means", torch.zeros(stages, config.embedding_dim), persistent=False)
         self._teacher: Teacher | None = None
 
+    @property
+    def theta(self) -> float:
+        return self.config.theta
+
     def label_logits(self, vectors: Tensor) -> Tensor:
         """Log-probabilities of the stages, of which exactly one holds: [B, C] float32; `exp` gives p.
 

@@ -60,6 +60,7 @@ class Unified(RetrievalSystem):
 
     name: ClassVar[str] = "unified"
     config_class: ClassVar[type[SystemConfig]] = UnifiedConfig
+    reranks: ClassVar[bool] = True
     config: UnifiedConfig
 
     def __init__(self, config: UnifiedConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,10 @@ def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, 
 
 
 def choose_vote(
-    similarity: NDArray[np.floating], labels: NDArray[np.generic], truth: NDArray[np.generic]
+    similarity: NDArray[np.floating],
+    labels: NDArray[np.generic],
+    truth: NDArray[np.generic],
+    neighbours: Sequence[int] = NEIGHBOURS,
 ) -> tuple[int, float]:
     """Choose number of voters and temperature on validation cases.
 
@@ -64,6 +68,7 @@ def choose_vote(
         similarity: [V, N], validation with training cases; -inf where one may not vote.
         labels: [N, C] of the training cases.
         truth: [V, C] of the validation cases.
+        neighbours: Numbers of voters to try; one number leaves the temperature to be chosen.
 
     Returns:
         k and temperature for `vote`.
@@ -73,12 +78,12 @@ def choose_vote(
     """
     if truth.shape != (len(similarity), labels.shape[1]) or not truth.size:
         raise ValueError(f"truth {truth.shape} must be [{len(similarity)}, {labels.shape[1]}] and not empty")
-    most = vote(similarity, labels, NEIGHBOURS[-1], 1.0).voters
+    most = vote(similarity, labels, max(neighbours), 1.0).voters
     scores = np.take_along_axis(similarity, most, 1)
     edge = 1 / (len(labels) + 1)
     present = truth.astype(bool)
     best = (np.inf, 0, 0.0)
-    for k in sorted({min(k, most.shape[1]) for k in NEIGHBOURS}):
+    for k in sorted({min(k, most.shape[1]) for k in neighbours}):
         for temperature in TEMPERATURES:
             shares = _count(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
             loss = -float(np.log(np.where(present, shares, 1 - shares)).mean())

@@ -93,12 +93,14 @@ class TrainingCases:
         films: [F, S, S] uint8, a memory map.
         groups: Dataset name of each group number.
         label_names: The C labels.
+        origin: Digest of where the cases come from (sources, folders, seeds) and which they are.
     """
 
     examples: list[Example]
     films: NDArray[np.uint8]
     groups: tuple[str, ...]
     label_names: tuple[str, ...]
+    origin: str
 
     def of(self, split: Split) -> list[Example]:
         """Examples of one part."""
@@ -220,7 +222,8 @@ def gather(
         kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or whole]
     if not any(case.split == "train" for _, case in kept):
         raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
-    films = _decoded(sources, kept, image_size, films_file, progress)
+    origin = _origin(sources, [case for _, case in kept], image_size)
+    films = _decoded(kept, image_size, films_file, origin, progress)
     filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
     film_of = {row: place for place, row in enumerate(filmed)}
     column = {name: number for number, name in enumerate(label_names)}
@@ -234,7 +237,7 @@ def gather(
         if not any(dataset is first for first in firsts):
             texts = ()  # another draw of the same reports: only its films are new
         examples.append(Example(film_of.get(row), texts, labels, known, group, case.split))
-    return TrainingCases(examples, films, groups, label_names)
+    return TrainingCases(examples, films, groups, label_names, origin)
 
 
 def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
@@ -246,20 +249,20 @@ def _first_of_each_name(datasets: Sequence[Dataset]) -> list[Dataset]:
     return list({dataset.card.name: dataset for dataset in reversed(datasets)}.values())
 
 
+def _origin(sources: Sequence[Source], cases: Sequence[Case], image_size: int) -> str:
+    places = [(source.kind, str(source.root and source.root.resolve()), source.seed) for source in sources]
+    content = [image_size, places, [(case.case_id, case.image) for case in cases]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def _decoded(
-    sources: Sequence[Source],
-    kept: Sequence[tuple[Dataset, Case]],
-    image_size: int,
-    films_file: Path,
-    progress: Progress,
+    kept: Sequence[tuple[Dataset, Case]], image_size: int, films_file: Path, origin: str, progress: Progress
 ) -> NDArray[np.uint8]:
     """[F, S, S] uint8 memory map of the films of all cases that have one, in order."""
     filmed = [(dataset, str(case.image)) for dataset, case in kept if case.image is not None]
     shape = (max(1, len(filmed)), image_size, image_size)
-    origin = [(source.kind, str(source.root), source.seed) for source in sources]
-    content = hashlib.sha256(json.dumps([shape, origin, [name for _, name in filmed]]).encode()).hexdigest()
     complete = films_file.with_suffix(".sha256")
-    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == content:
+    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == origin:
         found: NDArray[np.uint8] = np.load(films_file, mmap_mode="r")
         return found
     complete.unlink(missing_ok=True)
@@ -274,7 +277,7 @@ def _decoded(
         for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
             progress("Reading films", done, len(filmed))
     films.flush()
-    complete.write_text(content, "utf-8")
+    complete.write_text(origin, "utf-8")
     return films
 
 

@@ -191,8 +191,7 @@ class _Progress:
         cls, path: Path, system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, fabric: Fabric
     ) -> _Progress:
         """The state in `path` put into the system, or a new one."""
-        settings = [system.config.model_dump_json(), schedule.model_dump_json(), len(cases.examples), cases.groups]
-        progress = cls(json.dumps(settings))
+        progress = cls(json.dumps([system.config.model_dump_json(), schedule.model_dump_json(), cases.origin]))
         if not path.is_file():
             return progress
         try:
@@ -228,10 +227,10 @@ class _Progress:
         self._pending = None
 
     def judge(self, system: RetrievalSystem, scores: dict[str, float]) -> None:
-        """Keep the weights if they are the best yet."""
+        """Keep the weights if they are the best yet; where nothing can be scored, the latest."""
         mean = sum(scores.values()) / len(scores) if scores else 0.0
         before = sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
-        if self.best is None or mean > before:
+        if self.best is None or mean > before or not scores:
             self.best, self.scores, self.stale = trained_weights(system), scores, 0
         else:
             self.stale += 1
@@ -289,9 +288,16 @@ def _fabric() -> Fabric:
     precision: Any = "32-true"
     if torch.cuda.is_available():
         precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    elif torch.cpu._is_avx512_bf16_supported():
+    elif cpu_computes_bf16():
         precision = "bf16-mixed"
     return Fabric(accelerator="auto", devices=1, precision=precision)
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16, as far as torch tells."""
+    # It has none but a private function for it, which another version may lack.
+    told = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return told is not None and bool(told())
 
 
 def _parameter_groups(system: RetrievalSystem, schedule: Schedule) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def validation_scores(system: RetrievalSystem, cases: TrainingCases) -> dict[str
             if voters is None:
                 found = classifier_logits(system, vectors[rows])
             else:
-                found = _voted(system, cases, vectors[rows], voters[space], number)
+                found = _voted(system, cases, space, vectors[rows], voters[space], number)
             score = None if found is None else macro_average_precision(found[:, columns], truth)
             if score is not None:
                 scores[f"{name}/{space}"] = score
@@ -82,6 +82,7 @@ def targets(cases: TrainingCases, split: Split) -> tuple[NDArray[np.float32], ND
 def _voted(
     system: RetrievalSystem,
     cases: TrainingCases,
+    space: Space,
     queries: NDArray[np.float32],
     base: NDArray[np.float32],
     group: int,
@@ -92,5 +93,5 @@ def _voted(
     if not len(rows):
         return None
     config = system.config
-    found = vote(queries @ base[rows].T, labels[rows], config.vote_neighbours, config.vote_temperature)
+    found = vote(queries @ base[rows].T, labels[rows], config.vote_neighbours, config.temperature_of(space))
     return np.asarray(found.probabilities, np.float32)

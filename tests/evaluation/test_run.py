@@ -20,7 +20,9 @@ from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import DatasetError, InstallationError, ModelError
 from index_builder.evaluation.embedding import embed_modality
+from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.run import EvaluateRequest, evaluate, measure
+from index_builder.evaluation.task import set_task
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
@@ -216,6 +218,17 @@ def test_without_a_classifier_training_cases_vote(tiny_system: Unified, films: S
             truth = [name in cases[row].labels for row in scored]
             expected = roc_auc_score(truth, [name in case.labels for case in voter])
             assert found["classification"]["per_class"][name]["auroc"] == pytest.approx(expected)
+
+
+def test_a_vote_has_the_temperature_of_its_modality(tiny_system: Unified, films: Some) -> None:
+    settings = {"vote_neighbours": 5, "vote_temperature": 1e-6, "vote_temperatures": {"text": 1e6}}
+    system = Voting(tiny_system.config.model_copy(update=settings)).eval()
+    task, _ = set_task(films, system.text_of, None, modality="joint", split="test", seed=0)
+    vectors = embed_modality(system, films, task.cases, "joint", quiet).spaces["joint"]
+    for modality, votes in (("text", 5), ("joint", 1)):
+        shares = votes * predict(system, task, vectors, modality).probabilities[task.scored]
+        np.testing.assert_allclose(shares, shares.round(), atol=1e-3)
+        assert set(np.unique(shares.round())) == set(range(votes + 1))
 
 
 def test_stages_of_the_dust_cohort(tiny_system: Unified, workers: Some) -> None:

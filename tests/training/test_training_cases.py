@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,20 @@ def test_films_are_decoded_once_and_anew_when_others_are_wanted(tmp_path: Path, 
     assert len(steps) == decoded
     assert gather([workers], Unified, 48, file, count).films.shape[1:] == (48, 48)
     assert len(steps) == 2 * decoded
+
+
+def test_cases_know_where_they_come_from(tmp_path: Path, workers: Source) -> None:
+    base = workers.open()
+    some = Renamed(base, "some", base.cases()[:12], DUST_STAGES)
+    fewer = Renamed(base, "some", base.cases()[1:13], DUST_STAGES)
+
+    def origin(dataset: Renamed, **place: Any) -> str:
+        return gather([Opened("manifest", dataset=dataset, **place)], Unified, 32, tmp_path / "films.npy", quiet).origin
+
+    plain = origin(some, root=tmp_path)
+    assert origin(some, root=tmp_path / "." / "x" / "..") == plain
+    others = [origin(some), origin(some, root=tmp_path, seed=1), origin(fewer, root=tmp_path)]
+    assert len({plain, *others}) == 4
 
 
 def test_labels_of_several_datasets_stand_side_by_side(tmp_path: Path, workers: Source) -> None:
