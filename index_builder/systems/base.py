@@ -72,6 +72,7 @@ class SystemConfig(BaseModel):
     Attributes:
         trained_image_stages: How many of the image encoder's last stages are trained; -1 all, 0 none.
         pyramid_width: Width of tokens taken from the image encoder's last resolutions by a trained pyramid; 0: none.
+        pyramid_levels, pyramid_blocks: Resolutions it merges, and convolution blocks after merging.
         trained_text_layers: How many of the text encoder's last layers are trained; -1 all, 0 none.
         embedding_dim: Width of vectors.
         token_dim: Width of tokens.
@@ -97,6 +98,8 @@ class SystemConfig(BaseModel):
     image_size: int = 224
     trained_image_stages: int = 0
     pyramid_width: int = 0
+    pyramid_levels: int = Field(default=2, ge=2)
+    pyramid_blocks: int = Field(default=1, ge=1)
     trained_text_layers: int = 0
     embedding_dim: int = 256
     token_dim: int = 256
@@ -153,6 +156,8 @@ class RetrievalSystem(nn.Module, ABC):
             pretrained=pretrained,
             trained_stages=config.trained_image_stages,
             pyramid_width=config.pyramid_width,
+            pyramid_levels=config.pyramid_levels,
+            pyramid_blocks=config.pyramid_blocks,
             architecture=config.image_architecture,
         )
         self.text_encoder = TextEncoder(

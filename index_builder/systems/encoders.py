@@ -77,6 +77,8 @@ class ImageEncoder(_PartlyFrozen):
         pretrained: bool,
         trained_stages: int = 0,
         pyramid_width: int = 0,
+        pyramid_levels: int = 2,
+        pyramid_blocks: int = 1,
         architecture: dict[str, Any] | None = None,
     ) -> None:
         """Build.
@@ -86,8 +88,10 @@ class ImageEncoder(_PartlyFrozen):
             image_size: Edge of its films in pixels.
             pretrained: Load the backbone's weights; otherwise only the architecture.
             trained_stages: Of the backbone, counted from its end; -1 all.
-            pyramid_width: Width of the tokens of a `FeaturePyramid` on the backbone's last three resolutions, which is
+            pyramid_width: Width of the tokens of a `FeaturePyramid` on the backbone's last resolutions, which is
                 trained; 0 takes the tokens of its last stage.
+            pyramid_levels: How many resolutions it merges, at least two.
+            pyramid_blocks: Its convolution blocks.
             architecture: As an earlier encoder of this source gave it.
 
         Raises:
@@ -105,13 +109,14 @@ class ImageEncoder(_PartlyFrozen):
         self.architecture = backbone.architecture
         self.backbone = backbone.module
         self._channels = len(backbone.mean)
+        self._levels = pyramid_levels
         self._tokens = backbone.tokens
         self.freeze_all_but(list(self.stages.values()), trained_stages)
         self.memory: Callable[[Tensor, Callable[[Tensor], list[Tensor]]], list[Tensor]] | None = None
         self.pyramid: FeaturePyramid | None = None
         if pyramid_width:
-            channels, grid = feature_levels(backbone, source, image_size)
-            self.pyramid = FeaturePyramid(channels, pyramid_width, grid)
+            channels, grid = feature_levels(backbone, source, image_size, pyramid_levels)
+            self.pyramid = FeaturePyramid(channels, pyramid_width, grid, pyramid_blocks)
             self.stages = {**self.stages, "pyramid": self.pyramid}
             self.dim = pyramid_width
 
@@ -126,7 +131,7 @@ class ImageEncoder(_PartlyFrozen):
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.pyramid is None:
             return [self._tokens(self.backbone, pixels)]
-        return feature_maps(self.backbone, pixels)
+        return feature_maps(self.backbone, pixels, self._levels)
 
 
 @dataclass(frozen=True, slots=True)
