@@ -72,6 +72,7 @@ class Casebook:
         self._vectors: dict[Space, np.ndarray] = {}
         self._held: dict[Space, NDArray[np.bool_]] = {}
         self._columns: dict[str, np.ndarray] = {}
+        self._distinct: dict[str, list[Any]] = {}
 
     @classmethod
     def open(cls, folder: str | Path) -> Casebook:
@@ -153,6 +154,17 @@ class Casebook:
         if name not in self._columns:
             self._columns[name] = self._read_column(name)
         return self._columns[name]
+
+    def distinct(self, name: str) -> list[Any]:
+        """The different values of `split`, `view`, `synthetic` or a profile field, sorted, without the absent one.
+
+        Raises:
+            QueryError: No such field here.
+        """
+        if name not in self._distinct:
+            values = self._field(name).unique().drop_null().to_pylist()
+            self._distinct[name] = sorted(values)
+        return self._distinct[name]
 
     def row(self, case_id: str) -> int:
         """Row of a case.
@@ -348,14 +360,15 @@ class Casebook:
             sections = [self.table.column(one).to_pylist() for one in names]
             texts = [" ".join(filter(None, parts)) for parts in zip(*sections, strict=True)]
             return np.array(texts or [""] * len(self), object)
+        column = self._field(name)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            return column.to_numpy(zero_copy_only=False).astype(np.float64)
+        return np.array(column.to_pylist(), object)
+
+    def _field(self, name: str) -> pa.ChunkedArray:
         if name in self.profile_fields:
             name = PROFILE_PREFIX + name
         elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):
             known = ["label", "split", "view", "report", *self.profile_fields]
             raise QueryError(f"no field {name!r} in casebook {self.name!r}. Fields: {', '.join(known)}.")
-        column = self.table.column(name)
-        import pyarrow.types as types
-
-        if types.is_integer(column.type) or types.is_floating(column.type):
-            return column.to_numpy(zero_copy_only=False).astype(np.float64)
-        return np.array(column.to_pylist(), object)
+        return self.table.column(name)

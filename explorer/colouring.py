@@ -63,7 +63,7 @@ def colour_fields(casebook: Casebook, space: Space) -> list[str]:
 def shape_fields(casebook: Casebook) -> list[str]:
     """What points can be shaped by: fields of two to four values."""
     names = ["split", "view", "synthetic", *casebook.profile_fields]
-    return [name for name in names if 2 <= _different(casebook.column(name)) <= len(SHAPES)]
+    return [name for name in names if 2 <= len(casebook.distinct(name)) <= len(SHAPES)]
 
 
 def colouring(casebook: Casebook, space: Space, field: str) -> Colouring:
@@ -92,7 +92,7 @@ def colouring(casebook: Casebook, space: Space, field: str) -> Colouring:
     column = casebook.column(field)
     if column.dtype != np.float64:
         return _by_text(column)
-    if _different(column) > len(CATEGORIES):
+    if len(casebook.distinct(field)) > len(CATEGORIES):
         return _by_number(column)
     return _by_text(np.array([None if np.isnan(value) else f"{value:g}" for value in column], object))
 
@@ -103,12 +103,8 @@ def shapes(casebook: Casebook, field: str) -> tuple[tuple[str, ...], NDArray[np.
     return found.names, np.minimum(found.numbers, len(SHAPES) - 1).astype(np.uint8)
 
 
-def _different(column: np.ndarray) -> int:
-    return int(pd.Series(column).nunique())
-
-
 def _several(casebook: Casebook, field: str) -> bool:
-    return _different(casebook.column(field)) > 1
+    return len(casebook.distinct(field)) > 1
 
 
 def _main_findings(casebook: Casebook) -> Colouring:

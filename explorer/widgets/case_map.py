@@ -56,8 +56,8 @@ def map_page(shelved: Shelved) -> None:
             sought=_sought(shelved, points),
         ),
     )
-    chosen = np.intersect1d(chosen_rows(shelved), points.rows)
-    if len(chosen):
+    chosen = chosen_rows(shelved)
+    if len(chosen := chosen[np.isin(chosen, points.rows)]):
         selection_panel(shelved, chosen, points.rows, choice.space, choice.name)
     _captions(shelved, choice, panels, points, queries[0], refitted)
     trust_panel(shelved, choice.space, None if refitted is None else (choice.name, refitted.record))
@@ -189,22 +189,26 @@ def _captions(
         )
 
 
+@st.fragment
 def _table(shelved: Shelved, points: MapPoints) -> None:
-    casebook = shelved.casebook
-    with st.expander("The same cases as a table", icon=":material/table_rows:"):
-        rows = points.rows[:_TABLE_ROWS]
-        ids = [casebook.case_ids[row] for row in rows]
-        names = [label_words(name) for name in casebook.label_names]
-        table = pd.DataFrame(
-            {
-                "Case": ids,
-                "Findings": [
-                    ", ".join(names[column] for column in np.flatnonzero(casebook.label_matrix[row])) for row in rows
-                ],
-                "View": casebook.column("view")[rows],
-                "Split": casebook.column("split")[rows],
-            }
-        )
+    panel = st.expander(
+        "The same cases as a table", icon=":material/table_rows:", key=f"map-rows-{shelved.name}", on_change="rerun"
+    )
+    if not panel.open:
+        return
+    casebook, rows = shelved.casebook, points.rows[:_TABLE_ROWS]
+    ids = [casebook.case_ids[row] for row in rows]
+    names = [label_words(name) for name in casebook.label_names]
+    held = casebook.label_matrix[rows]
+    table = pd.DataFrame(
+        {
+            "Case": ids,
+            "Findings": [", ".join(names[column] for column in np.flatnonzero(labels)) for labels in held],
+            "View": casebook.column("view")[rows],
+            "Split": casebook.column("split")[rows],
+        }
+    )
+    with panel:
         chosen = st.dataframe(
             table, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"map-table-{shelved.name}"
         )

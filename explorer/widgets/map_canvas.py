@@ -83,7 +83,8 @@ def _canvas(shelved: Shelved, drawn: Drawn, places: tuple[str, ...], marks: str)
     with telling_errors():
         state: Any = st.session_state.get(drawn.key)
         hovered = state.get("hover") if state is not None else None
-        chosen = np.isin(points.rows, chosen_rows(shelved))
+        rows = chosen_rows(shelved)
+        chosen = np.isin(points.rows, rows) if len(rows) else None
         neighbours = [
             [int(found), rank] for row, rank in drawn.neighbours if (found := _index(points.rows, row)) is not None
         ]
@@ -117,7 +118,7 @@ def _canvas(shelved: Shelved, drawn: Drawn, places: tuple[str, ...], marks: str)
                 for entry in points.legend
             ],
             "shapes": [] if drawn.shapes is None else list(drawn.shapes[0]),
-            "selected": _bits(chosen) if chosen.any() else None,
+            "selected": None if chosen is None else _bits(chosen),
             "cards": {
                 str(number): _card(shelved.casebook, int(points.rows[number]))
                 for number in sorted(_wanted(points, hovered, neighbours, sought))

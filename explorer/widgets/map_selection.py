@@ -68,7 +68,8 @@ def _excess(excess: list[LabelExcess]) -> None:
         return
     bars = "".join(_bar(one) for one in notable[:_LABELS])
     st.html(f'<div class="cxr-excess">{bars}</div>')
-    more = f" {len(notable) - _LABELS} more differ too." if len(notable) > _LABELS else ""
+    hidden = len(notable) - _LABELS
+    more = f" {hidden} more {'differs' if hidden == 1 else 'differ'} too." if hidden > 0 else ""
     st.caption(
         "Share of the chosen cases with each finding; the mark shows that of the other cases. Odds ratio with 95 % "
         f"interval, Fisher's exact test, false discovery rate {100 * DISCOVERY_RATE:.0f} % (Benjamini–Hochberg).{more} "
@@ -84,8 +85,12 @@ def _bar(one: LabelExcess) -> str:
         f'<span class="cxr-bar-track"><span style="width:{100 * one.chosen_share:.1f}%"></span>'
         f'<i style="left:{100 * one.others_share:.1f}%"></i></span>'
         f'<span class="cxr-bar-value">{one.chosen_share:.0%} against {one.others_share:.0%}, {word} · OR '
-        f"{one.odds_ratio:.2g} [{low:.2g}, {high:.2g}] · q {_small(one.q)}</span></div>"
+        f"{_ratio(one.odds_ratio)} [{_ratio(low)}, {_ratio(high)}] · q {_small(one.q)}</span></div>"
     )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def _small(value: float) -> str:
@@ -101,12 +106,18 @@ def _gallery(shelved: Shelved, rows: NDArray[np.int64]) -> None:
             case = casebook.case(casebook.case_ids[row])
             labels = ", ".join(label_words(label) for label in case.labels) or "no finding labelled"
             alt = f"Chest film of chosen case {case.case_id}: {labels}"
-            with st.container(width=124, gap=None):
+            with st.container(width=132, gap=None):
                 st.html(
                     film_html(casebook.thumbnail(case.case_id), alt, synthetic=case.synthetic)
-                    + f'<span class="cxr-cell" title="{escape(labels, quote=True)}">{escape(labels)}</span>'
+                    + f'<b class="cxr-cell">{escape(case.case_id)}</b>'
+                    f'<span class="cxr-cell" title="{escape(labels, quote=True)}">{escape(labels)}</span>'
                 )
-                st.page_link(page_of("case"), label=case.case_id, query_params=link_parameters(shelved, case.case_id))
+                st.page_link(
+                    page_of("case"),
+                    label="Open case",
+                    icon=":material/open_in_full:",
+                    query_params=link_parameters(shelved, case.case_id),
+                )
     if shown < len(rows) and st.button(
         f"Show more of the {len(rows):,}", icon=":material/expand_more:", key=f"{key}-more"
     ):

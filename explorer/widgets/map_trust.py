@@ -27,44 +27,60 @@ def trust_words(record: MapRecord) -> str:
     return "; ".join(parts) + "." if parts else "Too few cases to say how far to trust it."
 
 
+@st.fragment
 def trust_panel(shelved: Shelved, space: Space, refitted: tuple[MapName, MapRecord] | None) -> None:
-    """Draw the figures of every map of a space, and its clusters with their words."""
-    maps = shelved.casebook.maps.spaces[space]
-    records = {MAP_WORDS[name]: record for name, record in maps.maps.items()}
+    """Draw the figures of every map of a space, and its clusters with their words, once they are asked for."""
+    panel = st.expander(
+        "How far to trust these maps, and what the clusters are",
+        icon=":material/rule:",
+        key=f"map-trust-{shelved.name}",
+        on_change="rerun",
+    )
+    if panel.open:
+        with panel:
+            _trust(shelved, space, refitted)
+            _clusters(shelved, space)
+
+
+def _trust(shelved: Shelved, space: Space, refitted: tuple[MapName, MapRecord] | None) -> None:
+    records = {MAP_WORDS[name]: record for name, record in shelved.casebook.maps.spaces[space].maps.items()}
     if refitted is not None:
         records[f"{MAP_WORDS[refitted[0]]}, laid out anew"] = refitted[1]
-    with st.expander("How far to trust these maps, and what the clusters are", icon=":material/rule:"):
-        st.dataframe(
-            pd.DataFrame({name: _figures(record) for name, record in records.items()}).T,
-            column_config={"_index": "Map"},
-        )
-        st.caption(
-            "**Trustworthiness**: 1 when every case that looks near on the map is near by full vectors, 0.5 by chance. "
-            "**Continuity**: 1 when no near case is torn away. **Shared findings**: how many of a case's ten nearest "
-            "share a finding with it, on the map, by full vectors, by chance. "
-            f"**Placing error**: a query is placed among its {PLACING_NEIGHBOURS} nearest cases; this is how far cases "
-            "placed that way land from their own place, in typical distances between two cases, and the share of cases "
-            "that are nearer to it than the case itself (0.5 by chance). The map knew these cases, so a new one errs "
-            "more. A map in two or three dimensions always loses something: what lies far apart on it may be alike."
-        )
-        if not maps.clusters:
-            st.caption("No clusters: the cases of this space lie too evenly or are too few.")
-            return
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "Cluster": range(1, len(maps.clusters) + 1),
-                    "Cases": [one.cases for one in maps.clusters],
-                    "Its cases say more often than others": [", ".join(one.words) for one in maps.clusters],
-                }
-            ),
-            hide_index=True,
-        )
-        st.caption(
-            "Clusters are groups of cases that lie densely together on the three-dimensional map (HDBSCAN), named by "
-            "the words of their reports, or of labels and profile where reports are not read. They follow the system's "
-            "vectors: a cluster may stand for an exposure or a device as well as for a disease."
-        )
+    st.dataframe(
+        pd.DataFrame({name: _figures(record) for name, record in records.items()}).T,
+        column_config={"_index": "Map"},
+    )
+    st.caption(
+        "**Trustworthiness**: 1 when every case that looks near on the map is near by full vectors, 0.5 by chance. "
+        "**Continuity**: 1 when no near case is torn away. **Shared findings**: how many of a case's ten nearest "
+        "share a finding with it, on the map, by full vectors, by chance. "
+        f"**Placing error**: a query is placed among its {PLACING_NEIGHBOURS} nearest cases; this is how far cases "
+        "placed that way land from their own place, in typical distances between two cases, and the share of cases "
+        "that are nearer to it than the case itself (0.5 by chance). The map knew these cases, so a new one errs "
+        "more. A map in two or three dimensions always loses something: what lies far apart on it may be alike."
+    )
+
+
+def _clusters(shelved: Shelved, space: Space) -> None:
+    clusters = shelved.casebook.maps.spaces[space].clusters
+    if not clusters:
+        st.caption("No clusters: the cases of this space lie too evenly or are too few.")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Cluster": range(1, len(clusters) + 1),
+                "Cases": [one.cases for one in clusters],
+                "Its cases say more often than others": [", ".join(one.words) for one in clusters],
+            }
+        ),
+        hide_index=True,
+    )
+    st.caption(
+        "Clusters are groups of cases that lie densely together on the three-dimensional map (HDBSCAN), named by "
+        "the words of their reports, or of labels and profile where reports are not read. They follow the system's "
+        "vectors: a cluster may stand for an exposure or a device as well as for a disease."
+    )
 
 
 def kept_words(share: float | None) -> str:

@@ -269,6 +269,7 @@ function createPanel(map, title, label) {
   }
 
   function drawOutline(x, y) {
+    map.choose(-1, panel);
     if (map.mode() === "box") {
       const { x: left, y: top } = pressed;
       outline = [
