@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 #: Nearest cases that place a query, and the softmax over similarity that weighs them; docs/maps.md has the error of
 #: this and other choices on cases left out of the map.
 PLACING_NEIGHBOURS = 10
-PLACING_TEMPERATURE = 0.05
+PLACING_TEMPERATURE = 0.01
 
 
 def place(positions: NDArray[np.float32], similarities: NDArray[np.float32]) -> NDArray[np.float32]:
