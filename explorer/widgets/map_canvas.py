@@ -142,14 +142,11 @@ def _canvas(shelved: Shelved, drawn: Drawn, places: tuple[str, ...], marks: str)
 
 def _keep_selection(shelved: Shelved, key: str) -> None:
     """Remember the chosen cases by row, which other maps of the casebook know too."""
-    state: Any = st.session_state.get(key)
+    state: Any = st.session_state[key]
     rows = st.session_state[_rows_key(shelved)]
-    text = None if state is None else state.get("selection")
-    found = np.zeros(len(rows), bool)
-    if isinstance(text, str):
-        bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8))[: len(rows)].astype(bool)
-        found[: len(bits)] = bits
-    st.session_state[_chosen_key(shelved)] = rows[found]
+    packed = base64.b64decode(state["selection"]["bits"])
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8))[: len(rows)].astype(bool)
+    st.session_state[_chosen_key(shelved)] = rows[: len(bits)][bits]
     st.session_state[_changed_key(shelved)] = True
 
 

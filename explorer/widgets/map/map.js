@@ -78,12 +78,12 @@ function createMap(root) {
     }
     data.panels.forEach((panel, number) => {
       if (shown[number] !== panel.positions)
-        panels[number].place(new Float32Array(shelf.arrays.get(panel.positions)), panel.dims);
+        panels[number].place(new Float32Array(shelf.arrays.get(panel.positions).buffer), panel.dims);
       shown[number] = panel.positions;
       panels[number].relabel(panel.label);
     });
     if (shown.marks !== data.marks) {
-      const marks = new Uint8Array(shelf.arrays.get(data.marks));
+      const marks = new Uint8Array(shelf.arrays.get(data.marks).buffer);
       const count = marks.length / 2;
       if (shown.colour !== data.colour) hidden = new Set();
       [category, shape] = [marks.subarray(0, count), marks.subarray(count)];
@@ -175,7 +175,8 @@ function createMap(root) {
     selected = found.some(Boolean) ? found : null;
     sortPoints();
     tellSelection();
-    component.setStateValue("selection", selected && toBits(selected));
+    // With the time, so that the same choice made again, or none where none was known, is news to Python too.
+    component.setStateValue("selection", { at: Date.now(), bits: selected ? toBits(selected) : "" });
   }
 
   function tellSelection() {
