@@ -2,10 +2,11 @@
 
 manifest.json            schema, dataset, system, spaces, counts, SHA-256 of every other file
 cases.parquet            one row per case
-thumbnails.parquet       case_id, JPEG bytes
+thumbnails.parquet       case_id, JPEG bytes; see index_builder/thumbnails.py
 embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parquet, zeros where a modality is absent
 index/SPACE.faiss, .keys.npy
-projections.parquet      case_id, SPACE_umap_x, SPACE_umap_y
+projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
+maps.json                how far each map can be trusted, words of each cluster
 system/                  what embeds a query
 """
 
@@ -25,10 +26,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CasebookError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Space = Literal["image", "text", "joint"]
 SPACES: tuple[Space, ...] = ("image", "text", "joint")
+
+#: Layouts of a space; `pca` only where there are too few cases for the others.
+MapName = Literal["umap", "tsne", "umap3d", "pca"]
+MAP_AXES: dict[MapName, str] = {"umap": "xy", "tsne": "xy", "umap3d": "xyz", "pca": "xy"}
 
 SECTION_PREFIX = "section."
 PROFILE_PREFIX = "profile."
@@ -102,10 +107,44 @@ class SpaceRecord(_Record):
     nearest_similarity: tuple[float, ...]
 
 
+class MapRecord(_Record):
+    """How far one map can be trusted; see `projections.quality.MapQuality` for the figures."""
+
+    cases: int
+    trustworthiness: float | None
+    continuity: float | None
+    purity: float | None
+    purity_full: float | None
+    purity_chance: float | None
+    placement_distance: float | None
+    placement_rank: float | None
+
+
+class ClusterRecord(_Record):
+    """One cluster of a space's cases, and what its cases say more often than the others."""
+
+    cases: int
+    words: tuple[str, ...]
+
+
+class SpaceMaps(_Record):
+    """Maps and clusters of one space; clusters by their number, the largest first."""
+
+    maps: dict[MapName, MapRecord]
+    clusters: tuple[ClusterRecord, ...]
+
+
+class MapsRecord(_Record):
+    """maps.json."""
+
+    spaces: dict[Space, SpaceMaps]
+
+
 class Manifest(_Record):
     """manifest.json.
 
     Attributes:
+        subset_of: Name and digest of the casebook that these cases were chosen from; None: built from the dataset.
         files: SHA-256 of every other file by its path.
         digest: SHA-256 of this record without this field, so that a changed manifest shows too.
     """
@@ -118,6 +157,7 @@ class Manifest(_Record):
     cases: int
     films: int
     reports: int
+    subset_of: str | None = None
     files: dict[str, str]
     digest: str = ""
 
@@ -135,6 +175,7 @@ class Layout:
         self.cases = folder / "cases.parquet"
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
+        self.maps = folder / "maps.json"
         self.system = folder / "system"
 
     def embeddings(self, space: Space) -> Path:
@@ -181,6 +222,34 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise CasebookError(f"{path}: {place}: {first['msg']}. Rebuild the casebook.") from None
+
+
+def read_maps(folder: Path) -> MapsRecord:
+    """How far a casebook's maps can be trusted, and its clusters.
+
+    Raises:
+        CasebookError: The file is missing or damaged.
+    """
+    path = Layout(folder).maps
+    try:
+        return MapsRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
+
+
+def write_maps(folder: Path, maps: MapsRecord) -> None:
+    """Write maps.json."""
+    Layout(folder).maps.write_text(maps.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+def map_columns(space: Space, name: MapName) -> list[str]:
+    """Columns of projections.parquet that hold a map."""
+    return [f"{space}_{name}_{axis}" for axis in MAP_AXES[name]]
+
+
+def cluster_column(space: Space) -> str:
+    """Column of projections.parquet that holds a space's clusters."""
+    return f"{space}_cluster"
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

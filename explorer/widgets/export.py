@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
+from explorer.tables import csv_bytes
 from explorer.widgets.session import Outcome, query_in_words
 
 _DISCLAIMER = "For education and research, not for diagnosis."
@@ -23,17 +22,12 @@ _COLUMNS = (
     "casebook",
     "report",
 )
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def result_csv(outcome: Outcome) -> bytes:
-    """One line per neighbour, UTF-8 with a mark that spreadsheets understand; no cell is taken for a formula."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(_COLUMNS)
-    for neighbour in outcome.result.neighbours:
-        row = [
+    """One line per neighbour."""
+    rows = [
+        [
             str(neighbour.rank),
             neighbour.case_id,
             f"{neighbour.score:.4f}",
@@ -47,19 +41,9 @@ def result_csv(outcome: Outcome) -> bytes:
             outcome.shelved.name,
             neighbour.report,
         ]
-        writer.writerow([safe_cell(cell) for cell in row])
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def safe_cell(text: str) -> str:
-    """A cell that a spreadsheet shows as text; numbers stay numbers."""
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return "'" + text
-    return text
+        for neighbour in outcome.result.neighbours
+    ]
+    return csv_bytes(_COLUMNS, rows)
 
 
 def result_json(outcome: Outcome) -> bytes:

@@ -48,7 +48,7 @@ def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, 
     if k < 1 or temperature <= 0:
         raise ValueError(f"k = {k} must be at least 1 and temperature = {temperature} above 0")
     voters = _nearest(similarity, k)
-    return _count(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
+    return count_votes(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
 
 
 def choose_vote(
@@ -85,7 +85,7 @@ def choose_vote(
     best = (np.inf, 0, 0.0)
     for k in sorted({min(k, most.shape[1]) for k in neighbours}):
         for temperature in TEMPERATURES:
-            shares = _count(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
+            shares = count_votes(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
             loss = -float(np.log(np.where(present, shares, 1 - shares)).mean())
             if loss < best[0]:
                 best = (loss, k, temperature)
@@ -103,10 +103,20 @@ def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     return np.take_along_axis(found, order, 1).astype(np.int64)
 
 
-def _count(
+def count_votes(
     scores: NDArray[np.floating], voters: NDArray[np.int64], labels: NDArray[np.generic], temperature: float
 ) -> VoteResult:
-    """Vote of voters [Q, k] whose similarities are `scores`, nearest first."""
+    """Count the votes of neighbours that are known already.
+
+    Args:
+        scores: [Q, k], similarities of the voters, nearest first.
+        voters: [Q, k] int64, rows of `labels`.
+        labels: [N, C] of 0 and 1.
+        temperature: Above 0.
+
+    Raises:
+        ValueError: A query for which no case may vote.
+    """
     if not scores.shape[1] or not np.isfinite(scores[:, 0]).all():
         raise ValueError("a query has no case that may vote on it")
     nearness = scores.astype(np.float64)
