@@ -20,6 +20,7 @@ from index_builder.casebook import (
     case_from_row,
     read_embeddings,
     read_manifest,
+    read_metrics,
     read_table,
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
@@ -247,6 +248,15 @@ class Casebook:
                 columns = [self._projections.column(name).to_numpy() for name in names]
                 return np.stack(columns, axis=1).astype(np.float32), method
         raise QueryError(f"casebook {self.name!r} has no map of the {space} space. It has: {', '.join(self.spaces)}.")
+
+    @cached_property
+    def metrics(self) -> dict[str, Any] | None:
+        """What was measured of the system on these cases, see `evaluation.stored.measure_stored`; None where nothing was.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
         """What the casebook holds, ready for JSON."""

@@ -30,6 +30,7 @@ from index_builder.casebook import (
     cases_table,
     digest_files,
     write_manifest,
+    write_metrics,
     write_table,
 )
 from index_builder.datasets import open_dataset
@@ -132,6 +133,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             progress("Indexing", 1, 1)
         with _timed(seconds, "project"):
             _project_spaces(layout, cases, spaces, vectors, request.seed, progress)
+        with _timed(seconds, "evaluate"):
+            from index_builder.evaluation.stored import measure_stored
+
+            source = _dataset_record(request, dataset)
+            write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
             shutil.rmtree(_shards(folder))
@@ -139,7 +145,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,
-                dataset=_dataset_record(request, dataset),
+                dataset=source,
                 system=system_record,
                 spaces=spaces,
                 cases=len(cases),

@@ -7,6 +7,7 @@ embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parqu
 index/SPACE.faiss, .keys.npy
 projections.parquet      case_id, SPACE_umap_x, SPACE_umap_y
 system/                  what embeds a query
+metrics.json             what evaluation measured on these cases; may be measured again later
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ class Layout:
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
         self.system = folder / "system"
+        self.metrics = folder / "metrics.json"
 
     def embeddings(self, space: Space) -> Path:
         """Vectors of a space, [N, D] float16."""
@@ -180,7 +182,42 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, signed with its own digest."""
     signed = manifest.model_copy(update={"digest": manifest.own_digest()})
-    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
+    _replace(Layout(folder).manifest, signed.model_dump_json(indent=2) + "\n")
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """What `evaluation.stored` measured of a casebook; None where nothing was.
+
+    Raises:
+        CasebookError: The file is damaged.
+    """
+    path = Layout(folder).metrics
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CasebookError(f"{path}: unreadable ({error}). Measure again: cxr-explorer metrics {folder}") from None
+    if not isinstance(content, dict) or "modalities" not in content:
+        raise CasebookError(f"{path}: holds no metrics. Measure again: cxr-explorer metrics {folder}")
+    return content
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json in place of an earlier one; the manifest of a finished casebook then lists it.
+
+    Raises:
+        CasebookError: The folder cannot be written to.
+    """
+    layout = Layout(folder)
+    try:
+        _replace(layout.metrics, json.dumps(_shortened(metrics), ensure_ascii=False, allow_nan=False) + "\n")
+        if layout.manifest.is_file():
+            manifest = read_manifest(folder)
+            listed = manifest.files | {layout.metrics.name: file_digest(layout.metrics)}
+            write_manifest(folder, manifest.model_copy(update={"files": dict(sorted(listed.items()))}))
+    except OSError as error:
+        raise CasebookError(f"{folder}: cannot write there ({error.strerror}). Free space or fix the rights.") from None
 
 
 def digest_files(folder: Path) -> dict[str, str]:
@@ -293,6 +330,24 @@ def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
     if vectors.ndim != 2 or len(vectors) != rows:
         raise CasebookError(f"{path}: shape {vectors.shape} for {rows} cases. Rebuild the casebook.")
     return vectors
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader meets the old content or the new, never half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def _shortened(value: Any) -> Any:
+    """Floats to six digits: more would only follow the processor."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {name: _shortened(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(one) for one in value]
+    return value
 
 
 def _profile_array(values: list[Any]) -> pa.Array:
