@@ -251,7 +251,7 @@ class Casebook:
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
-        """What was measured of the system on these cases, see `evaluation.stored.measure_stored`; None where nothing was.
+        """What `evaluation.stored.measure_stored` gave for these cases; None where nothing was measured.
 
         Raises:
             CasebookError: The file is damaged.

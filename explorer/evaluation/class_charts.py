@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ def class_intervals(measured: Measured, scheme: Scheme, metrics: tuple[str, ...]
             y=[words(name) for name in order],
             mode="markers",
             marker={"color": colours.series[0], "size": 9},
-            error_x=error_bars(values, spans, colours.rest),
+            error_x=error_bars(values, spans, colours.series[0]),
             customdata=[["errors", name] for name in order],
             hovertemplate=f"%{{y}}<br>{METRICS[metric]} %{{x:.3f}}<br>click for its errors<extra></extra>",
             showlegend=False,
@@ -99,6 +100,7 @@ def class_curve(measured: Measured, curve: Curve, scheme: Scheme, label: str | N
     title, x_title, y_title = _TITLES[curve]
     figure, table = go.Figure(), []
     behind = [name for name in curves if name != label] if label is not None else []
+    colour = cycle(colours.series)
     for name in [*behind, *(name for name in curves if name not in behind)]:
         x, y = (curves[name][curve][axis] for axis in _AXES[curve])
         faint = name in behind
@@ -107,7 +109,7 @@ def class_curve(measured: Measured, curve: Curve, scheme: Scheme, label: str | N
             y=y,
             mode="lines" if faint else "lines+markers",
             name=words(name),
-            line={"width": 1, "color": colours.line} if faint else {"width": 2},
+            line={"width": 1, "color": colours.line} if faint else {"width": 2, "color": next(colour)},
             marker={"size": 5},
             customdata=None if faint else _called(measured, name, curve, x, y),
             hovertemplate=f"{words(name)}<br>{x_title} %{{x:.3f}}<br>{y_title} %{{y:.3f}}<extra></extra>",
@@ -232,7 +234,7 @@ def _cells(
             showlegend=False,
         )
     figure.update_xaxes(side="top", showgrid=False)
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False)
     return figure
 
 

@@ -57,7 +57,7 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
                 "color": colours.series[0],
                 "symbol": ["circle" if name in own else "circle-open" for name, _, _ in found],
             },
-            error_x=error_bars([value for _, value, _ in found], [span for _, _, span in found], colours.rest),
+            error_x=error_bars([value for _, value, _ in found], [span for _, _, span in found], colours.series[0]),
             hovertemplate=f"%{{y}}<br>{title} %{{x:.3f}}<extra></extra>", showlegend=False, row=1, col=place,
         )  # fmt: skip
         table += [
@@ -67,6 +67,7 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
     chance = systems[0].result["retrieval"]["test_to_train"]["chance"].get("p@5")
     if chance is not None:
         figure.add_vline(x=chance, line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=len(titles))
+    figure.update_xaxes(nticks=5)
     figure.update_yaxes(categoryorder="array", categoryarray=[name for name, _, _ in entries])
     figure.update_layout(height=70 + 28 * max(3, len(entries)), margin={"t": 28})
     alike = all(one.case_ids == systems[0].case_ids for one in systems)
@@ -80,25 +81,29 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
 
 def difference_chart(differences: Sequence[Difference], first: Measured, scheme: Scheme) -> Chart:
     """What other systems score above the first on the very same cases, resampled together."""
-    colours = look(scheme)
-    figure = go.Figure()
-    for place, metric in enumerate(dict.fromkeys(one.metric for one in differences)):
+    colours, metrics = look(scheme), list(dict.fromkeys(one.metric for one in differences))
+    others = list(dict.fromkeys(one.other for one in differences))[::-1]
+    figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=metrics)
+    for place, metric in enumerate(metrics, start=1):
         found = [one for one in differences if one.metric == metric]
         figure.add_scatter(
             x=[one.value for one in found],
             y=[one.other for one in found],
-            name=metric,
             mode="markers",
-            marker={"size": 10, "color": colours.series[place]},
-            error_x=error_bars([one.value for one in found], [one.interval for one in found], colours.series[place]),
+            marker={"size": 10, "color": colours.series[0]},
+            error_x=error_bars([one.value for one in found], [one.interval for one in found], colours.series[0]),
             hovertemplate=f"%{{y}}<br>{metric} %{{x:+.3f}}<extra></extra>",
-        )  # fmt: skip
-    figure.add_vline(x=0, line={"color": colours.rest, "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title=f"Difference to {first.name}", tickformat="+.2f")
-    figure.update_layout(height=120 + 34 * len({one.other for one in differences}), scattermode="group")
+            showlegend=False,
+            row=1,
+            col=place,
+        )
+        figure.add_vline(x=0, line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=place)
+    figure.update_xaxes(tickformat="+.2~f", nticks=4)
+    figure.update_yaxes(range=[-0.6, len(others) - 0.4], categoryorder="array", categoryarray=others)
+    figure.update_layout(height=70 + 28 * max(2, len(others)), margin={"t": 28})
     caption = (
-        f"{first.scope}, the same for all. Right of the line: better than {first.name}. Bars: 95 % intervals of the "
-        "difference, patients resampled for both systems together. No correction for several comparisons."
+        f"{first.scope}, the same for all. Right of the dotted line: better than {first.name}. Bars: 95 % intervals of "
+        "the difference, patients resampled for both systems together. No correction for several comparisons."
     )
     table = pd.DataFrame(
         [
@@ -198,15 +203,19 @@ def _trained(runs: Sequence[Run]) -> str:
 
 def _entries(systems: Sequence[Measured]) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """Name, scored cases and figures of systems, each baseline once behind them."""
-    seen = set()
     for one in systems:
         yield one.name, one.result["cases"], one.result
+    seen: dict[str, dict[str, Any]] = {}
     for one in systems:
         for key, block in one.result.get("baselines", {}).items():
-            # The system on one modality alone stands among the systems already.
-            if key not in ("image_only", "text_only") and block["title"] not in seen:
-                seen.add(block["title"])
-                yield block["title"], block.get("classification", {}).get("cases", one.result["cases"]), block
+            if key in ("image_only", "text_only"):
+                continue  # the system on one modality stands among the systems already
+            name = f"{block['title']} ({one.reads})" if key.startswith("tfidf") else block["title"]
+            if name in seen and seen[name].get("classification") != block.get("classification"):
+                name += f", beside {one.system}"
+            if name not in seen:
+                seen[name] = block
+                yield name, block.get("classification", {}).get("cases", one.result["cases"]), block
 
 
 def _figure(block: dict[str, Any], title: str) -> tuple[float | None, list[float] | None]:

@@ -12,7 +12,7 @@ from explorer.evaluation.cases import doubt
 from explorer.evaluation.chart import Chart, chart, error_bars, number, with_interval, words
 from explorer.evaluation.look import Scheme, look
 from explorer.evaluation.measured import Measured
-from index_builder.evaluation.calibration import BINS
+from index_builder.evaluation.calibration import BINS, TEMPERATURES
 from index_builder.evaluation.uncertainty import risk_coverage
 
 _WHEN = {"before": "as the system says", "after": "after temperature scaling"}
@@ -40,7 +40,7 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
         figure.add_scatter(
             x=[one["confidence"] for one in bins],
             y=[one["accuracy"] for one in bins],
-            mode="lines+markers",
+            mode="markers" if label is not None and not measured.stages else "lines+markers",
             name=name,
             line={"color": colours.series[place], "width": 1.5},
             marker={"size": (5 + 17 * np.sqrt(counts / counts.max())).tolist(), "opacity": 0.85},
@@ -63,7 +63,7 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
     caption = (
         f"{measured.scope}, {measured.read_words}; {about}. Calibration error {before}; after division of the logits "
         f"by {calibration['temperature']:.2f}, which validation cases chose, {after}. Larger points: more answers."
-        f"{bars}"
+        f"{bars}{_at_the_end(calibration['temperature'])}"
     )
     return chart("reliability", "Reliability", caption, figure, pd.DataFrame(table), scheme)
 
@@ -105,11 +105,18 @@ def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None 
             f"{chosen['error']:.1%} of them wrongly."
         ).replace("%", " %")
     figure.update_xaxes(title="Share of cases answered, the surest first", range=[-0.02, 1.02], tickformat=".0%")
-    figure.update_yaxes(title="Share of them wrong", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="Share of them wrong", tickformat=".2~p", rangemode="tozero")
     figure.update_layout(height=400)
     caption = f"{measured.scope}, {measured.read_words}. Dotted: answering all, {error:.1%} wrong.".replace("%", " %")
     caption += _selective(measured, label) + mark
     return chart("risk-coverage", "Risk against coverage", caption, figure, pd.DataFrame(curve), scheme)
+
+
+def _at_the_end(temperature: float) -> str:
+    low, high = TEMPERATURES
+    if low * 1.01 < temperature < high * 0.99:
+        return ""
+    return " The temperature ran to the end of its range: hardly a validation case was wrong, so trust it little."
 
 
 def _selective(measured: Measured, label: str | None) -> str:

@@ -151,7 +151,7 @@ def comparable(measured: Measured, others: Sequence[Measured]) -> list[Measured]
     alike = [
         one
         for one in others
-        if one is not measured
+        if one.result is not measured.result
         and all(one.result[key] == measured.result[key] for key in ("dataset", "split", "synthetic"))
     ]
     named: list[Measured] = []
