@@ -76,10 +76,16 @@ def class_intervals(measured: Measured, scheme: Scheme, metrics: tuple[str, ...]
             figure.add_vline(x=mean, line={"color": colours.rest, "dash": "dot", "width": 1}, row=1, col=place)
         figure.update_xaxes(range=[_floor(spans), 1.02], row=1, col=place)
         table += [
-            {"metric": METRICS[metric], "finding": name, "value": value, "low": low, "high": high,
-             "positives": rows[name]["positives"]}
+            {
+                "metric": METRICS[metric],
+                "finding": name,
+                "value": value,
+                "low": low,
+                "high": high,
+                "positives": rows[name]["positives"],
+            }
             for name, value, (low, high) in zip(order, values, spans, strict=True)
-        ]  # fmt: skip
+        ]
     figure.update_layout(height=70 + 22 * max(4, len(order)), margin={"t": 28})
     left_out = ", ".join(map(words, block["left_out"]))
     left_out = f" Without {left_out}: not both kinds of case." if left_out else ""
@@ -144,9 +150,14 @@ def curve_grid(measured: Measured, curve: Curve, scheme: Scheme) -> Chart:
     area = "auroc" if curve == "roc" else "ap"
     titles = [f"{_short(words(name))}<br>{number(rows[name][area])}" for name in names]
     figure = make_subplots(
-        height, _GRID_COLUMNS, shared_xaxes=True, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03,
+        height,
+        _GRID_COLUMNS,
+        shared_xaxes=True,
+        shared_yaxes=True,
+        subplot_titles=titles,
+        horizontal_spacing=0.03,
         vertical_spacing=min(0.5, 0.36 / height),
-    )  # fmt: skip
+    )
     table = []
     for place, name in enumerate(names):
         x, y = (curves[name][curve][axis] for axis in _AXES[curve])
@@ -154,9 +165,13 @@ def curve_grid(measured: Measured, curve: Curve, scheme: Scheme) -> Chart:
         level = rows[name]["positives"] / measured.result["classification"]["cases"]
         chance = [0, 1] if curve == "roc" else [level, level]
         figure.add_scatter(
-            x=[0, 1], y=chance, mode="lines", line={"color": colours.rest, "width": 1, "dash": "dot"},
-            hoverinfo="skip", **where,
-        )  # fmt: skip
+            x=[0, 1],
+            y=chance,
+            mode="lines",
+            line={"color": colours.rest, "width": 1, "dash": "dot"},
+            hoverinfo="skip",
+            **where,
+        )
         figure.add_scatter(x=x, y=y, mode="lines", line={"color": colours.series[0], "width": 2}, **where)
         table += [{"finding": name, _AXES[curve][0]: a, _AXES[curve][1]: b} for a, b in zip(x, y, strict=True)]
     figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 1], constrain="domain")
@@ -214,32 +229,29 @@ def _cells(
             zmax=1,
             colorscale=[[0, colours.heat[0]], [1, colours.heat[1]]],
             showscale=False,
+            text=[[f"{count:,}" for count in row] for row in counts],
+            texttemplate="%{text}",
             hoverinfo="skip",
             xgap=2,
             ygap=2,
         )
     )
-    for row, name in enumerate(rows):
-        figure.add_scatter(
-            x=columns,
-            y=[name] * len(columns),
-            mode="markers+text",
-            marker={"size": 22, "opacity": 0, "symbol": "square"},
-            text=[f"{count:,}" for count in counts[row]],
-            textfont={"color": [_ink(share, colours) for share in shares[row]]},
-            customdata=tokens[row],
-            hovertemplate=f"{name}: %{{x}}, %{{text}} cases<br>click to see them<extra></extra>",
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}, "textfont": {"color": colours.text}},
-            showlegend=False,
-        )
+    figure.add_scatter(
+        x=columns * len(rows),
+        y=[name for name in rows for _ in columns],
+        mode="markers",
+        marker={"size": 22, "opacity": 0, "symbol": "square"},
+        customdata=[token for row in tokens for token in row],
+        text=[f"{count:,}" for count in counts.ravel()],
+        hovertemplate="%{y}: %{x}, %{text} cases<br>click to see them<extra></extra>",
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        showlegend=False,
+    )
+    figure.update_layout(hoverdistance=80)
     figure.update_xaxes(side="top", showgrid=False)
     figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False)
     return figure
-
-
-def _ink(share: float, colours: Look) -> str:
-    return "#FFFFFF" if share > 0.55 else colours.text
 
 
 def _floor(spans: list[list[float]]) -> float:
@@ -271,9 +283,13 @@ def _chance(figure: go.Figure, measured: Measured, curve: Curve, shown: list[str
     else:
         return
     figure.add_scatter(
-        x=[0, 1], y=levels, mode="lines", name="chance", hoverinfo="skip",
+        x=[0, 1],
+        y=levels,
+        mode="lines",
+        name="chance",
+        hoverinfo="skip",
         line={"color": colours.rest, "dash": "dot", "width": 1.5},
-    )  # fmt: skip
+    )
 
 
 def _operating_marks(figure: go.Figure, measured: Measured, curve: Curve, shown: list[str], colours: Look) -> None:
@@ -290,9 +306,13 @@ def _operating_marks(figure: go.Figure, measured: Measured, curve: Curve, shown:
             x.append(hit / max(1, positives))
             y.append(hit / total)
     figure.add_scatter(
-        x=x, y=y, mode="markers", hoverinfo="skip", showlegend=False,
+        x=x,
+        y=y,
+        mode="markers",
+        hoverinfo="skip",
+        showlegend=False,
         marker={"symbol": "diamond", "size": 11, "color": colours.text, "line": {"width": 1, "color": colours.ground}},
-    )  # fmt: skip
+    )
 
 
 def _short(name: str) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.evaluation.cases import CaseList, JudgedCase, Token, worst_cases
 from explorer.evaluation.measured import Measured
+from index_builder.errors import QueryError
 from index_builder.evaluation.bootstrap import interval, resampled_weights
 from index_builder.evaluation.ranks import auroc_and_ap
 
@@ -48,6 +50,31 @@ def differences(systems: Sequence[Measured], seed: int = 0) -> list[Difference]:
             if span is not None:
                 found.append(Difference(other.name, metric, float(difference[0]), (span[0], span[1])))
     return found
+
+
+def compared_cases(systems: Sequence[Measured], token: Token) -> CaseList:
+    """The cases behind a point of a figure of several systems: the worst of one, or what it and the first disagree on.
+
+    Raises:
+        QueryError: Not a token of these figures.
+    """
+    kind, name = token
+    other = next((one for one in systems if one.name == name), None)
+    if other is None or kind not in ("worst", "disagree"):
+        raise QueryError(f"no cases behind {list(token)!r}.")
+    if kind == "worst":
+        found = worst_cases(other)
+        return CaseList(f"{other.name}: {found.title[:1].lower()}{found.title[1:]}", found.cases)
+    first = systems[0]
+    wrong = {case.case_id: case for case in worst_cases(first).cases}
+    others = {case.case_id: case for case in worst_cases(other).cases}
+    cases = [case for case_id, case in wrong.items() if case_id not in others]
+    cases += [
+        JudgedCase(case_id, f"{other.name}: {case.said}", False)
+        for case_id, case in others.items()
+        if case_id not in wrong
+    ]
+    return CaseList(f"{first.name} is wrong where {other.name} is right, then the other way round", cases)
 
 
 def _figures(measured: Measured, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:

@@ -58,8 +58,12 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
                 "symbol": ["circle" if name in own else "circle-open" for name, _, _ in found],
             },
             error_x=error_bars([value for _, value, _ in found], [span for _, _, span in found], colours.series[0]),
-            hovertemplate=f"%{{y}}<br>{title} %{{x:.3f}}<extra></extra>", showlegend=False, row=1, col=place,
-        )  # fmt: skip
+            customdata=[["worst", name] if name in own else None for name, _, _ in found],
+            hovertemplate=f"%{{y}}<br>{title} %{{x:.3f}}<extra></extra>",
+            showlegend=False,
+            row=1,
+            col=place,
+        )
         table += [
             {"metric": title, "system": name, "value": value, "low": span[0], "high": span[1]}
             for name, value, span in found[::-1]
@@ -92,7 +96,8 @@ def difference_chart(differences: Sequence[Difference], first: Measured, scheme:
             mode="markers",
             marker={"size": 10, "color": colours.series[0]},
             error_x=error_bars([one.value for one in found], [one.interval for one in found], colours.series[0]),
-            hovertemplate=f"%{{y}}<br>{metric} %{{x:+.3f}}<extra></extra>",
+            customdata=[["disagree", one.other] for one in found],
+            hovertemplate=f"%{{y}}<br>{metric} %{{x:+.3f}}<br>click for cases they judge differently<extra></extra>",
             showlegend=False,
             row=1,
             col=place,
@@ -107,12 +112,17 @@ def difference_chart(differences: Sequence[Difference], first: Measured, scheme:
     )
     table = pd.DataFrame(
         [
-            {"metric": one.metric, "system": one.other, "difference": one.value, "low": one.interval[0],
-             "high": one.interval[1]}
+            {
+                "metric": one.metric,
+                "system": one.other,
+                "difference": one.value,
+                "low": one.interval[0],
+                "high": one.interval[1],
+            }
             for one in differences
         ]
-    )  # fmt: skip
-    return chart("differences", "Differences on the same cases", caption, figure, table, scheme)
+    )
+    return chart("differences", f"Differences to {first.name}", caption, figure, table, scheme)
 
 
 def learning_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
@@ -130,9 +140,16 @@ def learning_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
             cases = next(run.training_cases for run in whole if run.fraction == share)
             means.append(float(np.mean(values)))
             table.append(
-                {"metric": metric, "share": share, "training cases": cases, "mean": means[-1], "low": min(values),
-                 "high": max(values), "seeds": len(values)}
-            )  # fmt: skip
+                {
+                    "metric": metric,
+                    "share": share,
+                    "training cases": cases,
+                    "mean": means[-1],
+                    "low": min(values),
+                    "high": max(values),
+                    "seeds": len(values),
+                }
+            )
         rows = [row for row in table if row["metric"] == metric]
         figure.add_scatter(
             x=[row["training cases"] for row in rows],
@@ -143,7 +160,7 @@ def learning_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
             line={"color": colours.series[place % len(colours.series)], "width": 2},
             error_y=error_bars(means, [(row["low"], row["high"]) for row in rows]),
             hovertemplate=f"{metric} %{{y:.3f}} from %{{x:,}} training cases<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(title="Training cases", rangemode="tozero")
     figure.update_yaxes(title="Test figure")
     figure.update_layout(height=380)
@@ -167,9 +184,15 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
             values = [run.figures[metric] for run in found if run.variant == variant and metric in run.figures]
             if values:
                 rows.append(
-                    {"metric": metric, "variant": variant, "mean": float(np.mean(values)), "low": min(values),
-                     "high": max(values), "seeds": len(values)}
-                )  # fmt: skip
+                    {
+                        "metric": metric,
+                        "variant": variant,
+                        "mean": float(np.mean(values)),
+                        "low": min(values),
+                        "high": max(values),
+                        "seeds": len(values),
+                    }
+                )
         table += rows[::-1]
         if place > len(metrics):
             continue
@@ -184,8 +207,11 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
             error_x=error_bars(
                 [row["mean"] for row in rows], [(row["low"], row["high"]) for row in rows], colours.rest
             ),
-            hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>", showlegend=False, row=1, col=place,
-        )  # fmt: skip
+            hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>",
+            showlegend=False,
+            row=1,
+            col=place,
+        )
         whole = [row["mean"] for row in rows if row["variant"] == FULL]
         if whole:
             figure.add_vline(x=whole[0], line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=place)

@@ -30,9 +30,13 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
     one_answer = measured.stages or label is not None
     figure, table = go.Figure(), []
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="perfect", hoverinfo="skip",
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="perfect",
+        hoverinfo="skip",
         line={"color": colours.rest, "dash": "dot", "width": 1.5},
-    )  # fmt: skip
+    )
     for place, (when, name) in enumerate(_WHEN.items()):
         bins = _bins(calibration[when], measured.stages, label)
         counts = np.array([one["cases"] for one in bins])
@@ -65,7 +69,8 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
         f"by {calibration['temperature']:.2f}, which validation cases chose, {after}. Larger points: more answers."
         f"{bars}{_at_the_end(calibration['temperature'])}"
     )
-    return chart("reliability", "Reliability", caption, figure, pd.DataFrame(table), scheme)
+    title = f"Reliability: {about}"
+    return chart(f"reliability-{'one' if label else 'all'}", title, caption, figure, pd.DataFrame(table), scheme)
 
 
 def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None = None) -> Chart:
@@ -96,9 +101,13 @@ def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None 
     mark = ""
     if chosen is not None and chosen["error"] is not None:
         figure.add_scatter(
-            x=[chosen["coverage"]], y=[chosen["error"]], mode="markers", hoverinfo="skip", showlegend=False,
+            x=[chosen["coverage"]],
+            y=[chosen["error"]],
+            mode="markers",
+            hoverinfo="skip",
+            showlegend=False,
             marker={"symbol": "diamond", "size": 12, "color": colours.text},
-        )  # fmt: skip
+        )
         mark = (
             f" Diamond: at the uncertainty {chosen['threshold']:.3f}, chosen on validation cases for "
             f"{measured.result['uncertainty']['risk']:.0%} errors, {chosen['coverage']:.0%} are answered, "

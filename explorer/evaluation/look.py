@@ -41,7 +41,7 @@ _LOOKS = {
         "#FBFCFD", "#17222C", "#D3DBE2", REST[0], tuple(light for light, _ in CATEGORIES), ("#F1F5F8", "#0072B2")
     ),
     "dark": Look(
-        "#0F1419", "#DDE5EC", "#2C3742", "#76838E", tuple(dark for _, dark in CATEGORIES), ("#18212A", "#3E9BD6")
+        "#0F1419", "#DDE5EC", "#2C3742", "#76838E", tuple(dark for _, dark in CATEGORIES), ("#18212A", "#2A7AB0")
     ),
 }
 

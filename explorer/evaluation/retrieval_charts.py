@@ -50,13 +50,23 @@ def retrieval_levels(measured: Measured, scheme: Scheme) -> Chart:
                 error_y=error_bars(values, spans, colours.text, width=3),
                 customdata=[["queries", protocol, 0, 1]] * len(values),
                 hovertemplate=f"{title}<br>%{{x}} %{{y:.3f}}<br>click for the queries, worst first<extra></extra>",
-                legendgroup=title, showlegend=place == 1, row=1, col=place,
-            )  # fmt: skip
+                legendgroup=title,
+                showlegend=place == 1,
+                row=1,
+                col=place,
+            )
             table += [
-                {"ranking": title, "protocol": protocol, "metric": name, "value": value, "low": low, "high": high,
-                 "chance": block["chance"][shown[name]]}
+                {
+                    "ranking": title,
+                    "protocol": protocol,
+                    "metric": name,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "chance": block["chance"][shown[name]],
+                }
                 for name, value, (low, high) in zip(shown, values, spans, strict=True)
-            ]  # fmt: skip
+            ]
         chance = measured.result["retrieval"][protocol]["chance"]
         figure.add_scatter(
             x=list(METRICS.values()),
@@ -65,8 +75,11 @@ def retrieval_levels(measured: Measured, scheme: Scheme) -> Chart:
             name="chance",
             marker={"symbol": "line-ew", "size": 34, "line": {"width": 2.5, "color": colours.rest}},
             hovertemplate="chance %{y:.3f}<extra></extra>",
-            legendgroup="chance", showlegend=place == 1, row=1, col=place,
-        )  # fmt: skip
+            legendgroup="chance",
+            showlegend=place == 1,
+            row=1,
+            col=place,
+        )
     figure.update_yaxes(range=[0, 1.04])
     figure.update_xaxes(showgrid=False)
     figure.update_layout(height=380, barmode="group", bargap=0.28, margin={"t": 56}, legend={"y": 1.1})
@@ -99,7 +112,9 @@ def query_shares(measured: Measured, scheme: Scheme, protocol: str = "test_to_tr
     figure.update_layout(height=320)
     caption = f"{measured.scope}, {measured.read_words}; neighbours {PROTOCOLS[protocol]}."
     table = pd.DataFrame({"relevant of 5": range(6), "queries": counts})
-    return chart("queries", "Queries by how well they went", caption, figure, table, scheme)
+    return chart(
+        f"queries-{protocol}", f"Queries {PROTOCOLS[protocol]} by how well they went", caption, figure, table, scheme
+    )
 
 
 def counterparts(measured: Measured, scheme: Scheme) -> Chart | None:
@@ -117,21 +132,40 @@ def counterparts(measured: Measured, scheme: Scheme) -> Chart | None:
             values = [block[metric] for metric in _RECALLS]
             spans = [block["interval"][metric] for metric in _RECALLS]
             figure.add_scatter(
-                x=[metric.removeprefix("recall@") for metric in _RECALLS], y=values, name=name, mode="lines+markers",
-                line={"color": colours.series[number], "width": 2}, legendgroup=name, showlegend=place == 1,
+                x=[metric.removeprefix("recall@") for metric in _RECALLS],
+                y=values,
+                name=name,
+                mode="lines+markers",
+                line={"color": colours.series[number], "width": 2},
+                legendgroup=name,
+                showlegend=place == 1,
                 error_y=error_bars(values, spans),
-                hovertemplate=f"{name}: recall %{{y:.3f}} at %{{x}}<extra></extra>", row=1, col=place,
-            )  # fmt: skip
+                hovertemplate=f"{name}: recall %{{y:.3f}} at %{{x}}<extra></extra>",
+                row=1,
+                col=place,
+            )
             figure.add_scatter(
                 x=[metric.removeprefix("recall@") for metric in _RECALLS],
-                y=[block["chance"][metric] for metric in _RECALLS], mode="lines", hoverinfo="skip",
-                line={"color": colours.series[number], "width": 1.2, "dash": "dot"}, showlegend=False, row=1, col=place,
-            )  # fmt: skip
+                y=[block["chance"][metric] for metric in _RECALLS],
+                mode="lines",
+                hoverinfo="skip",
+                line={"color": colours.series[number], "width": 1.2, "dash": "dot"},
+                showlegend=False,
+                row=1,
+                col=place,
+            )
             table += [
-                {"from": key, "counterpart": name, "metric": metric, "value": value, "low": low, "high": high,
-                 "chance": block["chance"][metric]}
+                {
+                    "from": key,
+                    "counterpart": name,
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "chance": block["chance"][metric],
+                }
                 for metric, value, (low, high) in zip(_RECALLS, values, spans, strict=True)
-            ]  # fmt: skip
+            ]
     figure.update_xaxes(title="Of the first", type="category", showgrid=False)
     figure.update_yaxes(range=[0, 1.04])
     figure.update_yaxes(title="Recall", row=1, col=1)

@@ -23,10 +23,11 @@ def balance_chart(quality: Quality, scheme: Scheme) -> Chart:
             name=str(part),
             mode="markers",
             marker={"color": colours.series[place], "size": 9, "symbol": ("circle", "diamond", "square")[place]},
+            customdata=[["part", label, str(part)] for label in order],
             text=[f"{cases:,} cases" for cases in rows["cases"]],
-            hovertemplate=f"%{{y}}<br>{part}: %{{x:.1%}}, %{{text}}<extra></extra>",
+            hovertemplate=f"%{{y}}<br>{part}: %{{x:.1%}}, %{{text}}<br>click to see them<extra></extra>",
         )
-    figure.update_xaxes(title="Share of the part", tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(title="Share of the part", tickformat=".0%", range=[-0.015, 1.06 * float(table["share"].max())])
     figure.update_yaxes(range=[-0.6, len(order) - 0.4])
     figure.update_layout(height=110 + 22 * max(4, len(order)))
     made_up = ", synthetic films" if quality.synthetic else ""

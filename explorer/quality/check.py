@@ -12,7 +12,15 @@ import pandas as pd
 from explorer.casebook import Casebook
 from explorer.evaluation.cases import CaseList, JudgedCase
 from explorer.evaluation.chart import words
-from explorer.quality.balance import label_balance, missing_fields, parts_of, view_balance
+from explorer.quality.balance import (
+    NO_LABEL,
+    cases_of_part,
+    label_balance,
+    lacks,
+    missing_fields,
+    parts_of,
+    view_balance,
+)
 from explorer.quality.copies import Pair, film_copies, report_copies, shared_patients
 from explorer.quality.drift import Drift, drifts
 from explorer.quality.label_errors import suspects
@@ -98,21 +106,21 @@ def check_quality(casebook: Casebook, progress: Callable[[str, int, int], None])
     findings = [
         _label_errors(casebook, lambda done, of: progress("Looking for label errors", done, of)),
         _pairs(
-            casebook, "film copies", copies, "problem", "films of one part that are copies of another's",
+            casebook, "film copies", copies, "problem", "films of one part copied in another",
             "Thumbnails that correlate above 0.99. A test film that was trained on makes every figure too good.",
         ),
         _pairs(
-            casebook, "patients", shared_patients(casebook), "problem", "patients with cases in two parts",
+            casebook, "patients", shared_patients(casebook), "problem", "a patient in two parts",
             "By patient id. What the system learnt of a patient helps it with the patient's test film.",
         ),
         _pairs(
-            casebook, "report copies", report_copies(casebook), "look", "reports that occur in two parts",
+            casebook, "report copies", report_copies(casebook), "look", "one report in two parts",
             "Reports of eight words or more, the same but for case and punctuation. Standard phrases may be copied "
             "without harm; long reports of one patient may not.",
         ),
         _few(casebook, labels),
         _gaps(casebook, missing),
-        _drifted(found),
+        _drifted(casebook, found),
     ]  # fmt: skip
     manifest = casebook.manifest
     return Quality(casebook.name, manifest.dataset.synthetic, findings, labels, views, missing, found)
@@ -146,13 +154,13 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
     if skipped:
         text += f" Not judged, for want of cases: {', '.join(map(words, skipped))}."
     number = len({case.case_id for case in cases})
-    title = f"{number:,} cases with a doubtful label" if cases else "No doubtful labels"
+    title = f"{_count(number, 'case')} with a doubtful label" if cases else "No doubtful labels"
     return Finding("label errors", "look" if cases else "fine", title, text, CaseList("Doubtful labels", cases))
 
 
 def _pairs(casebook: Casebook, key: str, pairs: Sequence[Pair], level: Level, what: str, text: str) -> Finding:
     if len(parts_of(casebook)) < 2:
-        return Finding(key, "fine", f"No {what}", "There is one part only.", CaseList("", []))
+        return Finding(key, "fine", f"None: {what}", "There is one part only.", CaseList("", []))
     splits, cases = casebook.column("split"), []
     for pair in pairs:
         first, second = casebook.case_ids[pair.first], casebook.case_ids[pair.second]
@@ -161,22 +169,24 @@ def _pairs(casebook: Casebook, key: str, pairs: Sequence[Pair], level: Level, wh
             JudgedCase(second, f"{splits[pair.second]}; the same as {first}{alike}", True),
             JudgedCase(first, f"{splits[pair.first]}; the same as {second}{alike}", True),
         ]
-    title = f"{len(pairs):,} {what}" if pairs else f"No {what}"
+    title = f"{len(pairs):,} pairs: {what}" if pairs else f"None: {what}"
     return Finding(key, level if pairs else "fine", title, text, CaseList(title, cases))
 
 
 def _few(casebook: Casebook, labels: pd.DataFrame) -> Finding:
-    named = labels[labels["label"] != "no label"]
-    few = named[(named["cases"] < FEW) & (named["part"] != "train")]
-    told = []
-    for part, rows in few.groupby("part", sort=False):
-        counts = zip(rows["label"], rows["cases"], strict=True)
-        told.append(f"In {part}: " + ", ".join(f"{words(label)} {cases}" for label, cases in counts))
+    few = labels[(labels["label"] != NO_LABEL) & (labels["cases"] < FEW) & (labels["part"] != "train")]
     text = f"A part with fewer than {FEW} cases of a label says little of it."
     if not len(few):
         return Finding("class balance", "fine", "Every part has cases of every label", text, CaseList("", []))
-    title = f"{few['label'].nunique()} labels with few cases in a part"
-    return Finding("class balance", "look", title, f"{text} {'. '.join(told)}.", CaseList("", []))
+    told, cases = [], []
+    for part, rows in few.groupby("part", sort=False):
+        counts = list(zip(rows["label"], rows["cases"], strict=True))
+        told.append(f"In {part}: " + ", ".join(f"{words(label)} {count}" for label, count in counts))
+        for label, count in counts:
+            rare = cases_of_part(casebook, ["part", label, str(part)]).cases
+            cases += [JudgedCase(one.case_id, f"{words(label)}: one of {count} in {part}", False) for one in rare]
+    title = f"{_count(few['label'].nunique(), 'label')} with few cases in a part"
+    return Finding("class balance", "look", title, f"{text} {'. '.join(told)}.", CaseList("Rare in their part", cases))
 
 
 def _gaps(casebook: Casebook, missing: pd.DataFrame) -> Finding:
@@ -188,12 +198,20 @@ def _gaps(casebook: Casebook, missing: pd.DataFrame) -> Finding:
             told.append(f"{str(field).replace('_', ' ')}: {shares}")
             if rows["share"].max() - rows["share"].min() > _GAP:
                 level = "look"
+    lacking = {field.replace("_", " "): held for field, held in lacks(casebook).items()}
+    cases = [
+        JudgedCase(case_id, "no " + ", no ".join(absent), False)
+        for row, case_id in enumerate(casebook.case_ids)
+        if (absent := [field for field, held in lacking.items() if held[row]])
+    ]
     text = "Lacking, by part. Where parts differ by more than a tenth, a figure may follow the gap and not the film."
-    title = f"{len(told)} fields with gaps" if told else "No field is missing anywhere"
-    return Finding("missing fields", level, title, f"{text} {'; '.join(told)}".strip(), CaseList("", []))
+    title = f"{_count(len(told), 'field')} with gaps" if told else "No field is missing anywhere"
+    return Finding(
+        "missing fields", level, title, f"{text} {'; '.join(told)}".strip(), CaseList("Something is missing", cases)
+    )
 
 
-def _drifted(found: Sequence[Drift]) -> Finding:
+def _drifted(casebook: Casebook, found: Sequence[Drift]) -> Finding:
     differing = [one for one in found if one.differs]
     text = (
         "Labels, views, profile fields and vectors of validation and test parts against the training part; p values "
@@ -201,11 +219,21 @@ def _drifted(found: Sequence[Drift]) -> Finding:
     )
     told = "; ".join(f"{one.part}, {words(one.what)}: {one.effect}" for one in differing)
     if not found:
-        return Finding(
-            "drift", "fine", "No parts to compare", "There is no training part beside others.", CaseList("", [])
-        )
+        text = "There is no training part beside others."
+        return Finding("drift", "fine", "No parts to compare", text, CaseList("", []))
+    cases = [
+        JudgedCase(casebook.case_ids[row], f"{one.part}, {words(one.what)}", False)
+        for one in differing
+        for row in one.rows
+    ]
     title = f"{len(differing)} of {len(found)} comparisons differ" if differing else "No drift between parts was found"
-    return Finding("drift", "look" if differing else "fine", title, f"{text} {told}".strip(), CaseList("", []))
+    return Finding(
+        "drift", "look" if differing else "fine", title, f"{text} {told}".strip(), CaseList("Show the drift", cases)
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _space(casebook: Casebook, preferred: Sequence[Space]) -> Space | None:

@@ -9,7 +9,7 @@ Hochberg, 1995). Cases of one patient are not independent, so with many cases a 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from index_builder.evaluation.ranks import auroc_and_ap
 
 #: Adjusted p below which a difference is called one.
 LEVEL = 0.05
+#: Cases that are named for a comparison.
+SHOWN = 24
 _MOST = 5_000
 
 
@@ -37,6 +39,7 @@ class Drift:
         effect: What differs and by how much, in words.
         p: Of the test, adjusted for all of the part's tests; None for vectors, which have an interval instead.
         differs: Whether the parts differ beyond chance.
+        rows: Up to `SHOWN` cases of the part that show it, the plainest first.
     """
 
     part: str
@@ -45,6 +48,7 @@ class Drift:
     effect: str
     p: float | None
     differs: bool
+    rows: tuple[int, ...]
 
 
 def drifts(casebook: Casebook, space: Space | None) -> list[Drift]:
@@ -62,41 +66,41 @@ def drifts(casebook: Casebook, space: Space | None) -> list[Drift]:
         return found
     for part in [name for name in parts if name != "train"]:
         tests = list(_tests(casebook, parts["train"], parts[part]))
-        adjusted = false_discovery_control([p for *_, p in tests]) if tests else []
+        adjusted = false_discovery_control([one.p for one in tests]) if tests else []
         found += [
-            Drift(part, what, test, effect, float(p), bool(p < LEVEL))
-            for (what, test, effect, _), p in zip(tests, adjusted, strict=True)
+            replace(one, part=part, p=float(p), differs=bool(p < LEVEL)) for one, p in zip(tests, adjusted, strict=True)
         ]
         if space is not None and (one := _vectors(casebook, space, part, parts)) is not None:
             found.append(one)
     return found
 
 
-def _tests(
-    casebook: Casebook, train: NDArray[np.bool_], other: NDArray[np.bool_]
-) -> Iterator[tuple[str, str, str, float]]:
-    """What, test, effect and p of everything that both parts have."""
+def _tests(casebook: Casebook, train: NDArray[np.bool_], other: NDArray[np.bool_]) -> Iterator[Drift]:
+    """Every field that both parts have, compared; p not yet adjusted."""
     from scipy.stats import ks_2samp
+
+    def compared(what: str, tested: tuple[str, str, float], shown: NDArray[np.integer]) -> Drift:
+        test, effect, p = tested
+        return Drift("", what, test, effect, p, False, tuple(shown[:SHOWN].tolist()))
 
     for number, name in enumerate(casebook.label_names):
         held = casebook.label_matrix[:, number]
-        yield (name, *_shares(held[train], held[other]))
+        yield compared(name, _shares(held[train], held[other]), np.flatnonzero(held & other))
     for field in ("view", *casebook.profile_fields):
         column = casebook.column(field)
         if column.dtype == np.float64:
             left, right = column[train & ~np.isnan(column)], column[other & ~np.isnan(column)]
             if len(left) and len(right):
-                effect = f"median {np.median(left):g} in train, {np.median(right):g} here"
-                yield field, "Kolmogorov–Smirnov", effect, float(ks_2samp(left, right).pvalue)
+                medians = float(np.median(left)), float(np.median(right))
+                effect = f"median {medians[0]:g} in train, {medians[1]:g} here"
+                far = np.where(other, (column - medians[0]) * np.sign(medians[1] - medians[0]), np.nan)
+                shown = np.argsort(-far, kind="stable")[: int((~np.isnan(far)).sum())]
+                yield compared(field, ("Kolmogorov–Smirnov", effect, float(ks_2samp(left, right).pvalue)), shown)
             continue
         values = np.array(["unknown" if value is None else str(value) for value in column], object)
-        names, counts = np.unique(values, return_counts=True)
-        if len(names) == 2:
-            rarer = names[counts.argmin()]
-            test, effect, p = _shares(values[train] == rarer, values[other] == rarer)
-            yield field, test, f"{rarer}: {effect}", p
-        elif len(names) > 2:
-            yield (field, *_categories(values[train], values[other]))
+        if len(np.unique(values[train | other])) > 1:
+            most, tested = _categories(values[train], values[other])
+            yield compared(field, tested, np.flatnonzero((values == most) & other))
 
 
 def _shares(train: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[str, str, float]:
@@ -113,22 +117,23 @@ def _shares(train: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[str, st
     return "χ²", effect, float(chi2_contingency(table, correction=False).pvalue)
 
 
-def _categories(train: NDArray, other: NDArray) -> tuple[str, str, float]:
-    """Whether categories are spread alike: test, the one that differs most, p. Rare ones are taken together."""
+def _categories(train: NDArray, other: NDArray) -> tuple[str, tuple[str, str, float]]:
+    """Whether categories are spread alike: the one that differs most, then test, effect and p. Rare ones are joined."""
     from scipy.stats import chi2_contingency
 
     names, counts = np.unique(np.concatenate([train, other]), return_counts=True)
+    shares = {name: (float((train == name).mean()), float((other == name).mean())) for name in names}
+    most = max(names, key=lambda name: shares[name][1] - shares[name][0])
+    if len(names) == 2:
+        test, effect, p = _shares(train == most, other == most)
+        return most, (test, f"{most}: {effect}", p)
+    effect = f"{most}: {shares[most][0]:.1%} in train, {shares[most][1]:.1%} here".replace("%", " %")
     smaller = min(len(train), len(other)) / (len(train) + len(other))
     often = names[counts * smaller >= 5]
-    shares = {name: (float((train == name).mean()), float((other == name).mean())) for name in names}
-    most = max(names, key=lambda name: abs(shares[name][0] - shares[name][1]))
-    effect = f"{most}: {shares[most][0]:.1%} in train, {shares[most][1]:.1%} here".replace("%", " %")
     table = np.array([[(values == name).sum() for name in often] for values in (train, other)])
     rest = np.array([[len(train)], [len(other)]]) - table.sum(axis=1, keepdims=True)
     table = np.hstack([table, rest]) if rest.sum() else table
-    if table.shape[1] < 2:
-        return "χ²", effect, 1.0
-    return "χ²", effect, float(chi2_contingency(table).pvalue)
+    return most, ("χ²", effect, float(chi2_contingency(table).pvalue) if table.shape[1] > 1 else 1.0)
 
 
 def _vectors(casebook: Casebook, space: Space, part: str, parts: dict[str, NDArray[np.bool_]]) -> Drift | None:
@@ -149,4 +154,7 @@ def _vectors(casebook: Casebook, space: Space, part: str, parts: dict[str, NDArr
     auroc = auroc_and_ap(scores, other.astype(bool), weights)[0]
     span = interval(auroc) or [0.0, 1.0]
     effect = f"AUROC {auroc[0]:.3f} [{span[0]:.3f}, {span[1]:.3f}] of telling it from train"
-    return Drift(part, f"{space} vectors", "classifier two-sample", effect, None, span[0] > 0.5)
+    plainest = rows[np.argsort(np.where(other == 1, -scores, np.inf), kind="stable")][: min(SHOWN, len(sides[1]))]
+    return Drift(
+        part, f"{space} vectors", "classifier two-sample", effect, None, span[0] > 0.5, tuple(plainest.tolist())
+    )
