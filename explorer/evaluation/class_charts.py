@@ -24,7 +24,7 @@ _TITLES = {
     "roc": ("ROC", "1 − specificity", "Sensitivity"),
     "pr": ("Precision–recall", "Recall (sensitivity)", "Precision"),
 }
-_GRID_COLUMNS = 5
+_GRID_COLUMNS = 6
 _INTERVALS = "Bars: 95 % bootstrap intervals over patients."
 
 
@@ -86,7 +86,7 @@ def class_intervals(measured: Measured, scheme: Scheme, metrics: tuple[str, ...]
             }
             for name, value, (low, high) in zip(order, values, spans, strict=True)
         ]
-    figure.update_layout(height=70 + 22 * max(4, len(order)), margin={"t": 28})
+    figure.update_layout(height=60 + 18 * max(5, len(order)), margin={"t": 28})
     left_out = ", ".join(map(words, block["left_out"]))
     left_out = f" Without {left_out}: not both kinds of case." if left_out else ""
     caption = f"{measured.scope}, {measured.read_words}. {_INTERVALS} Dotted: mean over classes.{left_out}"
@@ -177,7 +177,7 @@ def curve_grid(measured: Measured, curve: Curve, scheme: Scheme) -> Chart:
     figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 1], constrain="domain")
     figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 1])
     figure.update_annotations(font={"size": 9.5})
-    figure.update_layout(height=60 + 122 * height, showlegend=False, margin={"t": 40})
+    figure.update_layout(height=50 + 88 * height, showlegend=False, margin={"t": 40})
     title, x_title, y_title = _TITLES[curve]
     caption = (
         f"{measured.scope}, {measured.read_words}. {y_title} against {x_title[:1].lower()}{x_title[1:]}; the number is "
@@ -206,7 +206,7 @@ def confusion(measured: Measured, scheme: Scheme) -> Chart:
         shares = np.hstack([counts[:, :2] / np.maximum(carried[0], 1), counts[:, 2:] / np.maximum(carried[1], 1)])
         of_what = "colour: share of the cases with the finding (left two) or without it (right two)"
     figure = _cells(rows, columns, counts, shares, tokens, look(scheme))
-    figure.update_layout(height=(56 * len(rows) if measured.stages else 24 * len(rows)) + 70)
+    figure.update_layout(height=(56 * len(rows) if measured.stages else 21 * len(rows)) + 60)
     if measured.stages:
         figure.update_xaxes(title="Read as")
         figure.update_yaxes(title="Stage of the case")
@@ -231,6 +231,7 @@ def _cells(
             showscale=False,
             text=[[f"{count:,}" for count in row] for row in counts],
             texttemplate="%{text}",
+            textfont={"color": colours.text},
             hoverinfo="skip",
             xgap=2,
             ygap=2,
@@ -316,4 +317,4 @@ def _operating_marks(figure: go.Figure, measured: Measured, curve: Curve, shown:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 22 else name[:20].rstrip() + "…"
+    return name if len(name) <= 20 else name[:18].rstrip() + "…"

@@ -63,7 +63,9 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
     figure.update_layout(height=400)
     about = words(label) if label else "the most probable stage" if measured.stages else "all findings together"
     before, after = (number(_error(calibration[when], measured.stages, label)) for when in ("before", "after"))
-    bars = " Bars: 95 % Wilson intervals." if one_answer else " Choose one finding to see intervals and cases."
+    bars = (
+        " Bars: 95 % Wilson intervals." if one_answer else " No intervals: the findings of a case are not independent."
+    )
     caption = (
         f"{measured.scope}, {measured.read_words}; {about}. Calibration error {before}; after division of the logits "
         f"by {calibration['temperature']:.2f}, which validation cases chose, {after}. Larger points: more answers."
@@ -113,7 +115,7 @@ def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None 
             f"{measured.result['uncertainty']['risk']:.0%} errors, {chosen['coverage']:.0%} are answered, "
             f"{chosen['error']:.1%} of them wrongly."
         ).replace("%", " %")
-    figure.update_xaxes(title="Share of cases answered, the surest first", range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_xaxes(title="Share answered, the surest first", range=[-0.02, 1.02], tickformat=".0%")
     figure.update_yaxes(title="Share of them wrong", tickformat=".2~p", rangemode="tozero")
     figure.update_layout(height=400)
     caption = f"{measured.scope}, {measured.read_words}. Dotted: answering all, {error:.1%} wrong.".replace("%", " %")

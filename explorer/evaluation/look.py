@@ -38,10 +38,10 @@ class Look:
 
 _LOOKS = {
     "light": Look(
-        "#FBFCFD", "#17222C", "#D3DBE2", REST[0], tuple(light for light, _ in CATEGORIES), ("#F1F5F8", "#0072B2")
+        "#FBFCFD", "#17222C", "#D3DBE2", REST[0], tuple(light for light, _ in CATEGORIES), ("#F1F5F8", "#7DB7DD")
     ),
     "dark": Look(
-        "#0F1419", "#DDE5EC", "#2C3742", "#76838E", tuple(dark for _, dark in CATEGORIES), ("#18212A", "#2A7AB0")
+        "#0F1419", "#DDE5EC", "#2C3742", "#76838E", tuple(dark for _, dark in CATEGORIES), ("#18212A", "#1B6496")
     ),
 }
 

@@ -106,15 +106,18 @@ def check_quality(casebook: Casebook, progress: Callable[[str, int, int], None])
     findings = [
         _label_errors(casebook, lambda done, of: progress("Looking for label errors", done, of)),
         _pairs(
-            casebook, "film copies", copies, "problem", "films of one part copied in another",
+            casebook, "film copies", copies, "problem",
+            ("No film of one part is copied in another", "films of one part are copies of another's"),
             "Thumbnails that correlate above 0.99. A test film that was trained on makes every figure too good.",
         ),
         _pairs(
-            casebook, "patients", shared_patients(casebook), "problem", "a patient in two parts",
+            casebook, "patients", shared_patients(casebook), "problem",
+            ("No patient has cases in two parts", "patients have cases in two parts"),
             "By patient id. What the system learnt of a patient helps it with the patient's test film.",
         ),
         _pairs(
-            casebook, "report copies", report_copies(casebook), "look", "one report in two parts",
+            casebook, "report copies", report_copies(casebook), "look",
+            ("No report occurs in two parts", "reports occur in two parts"),
             "Reports of eight words or more, the same but for case and punctuation. Standard phrases may be copied "
             "without harm; long reports of one patient may not.",
         ),
@@ -158,9 +161,13 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
     return Finding("label errors", "look" if cases else "fine", title, text, CaseList("Doubtful labels", cases))
 
 
-def _pairs(casebook: Casebook, key: str, pairs: Sequence[Pair], level: Level, what: str, text: str) -> Finding:
+def _pairs(
+    casebook: Casebook, key: str, pairs: Sequence[Pair], level: Level, titles: tuple[str, str], text: str
+) -> Finding:
+    """A finding about pairs; its titles for none and for some."""
+    none, some = titles
     if len(parts_of(casebook)) < 2:
-        return Finding(key, "fine", f"None: {what}", "There is one part only.", CaseList("", []))
+        return Finding(key, "fine", none, "There is one part only.", CaseList("", []))
     splits, cases = casebook.column("split"), []
     for pair in pairs:
         first, second = casebook.case_ids[pair.first], casebook.case_ids[pair.second]
@@ -169,7 +176,7 @@ def _pairs(casebook: Casebook, key: str, pairs: Sequence[Pair], level: Level, wh
             JudgedCase(second, f"{splits[pair.second]}; the same as {first}{alike}", True),
             JudgedCase(first, f"{splits[pair.first]}; the same as {second}{alike}", True),
         ]
-    title = f"{len(pairs):,} pairs: {what}" if pairs else f"None: {what}"
+    title = f"{len(pairs):,} {some}" if pairs else none
     return Finding(key, level if pairs else "fine", title, text, CaseList(title, cases))
 
 
