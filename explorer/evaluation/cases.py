@@ -108,7 +108,9 @@ def _operating_point(measured: Measured, label: str, called: float) -> CaseList:
     limit = probabilities[order[int(called) - 1]] if called else 1.0
     rows = _ordered(positive != truth, np.abs(probabilities - limit))
     title = f"{words(label)}: wrong when called from {limit:.2f} on ({int(called)} cases called)"
-    said = [f"{words(label)} {probabilities[row]:.2f}, {'not there' if positive[row] else 'there'}" for row in rows]
+    said = [
+        f"{words(label)} {probabilities[row]:.2f}, {'called wrongly' if positive[row] else 'missed'}" for row in rows
+    ]
     return CaseList(title, [JudgedCase(measured.case_ids[row], one, True) for row, one in zip(rows, said, strict=True)])
 
 

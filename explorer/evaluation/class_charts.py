@@ -17,6 +17,8 @@ from explorer.evaluation.look import Look, Scheme, look
 from explorer.evaluation.measured import Measured
 
 METRICS = {"auroc": "AUROC", "ap": "Average precision", "f1": "F1", "sensitivity": "Sensitivity"}
+#: Of narrow panels.
+_SHORT = METRICS | {"ap": "AP"}
 Curve = Literal["roc", "pr"]
 
 _AXES = {"roc": ("fpr", "tpr"), "pr": ("recall", "precision")}
@@ -53,7 +55,7 @@ def class_intervals(measured: Measured, scheme: Scheme, metrics: tuple[str, ...]
     rows = {name: row for name, row in block["per_class"].items() if row["auroc"] is not None}
     order = sorted(rows, key=lambda name: rows[name]["auroc"])
     figure = make_subplots(
-        1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[METRICS[one] for one in metrics]
+        1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[_SHORT[one] for one in metrics]
     )
     table = []
     for place, metric in enumerate(metrics, start=1):
@@ -86,10 +88,12 @@ def class_intervals(measured: Measured, scheme: Scheme, metrics: tuple[str, ...]
             }
             for name, value, (low, high) in zip(order, values, spans, strict=True)
         ]
-    figure.update_layout(height=60 + 18 * max(5, len(order)), margin={"t": 28})
+    figure.update_yaxes(tickfont={"size": 11})
+    figure.update_layout(height=78 + 18 * max(5, len(order)), margin={"t": 46})
     left_out = ", ".join(map(words, block["left_out"]))
     left_out = f" Without {left_out}: not both kinds of case." if left_out else ""
-    caption = f"{measured.scope}, {measured.read_words}. {_INTERVALS} Dotted: mean over classes.{left_out}"
+    caption = f"{measured.scope}, {measured.read_words}. {_INTERVALS} Dotted: mean over classes. AP: average precision."
+    caption += left_out
     return chart("classes", "Each finding", caption, figure, pd.DataFrame(table), scheme)
 
 
@@ -251,7 +255,7 @@ def _cells(
     )
     figure.update_layout(hoverdistance=80)
     figure.update_xaxes(side="top", showgrid=False)
-    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False)
+    figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False, tickfont={"size": 11})
     return figure
 
 

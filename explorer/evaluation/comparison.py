@@ -21,7 +21,7 @@ class Difference:
 
     Attributes:
         other: The system compared.
-        metric: "AUROC", "Average precision", both means over classes, "Accuracy" of stages, or "P@5".
+        metric: "AUROC", "AP", both means over classes, "Accuracy" of stages, or "P@5".
         value: Its figure less the first system's.
         interval: 95 %, both resampled together.
     """
@@ -83,7 +83,7 @@ def _figures(measured: Measured, weights: NDArray[np.float32]) -> dict[str, NDAr
     ranked = [auroc_and_ap(measured.probabilities[:, one], measured.truth[:, one], weights) for one in columns]
     figures = {
         "AUROC": np.nanmean([auroc for auroc, _ in ranked], axis=0),
-        "Average precision": np.nanmean([ap for _, ap in ranked], axis=0),
+        "AP": np.nanmean([ap for _, ap in ranked], axis=0),
     }
     if measured.stages:
         right = measured.probabilities.argmax(axis=1) == measured.truth.argmax(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,13 @@ from index_builder.evaluation.runs import FULL, Run, ablations, learning_curve
 #: Title and where the figure stands in a result: (block, metric).
 METRICS = {
     "AUROC": ("classification", "auroc"),
-    "Average precision": ("classification", "ap"),
+    "AP": ("classification", "ap"),
     "F1": ("classification", "f1"),
     "Accuracy": ("stages", "accuracy"),
     "P@5": ("retrieval", "p@5"),
     "mAP": ("retrieval", "map"),
 }
-_SHOWN = {True: ("Accuracy", "AUROC", "P@5"), False: ("AUROC", "Average precision", "P@5")}
+_SHOWN = {True: ("Accuracy", "AUROC", "P@5"), False: ("AUROC", "AP", "P@5")}
 
 
 def system_table(systems: Sequence[Measured]) -> pd.DataFrame:
@@ -50,7 +51,7 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
         found = [(name, value, span or [value, value]) for name, value, span in measured if value is not None]
         figure.add_scatter(
             x=[value for _, value, _ in found],
-            y=[name for name, _, _ in found],
+            y=[_wrapped(name) for name, _, _ in found],
             mode="markers",
             marker={
                 "size": 10,
@@ -71,28 +72,30 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
     chance = systems[0].result["retrieval"]["test_to_train"]["chance"].get("p@5")
     if chance is not None:
         figure.add_vline(x=chance, line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=len(titles))
-    figure.update_xaxes(nticks=5)
-    figure.update_yaxes(categoryorder="array", categoryarray=[name for name, _, _ in entries])
-    figure.update_layout(height=70 + 28 * max(3, len(entries)), margin={"t": 28})
+    figure.update_xaxes(nticks=4, tickangle=0)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[_wrapped(name) for name, _, _ in entries], tickfont={"size": 11}
+    )
+    figure.update_layout(height=88 + 28 * max(3, len(entries)), margin={"t": 46})
     alike = all(one.case_ids == systems[0].case_ids for one in systems)
-    same = "All on the same cases." if alike else "Not all on the same cases: compare with care."
+    same = "" if len(systems) == 1 else " All on the same cases." if alike else " Not all on the same cases: take care."
     caption = (
-        f"{systems[0].scope}. Means over classes; P@5 among training cases, dotted: chance. Filled: systems, open: "
-        f"baselines. Bars: 95 % bootstrap intervals over patients. {same if len(systems) > 1 else ''}"
-    ).strip()
+        f"{systems[0].scope}. Means over classes; AP: average precision; P@5 among training cases, dotted: "
+        f"chance. Filled: systems, open: baselines. Bars: 95 % bootstrap intervals over patients.{same}"
+    )
     return chart("systems", "Systems and baselines", caption, figure, pd.DataFrame(table), scheme)
 
 
 def difference_chart(differences: Sequence[Difference], first: Measured, scheme: Scheme) -> Chart:
     """What other systems score above the first on the very same cases, resampled together."""
     colours, metrics = look(scheme), list(dict.fromkeys(one.metric for one in differences))
-    others = list(dict.fromkeys(one.other for one in differences))[::-1]
+    others = list(dict.fromkeys(_wrapped(one.other) for one in differences))[::-1]
     figure = make_subplots(1, len(metrics), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=metrics)
     for place, metric in enumerate(metrics, start=1):
         found = [one for one in differences if one.metric == metric]
         figure.add_scatter(
             x=[one.value for one in found],
-            y=[one.other for one in found],
+            y=[_wrapped(one.other) for one in found],
             mode="markers",
             marker={"size": 10, "color": colours.series[0]},
             error_x=error_bars([one.value for one in found], [one.interval for one in found], colours.series[0]),
@@ -103,9 +106,11 @@ def difference_chart(differences: Sequence[Difference], first: Measured, scheme:
             col=place,
         )
         figure.add_vline(x=0, line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=place)
-    figure.update_xaxes(tickformat="+.2~f", nticks=4)
-    figure.update_yaxes(range=[-0.6, len(others) - 0.4], categoryorder="array", categoryarray=others)
-    figure.update_layout(height=70 + 28 * max(2, len(others)), margin={"t": 28})
+    figure.update_xaxes(tickformat="+.2~f", nticks=3, tickangle=0)
+    figure.update_yaxes(
+        range=[-0.6, len(others) - 0.4], categoryorder="array", categoryarray=others, tickfont={"size": 11}
+    )
+    figure.update_layout(height=88 + 28 * max(2, len(others)), margin={"t": 46})
     caption = (
         f"{first.scope}, the same for all. Right of the dotted line: better than {first.name}. Bars: 95 % intervals of "
         "the difference, patients resampled for both systems together. No correction for several comparisons."
@@ -216,7 +221,7 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
         if whole:
             figure.add_vline(x=whole[0], line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=place)
     figure.update_yaxes(categoryorder="array", categoryarray=variants)
-    figure.update_layout(height=80 + 28 * len(variants), margin={"t": 28})
+    figure.update_layout(height=98 + 28 * len(variants), margin={"t": 46})
     caption = _trained(found) + f" All on {found[0].fraction:.0%} of the training part.".replace("%", " %")
     return chart("ablations", "What each part adds", caption, figure, pd.DataFrame(table), scheme)
 
@@ -242,6 +247,11 @@ def _entries(systems: Sequence[Measured]) -> Iterator[tuple[str, int, dict[str, 
             if name not in seen:
                 seen[name] = block
                 yield name, block.get("classification", {}).get("cases", one.result["cases"]), block
+
+
+def _wrapped(name: str) -> str:
+    """A name on lines short enough for a narrow screen."""
+    return "<br>".join(wrap(name, 24))
 
 
 def _figure(block: dict[str, Any], title: str) -> tuple[float | None, list[float] | None]:

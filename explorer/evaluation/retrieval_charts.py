@@ -33,7 +33,7 @@ def retrieval_table(measured: Measured) -> pd.DataFrame:
 def retrieval_levels(measured: Measured, scheme: Scheme) -> Chart:
     """Retrieval figures of both protocols with intervals and chance; a point leads to the queries, worst first."""
     colours = look(scheme)
-    titles = [f"Neighbours {one}" for one in PROTOCOLS.values()]
+    titles = list(PROTOCOLS.values())
     figure = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
     table = []
     for place, protocol in enumerate(PROTOCOLS, start=1):

@@ -28,7 +28,7 @@ def balance_chart(quality: Quality, scheme: Scheme) -> Chart:
             hovertemplate=f"%{{y}}<br>{part}: %{{x:.1%}}, %{{text}}<br>click to see them<extra></extra>",
         )
     figure.update_xaxes(title="Share of the part", tickformat=".0%", range=[-0.015, 1.06 * float(table["share"].max())])
-    figure.update_yaxes(range=[-0.6, len(order) - 0.4])
+    figure.update_yaxes(range=[-0.6, len(order) - 0.4], tickfont={"size": 11})
     figure.update_layout(height=110 + 22 * max(4, len(order)))
     made_up = ", synthetic films" if quality.synthetic else ""
     caption = f"All cases of {quality.casebook}{made_up}. Points that lie apart: a label is more frequent in one part."

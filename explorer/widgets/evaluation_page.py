@@ -93,7 +93,7 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
         f'<dd class="cxr-tile-note">{escape(one.note)}</dd></div>'
         for one in head_figures(measured)
     )
-    st.html(f'<dl class="cxr-tiles">{tiles}</dl>')
+    st.html(f'<section class="cxr-evaluation"><dl class="cxr-tiles">{tiles}</dl></section>')
     find = partial(cases_behind, measured)
     figure_row(shelved, [class_intervals(measured, scheme())], _place("overview", measured), find)
     table = class_table(measured)

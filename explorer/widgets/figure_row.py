@@ -13,8 +13,7 @@ from explorer.evaluation.look import Scheme, image_options
 from explorer.widgets.gallery import case_gallery
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import plain_markdown
-from explorer.widgets.shell import show_error
-from index_builder.errors import QueryError
+from explorer.widgets.shell import telling_errors
 
 #: Finds the cases behind a token.
 Find = Callable[[Token], CaseList]
@@ -25,6 +24,7 @@ def scheme() -> Scheme:
     return "light" if st.context.theme.type == "light" else "dark"
 
 
+@st.fragment
 def figure_row(shelved: Shelved, charts: Sequence[Chart | None], place: str, find: Find | None = None) -> None:
     """Draw figures side by side; a click on a point opens its cases under the row.
 
@@ -43,10 +43,8 @@ def figure_row(shelved: Shelved, charts: Sequence[Chart | None], place: str, fin
             _figure(shelved, chart, place, clickable=find is not None)
     token = st.session_state.get(_token_key(shelved, place))
     if find is not None and token is not None:
-        try:
+        with telling_errors():
             case_gallery(shelved, find(token), f"{shelved.name}-{place}")
-        except QueryError as error:
-            show_error(error)
 
 
 def _figure(shelved: Shelved, chart: Chart, place: str, *, clickable: bool) -> None:
