@@ -77,7 +77,9 @@ def worst_cases(measured: Measured) -> CaseList:
     """Cases with wrong labels, the surest errors first."""
     called, truth, sure = measured.called, measured.truth, _sureness(measured)
     wrong = (called != truth).any(axis=1)
-    worst = np.where(called != truth, sure, -1).max(axis=1)
+    # Of stages one answer is wrong as a whole: as sure as it was of the stage it gave.
+    answered = called if measured.stages else called != truth
+    worst = np.where(answered, sure, -1).max(axis=1)
     rows = _ordered(wrong, worst)
     return CaseList("Wrong in at least one finding", [_judged(measured, row) for row in rows])
 

@@ -171,7 +171,7 @@ def _pairs(
     splits, cases = casebook.column("split"), []
     for pair in pairs:
         first, second = casebook.case_ids[pair.first], casebook.case_ids[pair.second]
-        alike = f", correlation {pair.likeness:.4f}" if pair.likeness < 1 else ""
+        alike = "" if pair.likeness is None else f", correlation {pair.likeness:.4f}"
         cases += [
             JudgedCase(second, f"{splits[pair.second]}; the same as {first}{alike}", True),
             JudgedCase(first, f"{splits[pair.first]}; the same as {second}{alike}", True),

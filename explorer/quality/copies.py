@@ -27,12 +27,12 @@ class Pair:
     Attributes:
         first: Row of the case of the part nearer to training.
         second: Row of the other.
-        likeness: Correlation of the films; 1 where reports or patients are the same.
+        likeness: Correlation of the films; None where reports or patients are the same.
     """
 
     first: int
     second: int
-    likeness: float
+    likeness: float | None = None
 
 
 def film_copies(casebook: Casebook, progress: Callable[[int, int], None]) -> list[Pair]:
@@ -55,8 +55,8 @@ def film_copies(casebook: Casebook, progress: Callable[[int, int], None]) -> lis
             alike = films[block] @ films[of_part[right]].T
             for one, other in np.argwhere(alike >= DUPLICATE_CORRELATION).tolist():
                 pair = (rows[block[one]], rows[of_part[right][other]])
-                found.append(Pair(*pair, float(alike[one, other])))
-    return sorted(found, key=lambda pair: -pair.likeness)
+                found.append((float(alike[one, other]), pair))
+    return [Pair(*pair, likeness) for likeness, pair in sorted(found, reverse=True)]
 
 
 def report_copies(casebook: Casebook) -> list[Pair]:
@@ -78,7 +78,7 @@ def _across(casebook: Casebook, keys: Iterable[Hashable | None]) -> list[Pair]:
         if key is not None:
             first[key].setdefault(splits[row], row)
     return [
-        Pair(rows[left], rows[right], 1.0)
+        Pair(rows[left], rows[right])
         for rows in first.values()
         for left, right in combinations(SPLITS, 2)
         if left in rows and right in rows
