@@ -12,6 +12,7 @@ from explorer.evaluation.cases import CaseList, JudgedCase, Token, worst_cases
 from explorer.evaluation.measured import Measured
 from index_builder.errors import QueryError
 from index_builder.evaluation.bootstrap import interval, resampled_weights
+from index_builder.evaluation.classification import mean_of_defined
 from index_builder.evaluation.ranks import auroc_and_ap
 
 
@@ -82,8 +83,8 @@ def _figures(measured: Measured, weights: NDArray[np.float32]) -> dict[str, NDAr
     columns = range(len(measured.names))
     ranked = [auroc_and_ap(measured.probabilities[:, one], measured.truth[:, one], weights) for one in columns]
     figures = {
-        "AUROC": np.nanmean([auroc for auroc, _ in ranked], axis=0),
-        "AP": np.nanmean([ap for _, ap in ranked], axis=0),
+        "AUROC": mean_of_defined(np.stack([auroc for auroc, _ in ranked], axis=1)),
+        "AP": mean_of_defined(np.stack([ap for _, ap in ranked], axis=1)),
     }
     if measured.stages:
         right = measured.probabilities.argmax(axis=1) == measured.truth.argmax(axis=1)

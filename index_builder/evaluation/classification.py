@@ -200,14 +200,14 @@ def _one_against_rest(
 
 def _macro(values: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
     """`macro` and `macro_interval` of metrics [1 + B, C]."""
-    means = {metric: _mean_of_defined(value) for metric, value in values.items()}
+    means = {metric: mean_of_defined(value) for metric, value in values.items()}
     return {
         "macro": {metric: plain(mean[0]) for metric, mean in means.items()},
         "macro_interval": {metric: interval(mean) for metric, mean in means.items()},
     }
 
 
-def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over classes, [R, C] -> [R]; NaN where no class is defined."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

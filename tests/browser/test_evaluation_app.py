@@ -93,7 +93,7 @@ def test_the_report_draws_all_its_figures_without_a_network(
     page = visitor.new_page()
     asked: list[Request] = []
     faults: list[str] = []
-    page.on("request", asked.append)
+    page.on("request", lambda request: asked.append(request))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(report.as_uri())
     expect(page.get_by_role("heading", name="Data quality")).to_be_attached()
