@@ -27,6 +27,7 @@ from index_builder.casebook import (
     read_embeddings,
     read_manifest,
     read_maps,
+    read_metrics,
     read_table,
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
@@ -299,6 +300,15 @@ class Casebook:
         self.map_names(space)
         column = read_table(self._layout.projections, [cluster_column(space)]).column(0)
         return column.fill_null(-1).to_numpy()
+
+    @cached_property
+    def metrics(self) -> dict[str, Any] | None:
+        """What `evaluation.stored.measure_stored` gave for these cases; None where nothing was measured.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
         """What the casebook holds, ready for JSON."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from explorer.cli_evaluation import metrics, quality, report
 from explorer.cli_maps import maps, subset
 from explorer.cli_models import evaluate, train
 from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
@@ -277,6 +278,9 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(maps)
 app.command()(subset)
+app.command()(metrics)
+app.command()(quality)
+app.command()(report)
 
 
 def _serve(casebooks: list[Path], port: int) -> None:

@@ -25,6 +25,7 @@ from index_builder.casebook import (
     cases_table,
     digest_files,
     write_manifest,
+    write_metrics,
     write_table,
 )
 from index_builder.datasets import open_dataset
@@ -127,6 +128,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             from index_builder.projections.stored import draw_casebook_maps
 
             draw_casebook_maps(folder, cases, vectors, stores, system_record.reads, request.seed, progress)
+        with _timed(seconds, "evaluate"):
+            from index_builder.evaluation.stored import measure_stored
+
+            source = _dataset_record(request, dataset)
+            write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
             shutil.rmtree(_shards(folder))
@@ -134,7 +140,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,
-                dataset=_dataset_record(request, dataset),
+                dataset=source,
                 system=system_record,
                 spaces=spaces,
                 cases=len(cases),

@@ -8,6 +8,7 @@ index/SPACE.faiss, .keys.npy
 projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
 maps.json                how far each map can be trusted, words of each cluster
 system/                  what embeds a query
+metrics.json             what evaluation measured on these cases; may be measured again later
 """
 
 from __future__ import annotations
@@ -177,6 +178,7 @@ class Layout:
         self.projections = folder / "projections.parquet"
         self.maps = folder / "maps.json"
         self.system = folder / "system"
+        self.metrics = folder / "metrics.json"
 
     def embeddings(self, space: Space) -> Path:
         """Vectors of a space, [N, D] float16."""
@@ -255,7 +257,42 @@ def cluster_column(space: Space) -> str:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, signed with its own digest."""
     signed = manifest.model_copy(update={"digest": manifest.own_digest()})
-    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2, exclude_unset=True) + "\n", "utf-8")
+    _replace(Layout(folder).manifest, signed.model_dump_json(indent=2, exclude_unset=True) + "\n")
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """What `evaluation.stored` measured of a casebook; None where nothing was.
+
+    Raises:
+        CasebookError: The file is damaged.
+    """
+    path = Layout(folder).metrics
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CasebookError(f"{path}: unreadable ({error}). Measure again: cxr-explorer metrics {folder}") from None
+    if not isinstance(content, dict) or "modalities" not in content:
+        raise CasebookError(f"{path}: holds no metrics. Measure again: cxr-explorer metrics {folder}")
+    return content
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json in place of an earlier one; the manifest of a finished casebook then lists it.
+
+    Raises:
+        CasebookError: The folder cannot be written to.
+    """
+    layout = Layout(folder)
+    try:
+        _replace(layout.metrics, json.dumps(_shortened(metrics), ensure_ascii=False, allow_nan=False) + "\n")
+        if layout.manifest.is_file():
+            manifest = read_manifest(folder)
+            listed = manifest.files | {layout.metrics.name: file_digest(layout.metrics)}
+            write_manifest(folder, manifest.model_copy(update={"files": dict(sorted(listed.items()))}))
+    except OSError as error:
+        raise CasebookError(f"{folder}: cannot write there ({error.strerror}). Free space or fix the rights.") from None
 
 
 def digest_files(folder: Path) -> dict[str, str]:
@@ -368,6 +405,24 @@ def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
     if vectors.ndim != 2 or len(vectors) != rows:
         raise CasebookError(f"{path}: shape {vectors.shape} for {rows} cases. Rebuild the casebook.")
     return vectors
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader meets the old content or the new, never half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def _shortened(value: Any) -> Any:
+    """Floats to six digits: more would only follow the processor."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {name: _shortened(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(one) for one in value]
+    return value
 
 
 def _profile_array(values: list[Any]) -> pa.Array:

@@ -24,6 +24,7 @@ _PAGES = {
     "search": ("Search", ":material/search:"),
     "case": ("Case", ":material/radiology:"),
     "map": ("Map", ":material/bubble_chart:"),
+    "evaluation": ("Evaluation", ":material/monitoring:"),
     "about": ("About", ":material/info:"),
 }
 

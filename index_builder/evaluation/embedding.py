@@ -86,6 +86,27 @@ def embed_modality(
     return Embedded(spaces, pooled)
 
 
+@torch.inference_mode()
+def frozen_features(
+    encoder: ImageEncoder, dataset: Dataset, cases: Sequence[Case], size: int, progress: Progress
+) -> NDArray[np.float32]:
+    """Mean patch tokens of an untrained encoder, [N, F], zero without a film; what `embed_modality` gives as `frozen`.
+
+    Raises:
+        CxrError: The dataset's source is out of reach, or a film cannot be decoded.
+    """
+    features = np.zeros((len(cases), encoder.dim), np.float32)
+    rows = [row for row, case in enumerate(cases) if case.image is not None]
+    batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+    device, done = next(encoder.parameters()).device, 0
+    for batch, films in _with_films(dataset, [case.image for case in cases], batches, size):
+        pixels = torch.from_numpy(np.stack([film for film in films if film is not None])).to(device)
+        features[batch] = encoder(pixels).mean(1).float().cpu().numpy()
+        done += len(batch)
+        progress("Reading films for baselines", done, len(rows))
+    return features
+
+
 def _with_films(
     dataset: Dataset, references: Sequence[str | None], batches: Sequence[list[int]], size: int
 ) -> Iterator[tuple[list[int], list[NDArray[np.float32] | None]]]:
