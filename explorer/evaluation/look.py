@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from explorer.figures import CATEGORIES, REST
+from explorer.palette import CATEGORIES, REST
 
 Scheme = Literal["light", "dark"]
 
