@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from index_builder.imaging import display_png, input_geometry
+from index_builder.imaging import InputGeometry, display_png
 
 #: Uniform to the eye and told apart with any colour vision; both are dark where a map is near 0.
 SEQUENTIAL, DIVERGING = "inferno", "managua_r"
@@ -51,16 +51,16 @@ class FilmMap:
         return np.asarray(drawn, np.float32)
 
 
-def film_map(values: NDArray[np.float32], pixels: NDArray[np.float32]) -> FilmMap:
+def film_map(values: NDArray[np.float32], geometry: InputGeometry, shape: tuple[int, int]) -> FilmMap:
     """Lay a map of the network input over its film.
 
     Args:
-        values: [S, S] float32, geometry of `model_input(pixels, S)`.
-        pixels: [H, W] float32 of the film, as `model_input` was given them.
+        values: [S, S] float32, a weight per pixel of the input.
+        geometry: `input_geometry` of the film.
+        shape: (rows, columns) of the film.
     """
-    geometry = input_geometry(pixels, values.shape[0])
     top, left, bottom, right = geometry.paste
-    return FilmMap(np.asarray(values[top:bottom, left:right], np.float32), geometry.crop, pixels.shape)
+    return FilmMap(np.asarray(values[top:bottom, left:right], np.float32), geometry.crop, shape)
 
 
 @dataclass(frozen=True, slots=True)

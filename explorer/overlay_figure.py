@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from explorer.overlay import FilmMap, Scale, blend, colour_table, display_grey
+from explorer.overlay import FilmMap, Scale, blend, colour_table
 
 _FILM_SIDE = 560
 _GAP = 16
@@ -25,13 +25,13 @@ class Panel:
 
     Attributes:
         title: Above the pair.
-        pixels: [H, W] float32 in 0..1.
+        grey: [H, W] uint8, the film as shown.
         film_map: What is laid over it.
         synthetic: Mark it as drawn.
     """
 
     title: str
-    pixels: NDArray[np.float32]
+    grey: NDArray[np.uint8]
     film_map: FilmMap
     synthetic: bool
 
@@ -77,7 +77,9 @@ def _row(
     opacity: float,
     threshold: float,
 ) -> Image.Image:
-    grey = display_grey(panel.pixels, _FILM_SIDE)
+    shown = Image.fromarray(panel.grey)
+    shown.thumbnail((_FILM_SIDE, _FILM_SIDE), Image.Resampling.LANCZOS)
+    grey = np.asarray(shown)
     shares = scale.shares(panel.film_map.on_film(*grey.shape))
     overlaid = blend(grey, shares, signed=scale.signed, opacity=opacity, threshold=threshold)
     rows, columns = grey.shape
