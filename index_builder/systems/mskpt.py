@@ -119,6 +119,10 @@ class MskPt(RetrievalSystem):
         """Probabilities of the stages, [B, C] float32; rows sum to 1."""
         return self.label_logits(vectors).exp()
 
+    def label_log_odds(self, vectors: Tensor) -> Tensor:
+        logits = self.label_logits(vectors)
+        return logits - (-torch.expm1(logits)).clamp(min=torch.finfo(logits.dtype).tiny).log()
+
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
         return token_attention(image.tokens, image.mask, text.tokens, text.mask)
 
