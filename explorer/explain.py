@@ -11,7 +11,6 @@ explain(casebook, study, Question(other=other), "similarity").sides      # both,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +19,21 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.overlay import FilmMap, Scale, film_map, shared_scale
-from explorer.search import Query, SearchOptions
 from explorer.study import Study
 from explorer.study import open_study as open_study
 from index_builder import explanation
 from index_builder.casebook import Space
 from index_builder.errors import ExplanationError
-from index_builder.explanation import FindingTarget, Inputs, Method, Progress, SimilarityTarget, Target, Voters, WordWeight
+from index_builder.explanation import (
+    FindingTarget,
+    Inputs,
+    Method,
+    Progress,
+    SimilarityTarget,
+    Target,
+    Voters,
+    WordWeight,
+)
 from index_builder.systems.voting import vote
 
 
@@ -52,7 +59,8 @@ class Side:
 
     Attributes:
         study: What was explained.
-        film_map: Weights on its film; None where there is no film or the method says nothing of it.
+        film_map: Weights on its film, each that of a hundredth of the network input's area, which is a number one can
+            read; None where there is no film or the method says nothing of it.
         words: Words that were read, in order, with their weights; empty likewise.
         score: What was explained: log-odds of the finding, or cosine with the other study.
         residual: What the weights leave unexplained of the score; None for methods that do not add up to it.
@@ -124,8 +132,12 @@ class Finding:
 
 
 def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tuple[Finding, ...]:
-    """Findings the system knows, strongest predicted first."""
-    names = casebook.system.config.label_names
+    """Findings that can be explained, strongest predicted first.
+
+    Those of the casebook; all that the system knows where the casebook has other labels.
+    """
+    known = casebook.system.config.label_names
+    names = [name for name in known if name in casebook.label_names] or known
     vector = _vector(casebook, study, study.inputs(part))
     probabilities = _classified(casebook, vector)
     if probabilities is None:
@@ -134,6 +146,8 @@ def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tupl
         scores = np.asarray(casebook.vectors(space)[rows], np.float32) @ vector
         carried = np.stack([_carries(casebook, rows, name) for name in names], axis=1)
         probabilities = vote(scores[None], carried, len(rows), record.vote_temperature).probabilities[0]
+    else:
+        probabilities = probabilities[[known.index(name) for name in names]]
     found = [Finding(name, float(value)) for name, value in zip(names, probabilities, strict=True)]
     return tuple(sorted(found, key=lambda one: -one.strength))
 
@@ -186,12 +200,10 @@ def explain(
         inputs = one.inputs(question.part)
         target = _target(casebook, one, asked[1 - number] if len(asked) > 1 else None, question)
         shared = None if progress is None else _share_of(progress, number, len(asked))
-        result = explanation.explain(
-            casebook.system, inputs, target, method, layer=layer, steps=steps, progress=shared
-        )
+        result = explanation.explain(casebook.system, inputs, target, method, layer=layer, steps=steps, progress=shared)
         laid = None
         if result.image is not None and one.geometry is not None:
-            laid = film_map(result.image, one.geometry, one.shape)
+            laid = film_map(result.image * np.float32(result.image.size / 100), one.geometry, one.shape)
         sides.append(Side(one, laid, result.words, result.score, result.residual))
         found.append(result)
     maps = [side.film_map for side in sides if side.film_map is not None]
@@ -283,3 +295,15 @@ def _classified(casebook: Casebook, vector: NDArray[np.float32]) -> NDArray[np.f
 
 def _share_of(progress: Progress, number: int, count: int) -> Progress:
     return lambda done, total: progress(number * total + done, count * total)
+
+
+def agreement(first: FilmMap, second: FilmMap) -> tuple[float, float]:
+    """Pearson's ρ of two maps of one film, and the intersection over union of the strongest 5 % of each.
+
+    What speaks against counts as nothing, as only some methods show it.
+    """
+    one, other = (np.maximum(each.values, 0).ravel() for each in (first, second))
+    rho = float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
+    count = max(1, round(0.05 * one.size))
+    tops = [set(np.argpartition(-each, count - 1)[:count].tolist()) for each in (one, other)]
+    return rho, len(tops[0] & tops[1]) / len(tops[0] | tops[1])

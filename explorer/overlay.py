@@ -1,7 +1,7 @@
 """Attribution maps laid over films: geometry, shared scale, colours.
 
-A map is made on the network's square input. Here it goes back to where its film lies on that input, never stretched, and
-is coloured on a scale that several films can share.
+A map is made on the network's square input. Here it goes back to where its film lies on that input, never stretched,
+and is coloured on a scale that several films can share.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def figure_png(
         panels: Films with their maps, one or more.
         scale: Of all of them.
         legend: Sentences under the colour bar; wrapped where they are too long.
-        opacity, threshold: As in `overlay.blend`.
+        opacity: As in `overlay.blend`.
+        threshold: As in `overlay.blend`.
     """
     regular, small = _font(17), _font(14)
     rows = [_row(panel, scale, regular, small, opacity, threshold) for panel in panels]

@@ -23,6 +23,7 @@ DISCLAIMER = "For education and research, not for diagnosis."
 _PAGES = {
     "search": ("Search", ":material/search:"),
     "case": ("Case", ":material/radiology:"),
+    "explain": ("Explain", ":material/network_intelligence:"),
     "map": ("Map", ":material/bubble_chart:"),
     "about": ("About", ":material/info:"),
 }

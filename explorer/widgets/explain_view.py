@@ -1,0 +1,166 @@
+"""The Explain page: which regions and words speak for a finding, or make two cases similar."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from html import escape
+
+import pandas as pd
+import streamlit as st
+
+from explorer.explain import Answer, Side
+from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words
+from explorer.overlay_figure import Panel, figure_png
+from explorer.search import Query
+from explorer.study import Study
+from explorer.widgets.explain_answers import answer_for, study_of
+from explorer.widgets.explain_controls import explain_controls
+from explorer.widgets.explain_methods import methods_side_by_side
+from explorer.widgets.library import Shelved, is_warm
+from explorer.widgets.markup import chips_html, plain_markdown
+from explorer.widgets.overlay import View, film_overlay
+from explorer.widgets.session import current_query, query_in_words
+from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.tinted import tinted_html
+
+
+def explain_page(shelved: Shelved) -> None:
+    """Draw the page for the case the address names, else for the session's query."""
+    asked = st.query_params.get("case")
+    if asked is not None and asked not in shelved.casebook:
+        _choose(shelved, "No such case here", f"Casebook {shelved.name} has no case “{asked[:120]}”. Take another:")
+        return
+    query = current_query(shelved) if asked is None else Query(case_id=asked)
+    if query is None:
+        _choose(shelved, "Explain a query or a case", "Search first, and your query is explained here. Or take a case:")
+        return
+    with st.spinner("Preparing the film …" if is_warm(shelved) else "Loading the system that reads films (once) …"):
+        study = study_of(shelved, query)
+    _head(shelved, study, query)
+    controls = explain_controls(shelved, study)
+    answer = answer_for(shelved, study, controls.question, controls.method, controls.layer)
+    if answer is not None:
+        _answer(shelved, answer)
+    methods_side_by_side(shelved, study, controls)
+
+
+def _choose(shelved: Shelved, title: str, text: str) -> None:
+    st.header(title, anchor=False)
+    st.text(text)
+    casebook = shelved.casebook
+    chosen = st.selectbox(
+        "Case",
+        casebook.case_ids[:5000],
+        index=None,
+        placeholder="Case id",
+        key=f"explain-case-{shelved.name}",
+        width=360,
+        accept_new_options=len(casebook) > 5000,
+    )
+    if chosen is not None:
+        st.switch_page(page_of("explain"), query_params=link_parameters(shelved, chosen))
+
+
+def _head(shelved: Shelved, study: Study, query: Query) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-explain-head"):
+        title = f"Why? {study.case_id or 'Your query'}"
+        st.html(f'<h1 class="cxr-title">{escape(title)}</h1>', width="content")
+        if study.synthetic:
+            st.badge("Synthetic film", icon=":material/draw:", color="orange")
+        with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"):
+            if study.case_id is None:
+                st.page_link(page_of("search"), label="Back to the search", icon=":material/arrow_back:")
+            else:
+                st.page_link(
+                    page_of("case"),
+                    label="Open case",
+                    icon=":material/open_in_full:",
+                    query_params=link_parameters(shelved, study.case_id),
+                )
+    if study.case_id is not None:
+        st.html(chips_html((), shelved.casebook.labels[shelved.casebook.row(study.case_id)]))
+    else:
+        st.caption(plain_markdown(query_in_words(query).capitalize()))
+    if study.note:
+        st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
+
+
+@st.fragment
+def _answer(shelved: Shelved, answer: Answer) -> None:
+    """Pictures and words; a fragment, so that sliders and downloads leave the rest of the page alone."""
+    with telling_errors():
+        words = METHOD_WORDS[answer.method]
+        st.html(
+            f'<p class="cxr-facts-line"><strong>{escape(question_words(answer.question).capitalize())}</strong> '
+            f'<span class="cxr-muted">· {escape(score_words(shelved.casebook, answer))}</span></p>'
+        )
+        panels = panels_of(answer)
+        left, right = st.columns([0.6, 0.4], gap="medium") if panels else (None, st.container())
+        view = View()
+        if left is not None and answer.scale is not None:
+            with left:
+                view = film_overlay(
+                    panels, answer.scale, laid=words.title, unit=words.unit, key=f"overlay-{shelved.name}"
+                )
+        with right:
+            for side in answer.sides:
+                _words(answer, side)
+            st.markdown(f"**{words.title} shows**  \n{words.shows}\n\n**It does not show**  \n{words.silent}")
+            _downloads(shelved, answer, panels, view)
+
+
+def panels_of(answer: Answer) -> list[Panel]:
+    """Films of an answer with their maps."""
+    return [
+        Panel(side.study.name, side.study.shown, side.film_map, side.study.synthetic)
+        for side in answer.sides
+        if side.study.shown is not None and side.film_map is not None
+    ]
+
+
+def _words(answer: Answer, side: Side) -> None:
+    if not side.words:
+        return
+    name = f"<h4>{escape(side.study.name)}</h4>" if len(answer.sides) > 1 else ""
+    body = tinted_html(side.study.text, side.words, answer.word_limit, signed=answer.signed)
+    st.html(f'<section class="cxr-report" aria-label="Words with their weight">{name}{body}</section>')
+    told = "Tint: weight. " + ("Solid underline and +: for. Dashed and −: against. " if answer.signed else "")
+    if any(sign.isalnum() for sign in side.study.text[side.words[-1].end :]):
+        told += "Pale: behind the longest text the system reads."
+    st.caption(told)
+    with st.expander("These words as a table", icon=":material/table_rows:"):
+        ordered = sorted(side.words, key=lambda word: -abs(word.weight))
+        table = pd.DataFrame({"Word": [one.text for one in ordered], "Weight": [one.weight for one in ordered]})
+        st.dataframe(table, hide_index=True, height=220)
+
+
+def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View) -> None:
+    name = f"explanation-{shelved.name}-{answer.method}"
+    with st.container(horizontal=True, gap="small"):
+        if panels and answer.scale is not None:
+            st.download_button(
+                "Picture with legend",
+                data=partial(
+                    figure_png,
+                    panels,
+                    answer.scale,
+                    legend(shelved.casebook, answer, view.threshold),
+                    opacity=view.opacity,
+                    threshold=view.threshold,
+                ),
+                file_name=f"{name}.png",
+                mime="image/png",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        content = {"disclaimer": DISCLAIMER, "casebook": shelved.name, **answer.as_dict()}
+        st.download_button(
+            "JSON",
+            data=json.dumps(content, indent=2, ensure_ascii=False),
+            file_name=f"{name}.json",
+            mime="application/json",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
