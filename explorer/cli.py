@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from explorer.cli_explain import explain
 from explorer.cli_models import evaluate, train
 from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
 from index_builder.errors import CxrError, QueryError
@@ -274,6 +275,7 @@ def fetch(
 
 app.command()(train)
 app.command()(evaluate)
+app.command()(explain)
 
 
 def _serve(casebooks: list[Path], port: int) -> None:

@@ -25,6 +25,7 @@ from index_builder import explanation
 from index_builder.casebook import Space
 from index_builder.errors import ExplanationError
 from index_builder.explanation import (
+    Explanation,
     FindingTarget,
     Inputs,
     Method,
@@ -32,7 +33,6 @@ from index_builder.explanation import (
     SimilarityTarget,
     Target,
     Voters,
-    WordWeight,
 )
 from index_builder.systems.voting import vote
 
@@ -59,18 +59,15 @@ class Side:
 
     Attributes:
         study: What was explained.
-        film_map: Weights on its film, each that of a hundredth of the network input's area, which is a number one can
-            read; None where there is no film or the method says nothing of it.
-        words: Words that were read, in order, with their weights; empty likewise.
-        score: What was explained: log-odds of the finding, or cosine with the other study.
-        residual: What the weights leave unexplained of the score; None for methods that do not add up to it.
+        explanation: The score, log-odds of the finding or cosine with the other study, and what makes it, in the
+            geometry of the network input.
+        film_map: Its weights on the film, each that of a hundredth of the network input's area, which is a number one
+            can read; None where there is no film or the method says nothing of it.
     """
 
     study: Study
+    explanation: Explanation
     film_map: FilmMap | None
-    words: tuple[WordWeight, ...]
-    score: float
-    residual: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +108,37 @@ class Answer:
                 {
                     "case_id": side.study.case_id,
                     "synthetic": side.study.synthetic,
-                    "score": side.score,
-                    "residual": side.residual,
+                    "score": side.explanation.score,
+                    "residual": side.explanation.residual,
                     "words": [
                         {"text": word.text, "start": word.start, "end": word.end, "weight": word.weight}
-                        for word in side.words
+                        for word in side.explanation.words
                     ],
                 }
                 for side in self.sides
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How alike two methods' weights of a study are.
+
+    Attributes:
+        first: One method.
+        second: The other.
+        study: Of which.
+        what: "films" for the blocks of a film, or "texts" for words.
+        rho: Pearson's correlation; NaN where either says the same everywhere.
+        overlap: Intersection over union of the highest 5 % of each.
+    """
+
+    first: Method
+    second: Method
+    study: Study
+    what: str
+    rho: float
+    overlap: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +213,7 @@ def explain(
         Cancelled: `progress` said so.
     """
     asked = _asked(study, question)
-    sides, found = [], []
+    sides = []
     for number, one in enumerate(asked):
         inputs = one.inputs(question.part)
         target = _target(casebook, one, asked[1 - number] if len(asked) > 1 else None, question)
@@ -204,18 +222,17 @@ def explain(
         laid = None
         if result.image is not None and one.geometry is not None:
             laid = film_map(result.image * np.float32(result.image.size / 100), one.geometry, one.shape)
-        sides.append(Side(one, laid, result.words, result.score, result.residual))
-        found.append(result)
+        sides.append(Side(one, result, laid))
     maps = [side.film_map for side in sides if side.film_map is not None]
-    weights = [abs(word.weight) for side in sides for word in side.words]
+    weights = [abs(word.weight) for side in sides for word in side.explanation.words]
     return Answer(
         question,
         method,
-        found[0].layer,
+        sides[0].explanation.layer,
         tuple(sides),
         shared_scale(maps) if maps else None,
         max(weights, default=0.0),
-        any(result.signed for result in found),
+        any(side.explanation.signed for side in sides),
     )
 
 
@@ -297,13 +314,13 @@ def _share_of(progress: Progress, number: int, count: int) -> Progress:
     return lambda done, total: progress(number * total + done, count * total)
 
 
-def agreement(first: FilmMap, second: FilmMap) -> tuple[float, float]:
-    """Pearson's ρ of two maps of one film, and the intersection over union of the strongest 5 % of each.
+def agreement(first: Answer, second: Answer) -> list[Agreement]:
+    """How alike two answers to one question are, by study, for films and for texts."""
+    from index_builder.evaluation.faithfulness.agreement import pearson, top_overlap
+    from index_builder.evaluation.faithfulness.measures import compared
 
-    What speaks against counts as nothing, as only some methods show it.
-    """
-    one, other = (np.maximum(each.values, 0).ravel() for each in (first, second))
-    rho = float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else 0.0
-    count = max(1, round(0.05 * one.size))
-    tops = [set(np.argpartition(-each, count - 1)[:count].tolist()) for each in (one, other)]
-    return rho, len(tops[0] & tops[1]) / len(tops[0] | tops[1])
+    return [
+        Agreement(first.method, second.method, one.study, what, pearson(*weights), top_overlap(*weights))
+        for one, other in zip(first.sides, second.sides, strict=True)
+        for what, *weights in compared(one.explanation, other.explanation)
+    ]

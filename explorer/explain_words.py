@@ -22,32 +22,28 @@ class MethodWords:
         title: Its name.
         shows: What a high weight means.
         silent: What it does not say.
-        unit: What a number of its map is.
         slow: Whether it takes seconds rather than a moment.
     """
 
     title: str
     shows: str
     silent: str
-    unit: str
     slow: bool = False
 
 
 METHOD_WORDS: dict[Method, MethodWords] = {
     "attention": MethodWords(
         "Attention",
-        "Where the system looks for this. Of a film or a text alone: what its pooling gathers, weighted by how it moves "
-        "the score. Of both: where the words that count look on the film, and what the regions that count read.",
+        "Where the system looks for this. Of a film or a text alone: what its pooling gathers, weighted by how it "
+        "moves the score. Of both: where the words that count look on the film, and what the regions that count read.",
         "Looking is not deciding: a region can be looked at and change nothing. With film and text together attention "
         "has no sign and cannot tell what speaks against.",
-        "of the attention on each hundredth of the film",
     ),
     "grad-cam": MethodWords(
         "Grad-CAM",
         "Regions whose features, at the chosen stage of the image encoder, raise the score.",
         "It is as coarse as that stage, so a small shadow becomes a large patch. It leaves out what lowers the score "
         "and says nothing of words.",
-        "raising the score, by each hundredth of the film",
     ),
     "integrated-gradients": MethodWords(
         "Integrated Gradients",
@@ -55,7 +51,6 @@ METHOD_WORDS: dict[Method, MethodWords] = {
         "speak against; all together they make up the difference of the scores.",
         "It depends on what counts as empty, and single pixels are noisy: read regions, not dots. What matters only in "
         "combination is split between its parts.",
-        "of the score, by each hundredth of the film",
         slow=True,
     ),
     "similarity": MethodWords(
@@ -63,7 +58,6 @@ METHOD_WORDS: dict[Method, MethodWords] = {
         "Which regions and words of each case carry the cosine between the two. Weights below 0 make them less alike.",
         "It does not match a region of one with a region of the other, and does not say that what is alike matters "
         "clinically.",
-        "of the cosine, by each hundredth of the film",
     ),
 }
 
@@ -84,10 +78,19 @@ def question_words(question: Question) -> str:
 def score_words(casebook: Casebook, answer: Answer) -> str:
     """The numbers that were explained."""
     if answer.question.finding is None:
-        return f"cosine {answer.sides[0].score:.2f}"
+        return f"cosine {answer.sides[0].explanation.score:.2f}"
     kind = "classifier" if casebook.manifest.system.predicts_by == "classifier" else "vote"
-    scores = " and ".join(f"{side.score:+.2f}".replace("-", "−") for side in answer.sides)
+    scores = " and ".join(f"{side.explanation.score:+.2f}".replace("-", "−") for side in answer.sides)
     return f"{kind}'s log-odds {scores}"
+
+
+def unit_words(answer: Answer) -> str:
+    """What a number of the map is."""
+    if answer.method == "grad-cam":
+        return "Grad-CAM's own unit, by each hundredth of the film"
+    if not answer.signed:
+        return "of the attention, on each hundredth of the film"
+    return f"of the {'cosine' if answer.question.finding is None else 'log-odds'}, by each hundredth of the film"
 
 
 def legend(casebook: Casebook, answer: Answer, threshold: float) -> tuple[str, ...]:
@@ -101,7 +104,7 @@ def legend(casebook: Casebook, answer: Answer, threshold: float) -> tuple[str, .
     drawn = [side.study.name for side in answer.sides if side.study.synthetic]
     return (
         f"{words.title}{layer}: {question_words(answer.question)}, from {part}; {score_words(casebook, answer)}.",
-        f"Numbers: {words.unit}. {both}{sign}{hidden}".strip(),
+        f"Numbers: {unit_words(answer)}. {both}{sign}{hidden}".strip(),
         f"Does not show: {words.silent}",
         f"Casebook {casebook.name}; system {manifest.system.name} {manifest.system.preset}, weights "
         f"{manifest.system.digest[:12]}.",

@@ -118,7 +118,7 @@ def blend(
         [H, W, 3].
     """
     strength = np.nan_to_num(np.abs(shares))
-    alpha = opacity * np.sqrt(strength) * (strength >= max(threshold, 1e-6))
+    alpha = opacity * strength * (strength >= max(threshold, 1e-6))
     level = np.nan_to_num((shares + 1) / 2 if signed else shares)
     colours = colour_table(signed)[np.rint(255 * level).astype(np.uint8)]
     mixed = grey[..., None] * (1 - alpha[..., None]) + colours * alpha[..., None]

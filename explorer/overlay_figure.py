@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from explorer.explain import Answer
 from explorer.overlay import FilmMap, Scale, blend, colour_table
 
 _FILM_SIDE = 560
@@ -34,6 +35,15 @@ class Panel:
     grey: NDArray[np.uint8]
     film_map: FilmMap
     synthetic: bool
+
+
+def panels_of(answer: Answer) -> list[Panel]:
+    """Films of an answer with their maps."""
+    return [
+        Panel(side.study.name, side.study.shown, side.film_map, side.study.synthetic)
+        for side in answer.sides
+        if side.study.shown is not None and side.film_map is not None
+    ]
 
 
 def figure_png(

@@ -74,12 +74,16 @@ def open_study(casebook: Casebook, query: Query) -> Study:
     A case whose source is out of reach is prepared from the small copy in the casebook, and its note says so.
 
     Raises:
-        QueryError: An unknown case, an unknown field of a profile, or nothing given.
+        QueryError: An unknown case, an unknown field of a profile, nothing given, or a case with something else.
         CxrError: A case that has a film of which there is no copy either.
     """
-    if query.case_id is not None:
-        return _case_study(casebook, query.case_id)
     text = (query.text or "").strip()
+    if query.case_id is not None:
+        if query.pixels is not None or text or query.profile:
+            raise QueryError("explain a case or a film and text, not both.")
+        return _case_study(casebook, query.case_id)
+    if text and query.profile:
+        raise QueryError("explain a text or a profile, not both.")
     if query.profile:
         check_profile(casebook, query.profile)
         text = profile_sentence(query.profile)

@@ -45,37 +45,40 @@ def explain_controls(shelved: Shelved, study: Study) -> Asked:
     address = "-".join(str(st.query_params.get(name)) for name in ("case", "with", "finding"))
     place = f"{shelved.name}-{study.key}-{address}"
     neighbours = _neighbours(shelved, study)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="cxr-explain-controls"):
-        asks = ["finding", "similarity"] if neighbours else ["finding"]
-        what = "similarity" if st.query_params.get("with") in neighbours else "finding"
-        if len(asks) > 1:
-            what = (
-                st.segmented_control(
-                    "Explain",
-                    asks,
-                    default=what,
-                    required=True,
-                    format_func=lambda name: {"finding": "A finding", "similarity": "Similarity"}[name],
-                    key=f"explain-what-{place}",
-                )
-                or what
-            )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="cxr-explain-question"):
+        what = _kind(neighbours, place)
         part = _part(shelved, study, place)
         finding = None if what == "similarity" else _finding(findings_of(casebook, study, part), place)
-        chosen = _other(shelved, neighbours, place, required=what == "similarity")
-        other = None if chosen == _NOBODY else case_study(shelved, chosen)
-        question = Question(finding, other, part)
-        methods = methods_for(casebook, study, question)
+        chosen = _other(neighbours, place, required=what == "similarity")
+    question = Question(finding, None if chosen == _NOBODY else case_study(shelved, chosen), part)
+    methods = methods_for(casebook, study, question)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="cxr-explain-method"):
         method = st.segmented_control(
             "Method",
             methods,
-            default=methods[0],
+            default="similarity" if "similarity" in methods else methods[0],
             required=True,
             format_func=lambda name: METHOD_WORDS[name].title,
             key=f"explain-method-{place}-{'-'.join(methods)}",
         )
         layer = _layer(shelved, place) if method == "grad-cam" else None
     return Asked(question, method or methods[0], methods, layer)
+
+
+def _kind(neighbours: dict[str, str], place: str) -> str:
+    """Whether a finding or the similarity with another case is explained."""
+    if not neighbours:
+        return "finding"
+    default = "similarity" if st.query_params.get("with") in neighbours else "finding"
+    kind: str | None = st.segmented_control(
+        "Explain",
+        ["finding", "similarity"],
+        default=default,
+        required=True,
+        format_func=lambda name: {"finding": "A finding", "similarity": "Similarity"}[name],
+        key=f"explain-what-{place}",
+    )
+    return kind or default
 
 
 def _neighbours(shelved: Shelved, study: Study) -> dict[str, str]:
@@ -133,7 +136,7 @@ def _finding(findings: tuple[Finding, ...], place: str) -> str:
     )
 
 
-def _other(shelved: Shelved, neighbours: dict[str, str], place: str, *, required: bool) -> str:
+def _other(neighbours: dict[str, str], place: str, *, required: bool) -> str:
     """The case to compare with, or `_NOBODY`."""
     if not neighbours:
         return _NOBODY

@@ -76,26 +76,24 @@ def _picture(shown: NDArray[np.uint8], film_map: FilmMap, scale: Scale) -> str:
 
 
 def _agreement(answers: list[Answer]) -> None:
-    rows = []
-    for first, second in combinations(answers, 2):
-        for one, other in zip(first.sides, second.sides, strict=True):
-            if one.film_map is None or other.film_map is None:
-                continue
-            rho, iou = agreement(one.film_map, other.film_map)
-            rows.append(
-                {
-                    "Methods": f"{METHOD_WORDS[first.method].title} and {METHOD_WORDS[second.method].title}",
-                    "Film": one.study.name,
-                    "Pearson ρ": rho,
-                    "IoU of top 5 %": iou,
-                }
-            )
-    table = pd.DataFrame(rows)
-    st.dataframe(table, hide_index=True, column_config={"Pearson ρ": _NUMBER, "IoU of top 5 %": _NUMBER})
+    several = len(answers[0].sides) > 1
+    rows = [
+        {
+            "Methods": f"{METHOD_WORDS[one.first].title} and {METHOD_WORDS[one.second].title}",
+            "Of": _WHAT[one.what] + (f" of {one.study.name[:1].lower()}{one.study.name[1:]}" if several else ""),
+            "Pearson ρ": one.rho,
+            "IoU of top 5 %": one.overlap,
+        }
+        for pair in combinations(answers, 2)
+        for one in agreement(*pair)
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config={"Pearson ρ": _NUMBER, "IoU of top 5 %": _NUMBER})
     st.caption(
-        "Pearson ρ compares the maps pixel by pixel, 1 is equal; the IoU is that of the strongest twentieth of each, "
-        "0.03 by chance. Methods that disagree cannot all be right, and methods that agree can all be wrong."
+        "Pearson ρ compares weights place by place or word by word; 1 is equal, 0 unrelated. The IoU is that of the "
+        "strongest twentieth of each; 1 is equal, 0.03 chance. Methods that disagree cannot all be right, and methods "
+        "that agree can all be wrong."
     )
 
 
+_WHAT = {"films": "film", "texts": "text"}
 _NUMBER = st.column_config.NumberColumn(format="%.2f")

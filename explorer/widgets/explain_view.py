@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from explorer.explain import Answer, Side
-from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words
-from explorer.overlay_figure import Panel, figure_png
+from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words, unit_words
+from explorer.overlay_figure import Panel, figure_png, panels_of
 from explorer.search import Query
 from explorer.study import Study
 from explorer.widgets.explain_answers import answer_for, study_of
@@ -81,7 +81,7 @@ def _head(shelved: Shelved, study: Study, query: Query) -> None:
     if study.case_id is not None:
         st.html(chips_html((), shelved.casebook.labels[shelved.casebook.row(study.case_id)]))
     else:
-        st.caption(plain_markdown(query_in_words(query).capitalize()))
+        st.caption(plain_markdown(_capital(query_in_words(query))))
     if study.note:
         st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
 
@@ -92,16 +92,16 @@ def _answer(shelved: Shelved, answer: Answer) -> None:
     with telling_errors():
         words = METHOD_WORDS[answer.method]
         st.html(
-            f'<p class="cxr-facts-line"><strong>{escape(question_words(answer.question).capitalize())}</strong> '
+            f'<p class="cxr-facts-line"><strong>{escape(_capital(question_words(answer.question)))}</strong> '
             f'<span class="cxr-muted">· {escape(score_words(shelved.casebook, answer))}</span></p>'
         )
         panels = panels_of(answer)
-        left, right = st.columns([0.6, 0.4], gap="medium") if panels else (None, st.container())
+        left, right = st.columns([0.64, 0.36], gap="medium") if panels else (None, st.container())
         view = View()
         if left is not None and answer.scale is not None:
             with left:
                 view = film_overlay(
-                    panels, answer.scale, laid=words.title, unit=words.unit, key=f"overlay-{shelved.name}"
+                    panels, answer.scale, laid=words.title, unit=unit_words(answer), key=f"overlay-{shelved.name}"
                 )
         with right:
             for side in answer.sides:
@@ -110,27 +110,19 @@ def _answer(shelved: Shelved, answer: Answer) -> None:
             _downloads(shelved, answer, panels, view)
 
 
-def panels_of(answer: Answer) -> list[Panel]:
-    """Films of an answer with their maps."""
-    return [
-        Panel(side.study.name, side.study.shown, side.film_map, side.study.synthetic)
-        for side in answer.sides
-        if side.study.shown is not None and side.film_map is not None
-    ]
-
-
 def _words(answer: Answer, side: Side) -> None:
-    if not side.words:
+    words = side.explanation.words
+    if not words:
         return
     name = f"<h4>{escape(side.study.name)}</h4>" if len(answer.sides) > 1 else ""
-    body = tinted_html(side.study.text, side.words, answer.word_limit, signed=answer.signed)
+    body = tinted_html(side.study.text, words, answer.word_limit, signed=answer.signed)
     st.html(f'<section class="cxr-report" aria-label="Words with their weight">{name}{body}</section>')
     told = "Tint: weight. " + ("Solid underline and +: for. Dashed and −: against. " if answer.signed else "")
-    if any(sign.isalnum() for sign in side.study.text[side.words[-1].end :]):
+    if any(sign.isalnum() for sign in side.study.text[words[-1].end :]):
         told += "Pale: behind the longest text the system reads."
     st.caption(told)
     with st.expander("These words as a table", icon=":material/table_rows:"):
-        ordered = sorted(side.words, key=lambda word: -abs(word.weight))
+        ordered = sorted(words, key=lambda word: -abs(word.weight))
         table = pd.DataFrame({"Word": [one.text for one in ordered], "Weight": [one.weight for one in ordered]})
         st.dataframe(table, hide_index=True, height=220)
 
@@ -164,3 +156,7 @@ def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View
             type="tertiary",
             on_click="ignore",
         )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

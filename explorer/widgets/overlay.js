@@ -166,7 +166,7 @@ function createOverlay(root) {
     for (let i = 0; i < panel.shares.length; i++) {
       const share = panel.shares[i];
       const strength = Math.abs(share);
-      const alpha = strength >= least ? most * Math.sqrt(strength) : 0; // NaN is not
+      const alpha = strength >= least ? most * strength : 0; // NaN is not
       const entry = alpha && 3 * Math.round(255 * (data.signed ? (share + 1) / 2 : share));
       for (let c = 0; c < 3; c++) {
         const grey = panel.grey[4 * i + c];

@@ -32,7 +32,7 @@ _HINT = "Rest on a film to read the map there; the ring shows the same place on 
 class View:
     """How a map is laid over its film, each 0..1."""
 
-    opacity: float = 0.6
+    opacity: float = 0.8
     threshold: float = 0.15
 
 
