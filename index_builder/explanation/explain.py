@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from index_builder.errors import ExplanationError
 from index_builder.explanation.base import METHODS, Explanation, Inputs, Method, Progress, SimilarityTarget, Target
-from index_builder.explanation.subject import subject
+from index_builder.explanation.subject import passed_stages, subject
 from index_builder.systems.base import RetrievalSystem
 
 
@@ -22,7 +22,7 @@ def methods_for(system: RetrievalSystem, inputs: Inputs, target: Target) -> tupl
 
 def layers_of(system: RetrievalSystem) -> tuple[str, ...]:
     """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last unless told."""
-    return tuple(system.image_stages())
+    return passed_stages(system)
 
 
 def explain(
@@ -60,9 +60,29 @@ def explain(
             f"method {method!r} has nothing to say here. Choose one of: "
             f"{', '.join(methods_for(system, inputs, target)) or 'none without a film or a text'}."
         )
+    stage = _stage(system, layer) if method == "grad-cam" else ""
     with subject(system, inputs, target) as asked:
         if method == "attention":
             from index_builder.explanation.attention import attention
 
             return attention(asked)
-        raise ExplanationError(f"method {method!r} is not written yet.")
+        if method == "grad-cam":
+            from index_builder.explanation.grad_cam import grad_cam
+
+            return grad_cam(asked, stage)
+        if method == "integrated-gradients":
+            from index_builder.explanation.integrated import integrated_gradients
+
+            return integrated_gradients(asked, steps, progress)
+        from index_builder.explanation.similarity import similarity
+
+        return similarity(asked)
+
+
+def _stage(system: RetrievalSystem, layer: str | None) -> str:
+    stages = passed_stages(system)
+    if layer is None:
+        return stages[-1]
+    if layer not in stages:
+        raise ExplanationError(f"the image encoder has no stage {layer!r}. Choose one of: {', '.join(stages)}.")
+    return layer

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from index_builder.errors import ExplanationError
@@ -21,12 +21,13 @@ from index_builder.explanation.base import FindingTarget, Inputs, SimilarityTarg
 from index_builder.systems.base import Encoding, RetrievalSystem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Double:
-    """A copy of a system that shares its weights, and the lock that whoever uses the copy holds."""
+    """A copy of a system that shares its weights, the lock that whoever uses the copy holds, and `passed_stages`."""
 
     system: RetrievalSystem
     lock: Lock
+    stages: tuple[str, ...] | None = None
 
 
 _doubles: WeakKeyDictionary[RetrievalSystem, _Double] = WeakKeyDictionary()
@@ -89,15 +90,31 @@ def subject(system: RetrievalSystem, inputs: Inputs, target: Target) -> Iterator
             decide.
     """
     _check(system, inputs, target)
-    with _doubles_lock:
-        double = _doubles.get(system)
-        if double is None:
-            double = _doubles[system] = _Double(_copy(system), Lock())
+    double = _double_of(system)
     with double.lock, torch.enable_grad():
         film = None
         if inputs.film is not None:
             film = torch.from_numpy(np.ascontiguousarray(inputs.film)).to(next(system.parameters()).device)[None]
         yield Subject(double.system, film, inputs.text.strip(), target)
+
+
+def passed_stages(system: RetrievalSystem) -> tuple[str, ...]:
+    """Names of the stages that films pass, first to last; a pyramid leaves out what follows its finest maps."""
+    double = _double_of(system)
+    with double.lock:
+        if double.stages is None:
+            passed: list[str] = []
+            handles = [
+                stage.register_forward_hook(lambda module, inputs, output, name=name: passed.append(name))
+                for name, stage in double.system.image_stages().items()
+            ]
+            size = system.config.image_size
+            with torch.no_grad():
+                double.system.encode_images(next(system.parameters()).new_zeros(1, size, size))
+            for handle in handles:
+                handle.remove()
+            double.stages = tuple(name for name in double.system.image_stages() if name in passed)
+        return double.stages
 
 
 def vote_log_odds(vectors: Tensor, voters: Voters) -> Tensor:
@@ -117,6 +134,13 @@ def vote_log_odds(vectors: Tensor, voters: Voters) -> Tensor:
     carries = carries.clone()
     carries[-1] = True
     return torch.logsumexp(nearness[:, carries], 1) - torch.logsumexp(nearness[:, lacks], 1)
+
+
+def _double_of(system: RetrievalSystem) -> _Double:
+    with _doubles_lock:
+        if system not in _doubles:
+            _doubles[system] = _Double(_copy(system), Lock())
+        return _doubles[system]
 
 
 def _copy(system: RetrievalSystem) -> RetrievalSystem:
@@ -143,7 +167,7 @@ def _check(system: RetrievalSystem, inputs: Inputs, target: Target) -> None:
         names = system.config.label_names
         if target.label not in names:
             raise ExplanationError(f"{system.name} knows no label {target.label!r}. Known: {', '.join(names)}.")
-        if target.voters is None and not has_classifier(system):
+        if target.voters is None and not _has_classifier(system):
             raise ExplanationError(
                 f"{system.name} has no classifier: its labels are explained by the voting cases. Give their vectors."
             )
@@ -154,9 +178,8 @@ def _check(system: RetrievalSystem, inputs: Inputs, target: Target) -> None:
         )
 
 
-def has_classifier(system: nn.Module) -> bool:
+def _has_classifier(system: RetrievalSystem) -> bool:
     """Whether labels come from a classifier; otherwise cases vote."""
-    parameter = next(system.parameters())
-    double: Any = system
     with torch.no_grad():
-        return double.label_log_odds(parameter.new_zeros(1, double.config.embedding_dim)) is not None
+        nothing = next(system.parameters()).new_zeros(1, system.config.embedding_dim)
+        return system.label_log_odds(nothing) is not None
