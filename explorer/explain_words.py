@@ -49,8 +49,8 @@ METHOD_WORDS: dict[Method, MethodWords] = {
         "Integrated Gradients",
         "How much each pixel and word adds to the score on the way from an empty input to this one. Weights below 0 "
         "speak against; all together they make up the difference of the scores.",
-        "It depends on what counts as empty, and single pixels are noisy: read regions, not dots. What matters only in "
-        "combination is split between its parts.",
+        "It depends on what counts as empty. Weights of single pixels are noise, so they are drawn summed over about "
+        "a fourteenth of the film's width. What matters only in combination is split between its parts.",
         slow=True,
     ),
     "similarity": MethodWords(

@@ -82,7 +82,16 @@ class Scale:
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Places on the colour bar as shares of the limit, and their numbers, lowest first."""
         shares = (-1.0, -0.5, 0.0, 0.5, 1.0) if self.signed else (0.0, 0.5, 1.0)
-        return tuple((share, f"{share * self.limit:.2g}".replace("-", "−")) for share in shares)
+        return tuple((share, number_words(share * self.limit)) for share in shares)
+
+
+def number_words(value: float) -> str:
+    """A number to two digits, e.g. "−0.015", "320", "7e−07"."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        told = np.format_float_positional(float(f"{value:.2g}"), trim="-")
+    else:
+        told = f"{value:.1e}"
+    return told.replace("-", "−")
 
 
 def shared_scale(maps: Sequence[FilmMap]) -> Scale:

@@ -17,6 +17,12 @@ function decode(text) {
   return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
 }
 
+// As `number_words` of explorer/overlay.py.
+function numberWords(value) {
+  const plain = value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5);
+  return (plain ? String(Number(value.toPrecision(2))) : value.toExponential(1)).replaceAll("-", "−");
+}
+
 function createOverlay(root) {
   const place = root.querySelector(".panels");
   const opacity = root.querySelector("input[name=opacity]");
@@ -201,7 +207,7 @@ function createOverlay(root) {
     const share = panel.shares[Math.floor(y * height) * width + Math.floor(x * width)];
     reading.textContent = Number.isNaN(share)
       ? "Here the network saw nothing: a uniform border was trimmed."
-      : `${(share * data.limit).toPrecision(2).replace("-", "−")} ${data.unit}, ${Math.round(100 * share)} % of the scale`;
+      : `${numberWords(share * data.limit)} ${data.unit}, ${Math.round(100 * share)} % of the scale`;
   }
 
   for (const slider of [opacity, threshold]) {
