@@ -80,9 +80,10 @@ class Scale:
         return np.clip(values / np.float32(self.limit), -1 if self.signed else 0, 1)
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Places on the colour bar as shares of the limit, and their numbers, lowest first."""
+        """Places on the colour bar as shares of the limit, and what they mean, lowest first."""
+        ends = {-1.0: " against", 1.0: " for"} if self.signed else {}
         shares = (-1.0, -0.5, 0.0, 0.5, 1.0) if self.signed else (0.0, 0.5, 1.0)
-        return tuple((share, number_words(share * self.limit)) for share in shares)
+        return tuple((share, number_words(share * self.limit) + ends.get(share, "")) for share in shares)
 
 
 def number_words(value: float) -> str:

@@ -9,7 +9,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from explorer.explain import Answer, Side
+from explorer.explain import Answer
 from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words, unit_words
 from explorer.overlay_figure import Panel, figure_png, panels_of
 from explorer.search import Query
@@ -64,7 +64,7 @@ def _choose(shelved: Shelved, title: str, text: str) -> None:
 
 def _head(shelved: Shelved, study: Study, query: Query) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-explain-head"):
-        title = f"Why? {study.case_id or 'Your query'}"
+        title = f"Explain {study.case_id or 'your query'}"
         st.html(f'<h1 class="cxr-title">{escape(title)}</h1>', width="content")
         if study.synthetic:
             st.badge("Synthetic film", icon=":material/draw:", color="orange")
@@ -82,6 +82,8 @@ def _head(shelved: Shelved, study: Study, query: Query) -> None:
         st.html(chips_html((), shelved.casebook.labels[shelved.casebook.row(study.case_id)]))
     else:
         st.caption(plain_markdown(_capital(query_in_words(query))))
+        if query.image_weight != 0.5:
+            st.caption("Film and text are explained as the system joins them; the weight set for the search is left out.")
     if study.note:
         st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
 
@@ -104,27 +106,36 @@ def _answer(shelved: Shelved, answer: Answer) -> None:
                     panels, answer.scale, laid=words.title, unit=unit_words(answer), key=f"overlay-{shelved.name}"
                 )
         with right:
-            for side in answer.sides:
-                _words(answer, side)
-            st.markdown(f"**{words.title} shows**  \n{words.shows}\n\n**It does not show**  \n{words.silent}")
+            _words(answer)
+            st.html(
+                '<section class="cxr-report cxr-says">'
+                f"<h4>What {escape(words.title)} shows</h4><p>{escape(words.shows)}</p>"
+                f"<h4>What it does not show</h4><p>{escape(words.silent)}</p></section>"
+            )
             _downloads(shelved, answer, panels, view)
 
 
-def _words(answer: Answer, side: Side) -> None:
-    words = side.explanation.words
-    if not words:
+def _words(answer: Answer) -> None:
+    read = [side for side in answer.sides if side.explanation.words]
+    if not read:
         return
-    name = f"<h4>{escape(side.study.name)}</h4>" if len(answer.sides) > 1 else ""
-    body = tinted_html(side.study.text, words, answer.word_limit, signed=answer.signed)
-    st.html(f'<section class="cxr-report" aria-label="Words with their weight">{name}{body}</section>')
-    told = "Tint: weight. " + ("Solid underline and +: for. Dashed and −: against. " if answer.signed else "")
-    if any(sign.isalnum() for sign in side.study.text[words[-1].end :]):
-        told += "Pale: behind the longest text the system reads."
-    st.caption(told)
+    several = len(answer.sides) > 1
+    body, unread = "", False
+    for side in read:
+        words, text = side.explanation.words, side.study.text
+        body += f"<h4>{escape(side.study.name)}</h4>" if several else ""
+        body += tinted_html(text, words, answer.word_limit, signed=answer.signed)
+        unread |= any(sign.isalnum() for sign in text[words[-1].end :])
+    st.html(f'<section class="cxr-report" aria-label="Words with their weight">{body}</section>')
+    sign = " Solid underline and +: for; dashed and −: against." if answer.signed else ""
+    pale = " Pale: behind the longest text the system reads." if unread else ""
+    st.caption(f"The fuller the tint, the larger the weight.{sign}{pale}")
     with st.expander("These words as a table", icon=":material/table_rows:"):
-        ordered = sorted(words, key=lambda word: -abs(word.weight))
-        table = pd.DataFrame({"Word": [one.text for one in ordered], "Weight": [one.weight for one in ordered]})
-        st.dataframe(table, hide_index=True, height=220)
+        rows = [(side.study.name, word.text, word.weight) for side in read for word in side.explanation.words]
+        table = pd.DataFrame(rows, columns=["Text of", "Word", "Weight"]).sort_values(
+            "Weight", key=abs, ascending=False, kind="stable"
+        )
+        st.dataframe(table if several else table.drop(columns="Text of"), hide_index=True, height=220)
 
 
 def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View) -> None:

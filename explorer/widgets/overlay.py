@@ -25,7 +25,7 @@ _OVERLAY = st.components.v2.component(
     css=(_HERE / "overlay.css").read_text("utf-8"),
     js=(_HERE / "overlay.js").read_text("utf-8"),
 )
-_HINT = "Rest on a film to read the map there; the ring shows the same place on both."
+_HINT = "Point at a film to read the map there; the ring marks the same place on both."
 
 
 @dataclass(frozen=True, slots=True)
