@@ -19,6 +19,7 @@ from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Progress, embed_modality
+from index_builder.evaluation.explanation import measure_explanations
 from index_builder.evaluation.prediction import has_classifier, predict
 from index_builder.evaluation.task import Part, Protocol, Task, classify, cosines, protocols, rank, set_task, spread
 from index_builder.evaluation.uncertainty import at_threshold, selective_prediction, threshold_for_risk
@@ -44,6 +45,8 @@ class EvaluateRequest:
         split: The part that is scored. Thresholds always come from the validation part.
         baselines: Measure the baselines too.
         seed: Of phantoms and of all draws.
+        explain: Measure explanations instead of predictions and retrieval.
+        limit: Cases whose explanations are measured, drawn by the seed; None: all.
     """
 
     system: str
@@ -53,10 +56,12 @@ class EvaluateRequest:
     split: Part = "test"
     baselines: bool = False
     seed: int = 0
+    explain: bool = False
+    limit: int | None = None
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
-    """Open system and dataset, and measure. See `measure` for the result.
+    """Open system and dataset, and measure. See `measure`, or `measure_explanations`, for the result.
 
     Raises:
         CxrError: No such system or dataset, damaged files, or nothing to be scored.
@@ -64,7 +69,11 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
     dataset = open_dataset(request.dataset, request.root, request.seed)
     checkpoint = checkpoint_for(request.dataset, request.system)
     system = load_system(checkpoint, "cuda" if torch.cuda.is_available() else "cpu")
-    measured = measure(system, dataset, request, progress)
+    measured = (
+        explanations(system, dataset, request, progress)
+        if request.explain
+        else measure(system, dataset, request, progress)
+    )
     return {"system": system.name, "checkpoint": str(checkpoint), **measured}
 
 
@@ -131,6 +140,31 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
     if request.baselines:
         result["baselines"] = baselines(system, task, visible, embedded, dataset, request.root, progress)
     return result | {"disclaimer": DISCLAIMER}
+
+
+def explanations(
+    system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest, progress: Progress
+) -> dict[str, Any]:
+    """How far the system's explanations can be trusted, ready for JSON: see `measure_explanations`.
+
+    Raises:
+        CxrError: No case to explain, or a film cannot be decoded.
+    """
+    return {
+        "weights_digest": weights_digest(system),
+        "dataset": dataset.card.name,
+        "synthetic": dataset.card.synthetic,
+        **measure_explanations(
+            system,
+            dataset,
+            modality=request.modality,
+            split=request.split,
+            limit=request.limit,
+            seed=request.seed,
+            progress=progress,
+        ),
+        "disclaimer": DISCLAIMER,
+    }
 
 
 def visible_task(task: Task, dataset: Dataset) -> Task | None:

@@ -19,27 +19,11 @@ from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
 from index_builder.imaging import model_input
 from index_builder.systems.base import Batch, RetrievalSystem
-from index_builder.training.augment import strong_view, weak_view
+from index_builder.training.augment import fixed_views, strong_view, weak_view
+from index_builder.training.meaning import decided, meaning
 
 #: (what is being done, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
-
-#: Open-i classes that other datasets' labels also mean. Used in training alone, to tie real films to reports; each
-#: dataset is shown and scored with its own labels.
-OPENI_MEANING: dict[str, str] = {
-    "Atelectasis": "Atelectasis",
-    "Cardiomegaly": "Cardiomegaly",
-    "Consolidation": "Airspace Disease",
-    "Edema": "Pulmonary Edema or Congestion",
-    "Effusion": "Pleural Effusion",
-    "Emphysema": "Hyperinflation or Emphysema",
-    "Fibrosis": "Scarring",
-    "Hernia": "Hiatal Hernia",
-    "Infiltration": "Airspace Disease",
-    "Mass": "Nodule or Mass",
-    "Nodule": "Nodule or Mass",
-    "Pneumonia": "Airspace Disease",
-}
 
 _POOL = 8
 
@@ -121,7 +105,12 @@ class TrainingCases:
         return [example for example in self.examples if example.split == split]
 
     def batch(
-        self, examples: Sequence[Example], generator: torch.Generator | None = None, *, strong: bool = False
+        self,
+        examples: Sequence[Example],
+        generator: torch.Generator | None = None,
+        *,
+        strong: bool = False,
+        views: int = 0,
     ) -> Batch:
         """Put examples together; augmented by `generator`, as they are without one.
 
@@ -129,6 +118,7 @@ class TrainingCases:
             examples: Which.
             generator: Draws the wording of each text and the weak view of each film.
             strong: Add a strong view.
+            views: Views of each film to draw from; 0: a new one each time.
         """
         size = self.films.shape[-1]
         films = torch.zeros(len(examples), size, size)
@@ -139,8 +129,18 @@ class TrainingCases:
         second = None
         texts = [example.texts[0] if example.texts else "" for example in examples]
         if generator is not None:
-            second = strong_view(films, generator) if strong else None
-            films = weak_view(films, generator)
+            given = films.clone()
+            if views:
+                films[has_film] = fixed_views(given[has_film], rows, views, weak_view, generator)
+            else:
+                films = weak_view(given, generator)
+            if strong:
+                second = torch.zeros_like(given)
+                second[has_film] = (
+                    fixed_views(given[has_film], rows, views, strong_view, generator, salt=1)
+                    if views
+                    else strong_view(given[has_film], generator)
+                )
             texts = [_pick(example.texts, generator) for example in examples]
         return Batch(
             films=films,
@@ -153,7 +153,13 @@ class TrainingCases:
         )
 
     def batches(
-        self, split: Split, size: int, generator: torch.Generator | None = None, *, strong: bool = False
+        self,
+        split: Split,
+        size: int,
+        generator: torch.Generator | None = None,
+        *,
+        strong: bool = False,
+        views: int = 0,
     ) -> Iterator[Batch]:
         """All batches of a part: shuffled and augmented by `generator`, in order and as they are without one.
 
@@ -163,7 +169,7 @@ class TrainingCases:
         for rows in batch_rows(
             [len(example.texts[0]) if example.texts else 0 for example in examples], size, generator
         ):
-            yield self.batch([examples[row] for row in rows], generator, strong=strong)
+            yield self.batch([examples[row] for row in rows], generator, strong=strong, views=views)
 
 
 def batch_rows(lengths: Sequence[int], size: int, generator: torch.Generator | None) -> list[list[int]]:
@@ -221,8 +227,8 @@ def gather(
     examples = []
     for row, (dataset, case) in enumerate(kept):
         labels = np.zeros(len(label_names), np.float32)
-        labels[[column[label] for label in with_openi_meaning(case.labels) if label in column]] = 1
-        known = np.isin(label_names, list(with_openi_meaning(dataset.label_names)))
+        labels[[column[label] for label in meaning(dataset, case) if label in column]] = 1
+        known = np.isin(label_names, list(decided(dataset)))
         group = groups.index(dataset.card.name)
         texts = tuple(dict.fromkeys(text for text in system_type.training_texts(case) if text))
         if not any(dataset is first for first in firsts):
@@ -234,11 +240,6 @@ def gather(
 def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
     """All labels of the datasets in their order, each once."""
     return tuple(dict.fromkeys(name for dataset in datasets for name in dataset.label_names))
-
-
-def with_openi_meaning(labels: Sequence[str]) -> set[str]:
-    """Labels together with the Open-i classes they mean."""
-    return {*labels, *(OPENI_MEANING[label] for label in labels if label in OPENI_MEANING)}
 
 
 def _first_of_each_name(datasets: Sequence[Dataset]) -> list[Dataset]:

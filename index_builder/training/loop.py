@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,7 @@ from torch import Tensor
 from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.cases import TrainingCases
+from index_builder.training.memory import FeatureMemory
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
 
@@ -69,13 +71,28 @@ def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: 
     fabric.seed_everything(schedule.seed, verbose=False)
     system.to(fabric.device)
     progress = _Progress.resume(out / LAST, system, cases, schedule, fabric)
-    for number, phase in enumerate(system.phases):
-        if number < progress.phase:
-            continue
-        _run_phase(fabric, system, cases, schedule, phase, progress, out, report)
-        progress.next_phase()
+    with _remembering(system, schedule, out):
+        for number, phase in enumerate(system.phases):
+            if number < progress.phase:
+                continue
+            _run_phase(fabric, system, cases, schedule, phase, progress, out, report)
+            progress.next_phase()
     system.eval()
     return Fitted(progress.scores, dict(zip(system.phases, progress.epochs, strict=True)), progress.seconds)
+
+
+@contextmanager
+def _remembering(system: RetrievalSystem, schedule: Schedule, out: Path) -> Iterator[None]:
+    """Let a frozen image encoder look at each view only once, where views come again."""
+    if system.config.trained_image_stages or not schedule.views:
+        yield
+        return
+    with FeatureMemory(out / "features") as memory:
+        system.image_encoder.memory = memory
+        try:
+            yield
+        finally:
+            system.image_encoder.memory = None
 
 
 def _run_phase(
@@ -110,7 +127,7 @@ def _run_phase(
         generator = torch.Generator().manual_seed(torch.initial_seed())
         system.train()
         sums: dict[str, float] = {}
-        for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong)):
+        for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong, views=schedule.views)):
             with fabric.autocast():
                 terms = system.losses(to_device(batch, fabric.device), phase)
             loss = torch.stack(list(terms.values())).sum()

@@ -115,6 +115,7 @@ def main() -> None:
     arguments.add_argument("system", choices=VARIANTS)
     arguments.add_argument("--fraction", type=float, default=0.25)
     arguments.add_argument("--seeds", type=int, default=1)
+    arguments.add_argument("--first-seed", type=int, default=0)
     arguments.add_argument("--epochs", type=int, default=6, help="per phase")
     arguments.add_argument("--limit", type=int, help="cases of each part at most")
     arguments.add_argument("--curve", action="store_true", help="the full system on 25, 50, 75 and 100 % of the data")
@@ -127,8 +128,8 @@ def main() -> None:
         chosen = {k: v for k, v in VARIANTS[args.system].items() if not args.only or k in args.only}
         runs = [(label, changes, args.fraction) for label, changes in chosen.items()]
     modality = "image" if args.system == "mskpt" else "joint"
-    for label, changes, share in runs:
-        for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
+        for label, changes, share in runs:
             with tempfile.TemporaryDirectory() as folder:
                 cases = gather(
                     [source], system_class(args.system), 224, Path(folder) / "films.npy", lambda *_: None,

@@ -256,7 +256,12 @@ def test_films_drawn_from_codes_are_also_scored_on_what_they_show(
         assert row["positives"] == sum(name in source.visible_labels(case) for case in test)
     for name, row in found["classification"]["per_class"].items():
         assert row["positives"] == sum(name in case.labels for case in test)
-    assert found["cross_modal"]["image_to_report"]["same_codes"]["recall@10"] >= 0
+    crossed = found["cross_modal"]["image_to_report"]
+    assert crossed["same_codes"]["recall@10"] >= 0
+    pool = Counter(frozenset(case.codes) for case in cases)
+    expected = np.mean([min(1, 1 / pool[frozenset(case.codes)]) for case in test])
+    assert crossed["ceiling"]["recall@1"] == pytest.approx(expected)
+    assert "ceiling" not in crossed["same_codes"]
 
 
 def test_reports_that_nobody_coded_are_left_out(tiny_system: Unified) -> None:

@@ -136,7 +136,7 @@ def _on_film(dataset: Dataset, case: Case, shape: Sequence[int]) -> list[tuple[s
         return _of_drawn(dataset.masks(str(case.image)), names)
     if isinstance(dataset, PhantomDust):
         masks = dataset.masks(str(case.image))
-        dust = [name for name in ("small opacities", "mass") if name in masks]
+        dust: list[str] = [name for name in ("small opacities", "mass") if name in masks]
         return _of_drawn(masks, {label: dust for label in case.labels if label != dataset.label_names[0]})
     if isinstance(dataset, NIH):
         rows, columns = shape

@@ -70,11 +70,11 @@ def measure(system: RetrievalSystem, question: Question, tally: Tally, row: int,
         read = {method: one.words for method, one in made.items() if one.words}
         if read:
             words = next(iter(read.values()))
-            weights = {method: [word.weight for word in found] for method, found in read.items()}
-            for method, values in {**weights, RANDOM: random.random(len(words)).tolist()}.items():
-                _note_areas(
-                    tally, row, ("texts", asked, method), _text_scores(case, altered_texts(text, words, values))
-                )
+            weights: dict[str, list[float]] = {RANDOM: random.random(len(words)).tolist()}
+            weights |= {method: [word.weight for word in found] for method, found in read.items()}
+            for method, values in weights.items():
+                scores = _text_scores(case, altered_texts(text, words, values))
+                _note_areas(tally, row, ("texts", asked, method), scores)
     _note_agreement(tally, row, made)
 
 

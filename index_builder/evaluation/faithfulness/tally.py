@@ -34,7 +34,7 @@ class Tally:
         return list(dict.fromkeys(one[depth] for one in self._columns if one[:depth] == name and len(one) > depth))
 
     def mean(self, values: NDArray[np.floating]) -> dict[str, Any] | None:
-        """Mean of the figures there are, its 95 % interval over patients and their number; None where there are none."""
+        """Mean of the figures there are, its 95 % interval over patients, their number; None where there are none."""
         there = np.isfinite(values)
         if not there.any():
             return None
