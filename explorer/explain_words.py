@@ -81,7 +81,7 @@ def score_words(casebook: Casebook, answer: Answer) -> str:
         return f"cosine {answer.sides[0].explanation.score:.2f}"
     kind = "classifier" if casebook.manifest.system.predicts_by == "classifier" else "vote"
     scores = " and ".join(f"{side.explanation.score:+.2f}".replace("-", "−") for side in answer.sides)
-    return f"{kind}'s log-odds {scores}"
+    return f"log-odds of the {kind} {scores}"
 
 
 def unit_words(answer: Answer) -> str:

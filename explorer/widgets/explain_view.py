@@ -83,7 +83,7 @@ def _head(shelved: Shelved, study: Study, query: Query) -> None:
     else:
         st.caption(plain_markdown(_capital(query_in_words(query))))
         if query.image_weight != 0.5:
-            st.caption("Film and text are explained as the system joins them; the weight set for the search is left out.")
+            st.caption("Explained as the system joins film and text; the weight set for the search is left out.")
     if study.note:
         st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
 
