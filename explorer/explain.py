@@ -36,10 +36,6 @@ from index_builder.explanation import (
 )
 from index_builder.systems.voting import vote
 
-#: Integrated gradients are drawn as sums over this share of the film's width, which keeps their total: the spread of
-#: a Gaussian.
-_PIXEL_SPREAD = 0.03
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -225,7 +221,7 @@ def explain(
         result = explanation.explain(casebook.system, inputs, target, method, layer=layer, steps=steps, progress=shared)
         laid = None
         if result.image is not None and one.geometry is not None:
-            laid = film_map(_readable(result), one.geometry, one.shape)
+            laid = film_map(result.image * np.float32(result.image.size / 100), one.geometry, one.shape)
         sides.append(Side(one, result, laid))
     maps = [side.film_map for side in sides if side.film_map is not None]
     weights = [abs(word.weight) for side in sides for word in side.explanation.words]
@@ -238,15 +234,6 @@ def explain(
         max(weights, default=0.0),
         any(side.explanation.signed for side in sides),
     )
-
-
-def _readable(result: Explanation) -> NDArray[np.float32]:
-    """A map [S, S] in weight of a hundredth of the input; single pixels, which nobody can read, as regions."""
-    from scipy.ndimage import gaussian_filter
-
-    assert result.image is not None, "`explain` lays out maps where there are any"
-    spread = _PIXEL_SPREAD * len(result.image) if result.method == "integrated-gradients" else 0
-    return gaussian_filter(result.image, spread) * np.float32(result.image.size / 100)
 
 
 def _asked(study: Study, question: Question) -> tuple[Study, ...]:

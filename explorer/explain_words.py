@@ -47,10 +47,10 @@ METHOD_WORDS: dict[Method, MethodWords] = {
     ),
     "integrated-gradients": MethodWords(
         "Integrated Gradients",
-        "How much each pixel and word adds to the score on the way from an empty input to this one. Weights below 0 "
-        "speak against; all together they make up the difference of the scores.",
-        "It depends on what counts as empty. Weights of single pixels are noise, so they are drawn summed over about "
-        "a fourteenth of the film's width. What matters only in combination is split between its parts.",
+        "How much each spot and word adds to the score on the way from the blurred film and the masked words to what "
+        "is there. Weights below 0 speak against; all together they make up the difference of the scores.",
+        "It depends on where the way begins: what a blurred film shows as well gets no weight. What matters only in "
+        "combination is split between its parts.",
         slow=True,
     ),
     "similarity": MethodWords(
