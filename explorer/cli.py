@@ -15,6 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from explorer.cli_evaluation import metrics, quality, report
+from explorer.cli_explain import explain
 from explorer.cli_maps import maps, subset
 from explorer.cli_models import evaluate, train
 from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
@@ -281,6 +282,7 @@ app.command()(subset)
 app.command()(metrics)
 app.command()(quality)
 app.command()(report)
+app.command()(explain)
 
 
 def _serve(casebooks: list[Path], port: int) -> None:

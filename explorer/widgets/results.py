@@ -12,11 +12,19 @@ from explorer.widgets.cards import neighbour_card
 from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.filter_panel import clear_filters
 from explorer.widgets.library import Shelved, is_warm, text_vectors_exist
-from explorer.widgets.markup import NO_CLOSE_MATCH, chips_html, plain_markdown, predictions_html, space_words
+from explorer.widgets.markup import (
+    NO_CLOSE_MATCH,
+    chips_html,
+    label_words,
+    plain_markdown,
+    predictions_html,
+    space_words,
+)
 from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
-from explorer.widgets.shell import link_parameters, page_of
+from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
 
 _BARS = 6
+_EXPLAINED = 3
 
 
 def results_panel(shelved: Shelved, options: SearchOptions) -> None:
@@ -53,7 +61,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
     with st.container(key="cxr-summary", border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"##### {_count(len(result.neighbours))} for {plain_markdown(query_in_words(outcome.query))}")
-        _findings(result)
+        _findings(shelved, result)
         if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
             _far(outcome)
         with st.container(key="cxr-toolbar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -92,7 +100,7 @@ def _far(outcome: Outcome) -> None:
     )
 
 
-def _findings(result: SearchResult) -> None:
+def _findings(shelved: Shelved, result: SearchResult) -> None:
     if result.findings_from == "labels":
         st.html('<span class="cxr-muted">Findings of this case</span>' + chips_html((), result.findings))
         return
@@ -103,6 +111,14 @@ def _findings(result: SearchResult) -> None:
     st.html(f'<span class="cxr-muted">Predicted findings</span>{predictions_html(expected)}')
     bars = "the classifier's probability" if result.classified else "the neighbours' share, nearer ones counting more"
     st.caption(f"Predictions of a program, not a diagnosis. Bars: {bars}.")
+    with st.container(key="cxr-explain-links", horizontal=True, vertical_alignment="center", gap="small"):
+        for one in expected[:_EXPLAINED]:
+            st.page_link(
+                page_of("explain"),
+                label=f"Why {label_words(one.label)}?",
+                icon=EXPLAIN_ICON,
+                query_params=link_parameters(shelved, finding=one.label),
+            )
 
 
 def _how(shelved: Shelved, outcome: Outcome) -> str:

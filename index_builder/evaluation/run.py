@@ -22,6 +22,7 @@ from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Embedded, Progress, embed_modality
+from index_builder.evaluation.explanation import measure_explanations
 from index_builder.evaluation.prediction import Prediction, has_classifier, predict
 from index_builder.evaluation.task import (
     Part,
@@ -58,6 +59,8 @@ class EvaluateRequest:
         split: The part that is scored. Thresholds always come from the validation part.
         baselines: Measure the baselines too.
         seed: Of phantoms and of all draws.
+        explain: Measure explanations instead of predictions and retrieval.
+        limit: Cases whose explanations are measured, drawn by the seed; None: all.
     """
 
     system: str
@@ -67,10 +70,12 @@ class EvaluateRequest:
     split: Part = "test"
     baselines: bool = False
     seed: int = 0
+    explain: bool = False
+    limit: int | None = None
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
-    """Open system and dataset, and measure. See `measure` for the result.
+    """Open system and dataset, and measure. See `measure`, or `measure_explanations`, for the result.
 
     Raises:
         CxrError: No such system or dataset, damaged files, or nothing to be scored.
@@ -78,7 +83,11 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
     dataset = open_dataset(request.dataset, request.root, request.seed)
     checkpoint = checkpoint_for(request.dataset, request.system)
     system = load_system(checkpoint, "cuda" if torch.cuda.is_available() else "cpu")
-    measured = measure(system, dataset, request, progress)
+    measured = (
+        explanations(system, dataset, request, progress)
+        if request.explain
+        else measure(system, dataset, request, progress)
+    )
     return {
         "system": system.name,
         "checkpoint": str(checkpoint),
@@ -161,6 +170,30 @@ def task_of(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest)
     """What the system is asked, and what it reads of a case. Raises `CxrError` as `set_task` does."""
     known = system.config.label_names if has_classifier(system) else None
     return set_task(dataset, system.text_of, known, modality=request.modality, split=request.split, seed=request.seed)
+
+
+def explanations(
+    system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest, progress: Progress
+) -> dict[str, Any]:
+    """How far the system's explanations can be trusted, ready for JSON: see `measure_explanations`.
+
+    Raises:
+        CxrError: No case to explain, or a film cannot be decoded.
+    """
+    return {
+        "dataset": dataset.card.name,
+        "synthetic": dataset.card.synthetic,
+        **measure_explanations(
+            system,
+            dataset,
+            modality=request.modality,
+            split=request.split,
+            limit=request.limit,
+            seed=request.seed,
+            progress=progress,
+        ),
+        "disclaimer": DISCLAIMER,
+    }
 
 
 def visible_task(task: Task, dataset: Dataset) -> Task | None:

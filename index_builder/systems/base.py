@@ -218,6 +218,13 @@ class RetrievalSystem(nn.Module, ABC):
         logits = self.label_logits(vectors)
         return None if logits is None else logits.float().sigmoid()
 
+    def label_log_odds(self, vectors: Tensor) -> Tensor | None:
+        """Log-odds of each label, [B, C] float32, None without a classifier: what an explanation of a label explains.
+
+        Unlike a probability or its logarithm they go on growing where a label is all but certain.
+        """
+        return self.label_logits(vectors)
+
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
         """How words look at patches and patches at words, of cases with both modalities.
 

@@ -100,6 +100,10 @@ class MskPt(RetrievalSystem):
         """Probabilities of the stages, [B, C] float32; rows sum to 1."""
         return self.label_logits(vectors).exp()
 
+    def label_log_odds(self, vectors: Tensor) -> Tensor:
+        logits = self.label_logits(vectors)
+        return logits - (-torch.expm1(logits)).clamp(min=torch.finfo(logits.dtype).tiny).log()
+
     @torch.no_grad()
     def begin_phase(self, phase: str, batches: Iterable[Batch]) -> None:
         """Count the stages; before `distil` also copy the teacher and average the text vectors of each stage.
