@@ -1,0 +1,193 @@
+"""What classifier and vote say of a casebook's own validation cases: what calibrates predictions in the app.
+
+The cases are those of the validation part: no weight was fitted to them, whoever trained the system. They vote on each
+other as they would on a new film, but never on a case of their own patient.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.casebook import SPACES, Space
+from index_builder.datasets.base import Case
+from index_builder.datasets.phantom.openi_cohort import UNCODED
+from index_builder.errors import CasebookError
+from index_builder.labels import DUST_STAGES
+from index_builder.stores.base import VectorStore, case_keys
+from index_builder.systems.voting import vote, vote_logits
+
+if TYPE_CHECKING:
+    from index_builder.systems.base import RetrievalSystem
+
+Source = Literal["classifier", "vote"]
+SOURCES: tuple[Source, ...] = ("classifier", "vote")
+
+#: Fewer validation cases than this calibrate nothing.
+FEWEST = 20
+
+_Vectors = Mapping[Space, NDArray[np.floating]]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """One source's answers on the validation cases of one space.
+
+    Attributes:
+        names: C labels.
+        stages: Whether they are stages of which each case has exactly one.
+        logits: [V, C] float32, of a softmax where the labels are stages, else of a sigmoid each.
+        truth: [V, C] bool.
+        temperature: What the logits are divided by, fitted on these cases.
+    """
+
+    names: tuple[str, ...]
+    stages: bool
+    logits: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+    temperature: float
+
+    @classmethod
+    def of(cls, names: Sequence[str], stages: bool, logits: NDArray, truth: NDArray[np.bool_]) -> HeldOut:
+        """Fit the temperature of the answers on at least `FEWEST` cases."""
+        from index_builder.evaluation.calibration import fit_stage_temperature, fit_temperature
+
+        kept = logits.astype(np.float32)
+        temperature = fit_stage_temperature(kept, truth.argmax(1)) if stages else fit_temperature(kept, truth)
+        return cls(tuple(names), stages, kept, truth, temperature)
+
+
+Answers = dict[tuple[Space, Source], HeldOut]
+
+
+def are_stages(cases: Sequence[Case], label_names: Sequence[str]) -> bool:
+    """Whether the labels are stages of which every case has exactly one."""
+    return set(label_names) == set(DUST_STAGES) and all(len(case.labels) == 1 for case in cases)
+
+
+def held_out_answers(
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    label_names: Sequence[str],
+    vectors: _Vectors,
+    stores: Mapping[Space, VectorStore],
+) -> Answers:
+    """Ask classifier and vote about the validation cases, space by space.
+
+    Args:
+        system: That embedded the cases.
+        cases: All cases of the casebook, N.
+        label_names: Labels of its dataset.
+        vectors: [N, D] per space, zero where a case lacks the modality.
+        stores: Index per space.
+
+    Returns:
+        Nothing for a space with fewer than `FEWEST` labelled validation cases, for a source that does not answer, or
+        where no validation case has a label. In the joint space only cases with film and text count: that is what a
+        query of both is compared with.
+    """
+    stages = are_stages(cases, label_names)
+    carried = {label for case in cases for label in case.labels}
+    names = [name for name in label_names if stages or name in carried]
+    truth = np.array([[name in case.labels for name in names] for case in cases], bool).reshape(len(cases), -1)
+    asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
+    answers: Answers = {}
+    for space, store in stores.items():
+        held = [vectors[one].any(axis=1) for one in (SPACES if space == "joint" else (space,)) if one in stores]
+        rows = np.flatnonzero(asked & np.all(held, axis=0))
+        if len(rows) < FEWEST or not truth[rows].any():
+            continue
+        found = vectors[space][rows].astype(np.float32)
+        shares = _votes(system, cases, truth, rows, found, store)
+        answers[space, "vote"] = HeldOut.of(
+            names, stages, vote_logits(shares, len(store), stages=stages), truth[rows]
+        )
+        known = [name for name in names if name in system.config.label_names]
+        if known and (not stages or known == names) and (logits := _classified(system, found, known)) is not None:
+            columns = [names.index(name) for name in known]
+            answers[space, "classifier"] = HeldOut.of(known, stages, logits, truth[rows][:, columns])
+    return answers
+
+
+def _votes(
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    truth: NDArray[np.bool_],
+    rows: NDArray[np.intp],
+    vectors: NDArray[np.float32],
+    store: VectorStore,
+) -> NDArray[np.float64]:
+    """Shares of the vote on each case of `rows`, [V, C], without voters of its own patient."""
+    k, temperature = system.config.vote_neighbours, system.config.vote_temperature
+    row_of = dict(zip(case_keys([case.case_id for case in cases]).tolist(), range(len(cases)), strict=True))
+    own_rows = defaultdict(set)
+    for row, case in enumerate(cases):
+        own_rows[case.patient_id].add(row)
+    shares = np.zeros((len(rows), truth.shape[1]))
+    for number, (row, vector) in enumerate(zip(rows.tolist(), vectors, strict=True)):
+        own = own_rows[cases[row].patient_id]
+        hits = store.search(vector, k + len(own))
+        found = np.array([row_of[key] for key in hits.keys.tolist()])
+        voters = np.flatnonzero([one not in own for one in found.tolist()])[:k]
+        if len(voters):
+            shares[number] = vote(hits.scores[voters][None], truth[found[voters]], k, temperature).probabilities[0]
+    return shares
+
+
+def _classified(
+    system: RetrievalSystem, vectors: NDArray[np.float32], names: Sequence[str]
+) -> NDArray[np.float32] | None:
+    from index_builder.evaluation.prediction import classifier_logits
+
+    logits = classifier_logits(system, vectors)
+    if logits is None:
+        return None
+    return logits[:, [system.config.label_names.index(name) for name in names]]
+
+
+def write_answers(answers: Answers, path: Path) -> None:
+    """Write as safetensors; nothing is written where there are none."""
+    from safetensors.numpy import save_file
+
+    if not answers:
+        return
+    tensors: dict[str, NDArray] = {}
+    notes = {}
+    for (space, source), found in answers.items():
+        key = f"{space}/{source}"
+        tensors |= {f"{key}/logits": found.logits, f"{key}/truth": found.truth}
+        notes[key] = {"names": found.names, "stages": found.stages, "temperature": found.temperature}
+    save_file(tensors, path, metadata={"answers": json.dumps(notes)})
+
+
+def read_answers(path: Path) -> Answers:
+    """Read what `write_answers` wrote; empty where there is no file.
+
+    Raises:
+        CasebookError: The file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return {}
+    answers: Answers = {}
+    try:
+        with safe_open(path, "numpy") as opened:
+            notes = json.loads(opened.metadata()["answers"])
+            for space in SPACES:
+                for source in SOURCES:
+                    if note := notes.get(f"{space}/{source}"):
+                        logits, truth = (opened.get_tensor(f"{space}/{source}/{part}") for part in ("logits", "truth"))
+                        answers[space, source] = HeldOut(
+                            tuple(note["names"]), bool(note["stages"]), logits, truth, float(note["temperature"])
+                        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
+    return answers
