@@ -24,9 +24,11 @@ from index_builder.casebook import (
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
+from index_builder.film_check.check import FilmCheck
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
+from index_builder.held_out import Answers, are_stages, read_answers
 from index_builder.stores.base import VectorStore, case_keys
 
 if TYPE_CHECKING:
@@ -234,6 +236,29 @@ class Casebook:
             ModelError: The system's findings graph is damaged.
         """
         return Ranking.load(self._layout.system) or LABEL_OVERLAP
+
+    @cached_property
+    def held_out(self) -> Answers:
+        """What classifier and vote said of the validation cases, by space and source; empty where there are too few.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_answers(self._layout.held_out)
+
+    @cached_property
+    def staged(self) -> bool:
+        """Whether the labels are stages of which each case has exactly one."""
+        return are_stages(self.labels, self.manifest.dataset.label_names)
+
+    @cached_property
+    def film_check(self) -> FilmCheck | None:
+        """What a query's film is compared with; None where the casebook has too few films.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return FilmCheck.read(self._layout.film_check)
 
     def projection(self, space: Space) -> tuple[NDArray[np.float32], str]:
         """Map coordinates of a space by row, [N, 2] float32 with NaN where a case lacks the modality, and the method.

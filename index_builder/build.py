@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from index_builder.casebook import (
     SCHEMA_VERSION,
@@ -111,6 +112,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             system = load_system(layout.system)
         with _timed(seconds, "embed"):
             from index_builder.embed import embed_shards
+            from index_builder.film_check.fit import reference_rows
 
             done = 0
 
@@ -127,9 +129,16 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         }
         with _timed(seconds, "index"):
             progress("Indexing", 0, 1)
-            vectors, films = _merge_shards(layout, cases, system.config.embedding_dim)
+            film_rows = reference_rows(cases)
+            vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
             spaces = {space: record for space in SPACES if (record := _index_space(layout, space, cases, vectors))}
             progress("Indexing", 1, 1)
+        with _timed(seconds, "calibrate"):
+            from index_builder.calibrate import calibrate
+
+            progress("Calibrating", 0, 1)
+            calibrate(layout, system, cases, dataset.label_names, spaces, vectors, film_rows, features)
+            progress("Calibrating", 1, 1)
         with _timed(seconds, "project"):
             _project_spaces(layout, cases, spaces, vectors, request.seed, progress)
         with _timed(seconds, "finish"):
@@ -269,8 +278,14 @@ def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRec
     return json.dumps(settings, sort_keys=True)
 
 
-def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict[Space, np.memmap], int]:
-    """Write embeddings and thumbnails from the shards; give the vectors as memory maps and the number of films."""
+def _merge_shards(
+    layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
+) -> tuple[dict[Space, np.memmap], int, NDArray[np.float16]]:
+    """Write embeddings and thumbnails from the shards.
+
+    Returns:
+        Vectors as memory maps, the number of films, and the backbone's features [R, F] of the films of `film_rows`.
+    """
     from index_builder.embed import read_shards
 
     (layout.folder / "embeddings").mkdir(exist_ok=True)
@@ -279,6 +294,7 @@ def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict
         for space in SPACES
     }
     films = start = 0
+    features: list[NDArray[np.float16]] = []
     schema = pa.schema([("case_id", pa.string()), ("thumbnail", pa.binary())])
     with pq.ParquetWriter(layout.thumbnails, schema, compression="none") as writer:
         for shard in read_shards(_shards(layout.folder), len(cases)):
@@ -287,10 +303,13 @@ def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict
                 vectors[space][start : start + len(shard)] = rows.reshape(len(shard), dim)
             writer.write_table(shard.select(["case_id", "thumbnail"]))
             films += len(shard) - shard.column("thumbnail").null_count
+            wanted = film_rows[(film_rows >= start) & (film_rows < start + len(shard))] - start
+            seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
+            features += [np.frombuffer(one, np.float16) for one in seen]
             start += len(shard)
     for mapped in vectors.values():
         mapped.flush()
-    return vectors, films
+    return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 
 def _index_space(

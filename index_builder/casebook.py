@@ -6,6 +6,8 @@ thumbnails.parquet       case_id, JPEG bytes
 embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parquet, zeros where a modality is absent
 index/SPACE.faiss, .keys.npy
 projections.parquet      case_id, SPACE_umap_x, SPACE_umap_y
+held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
+film_check.safetensors   what a query's film is compared with; absent where there are too few films
 system/                  what embeds a query
 """
 
@@ -129,6 +131,8 @@ class Layout:
         self.cases = folder / "cases.parquet"
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
+        self.held_out = folder / "held_out.safetensors"
+        self.film_check = folder / "film_check.safetensors"
         self.system = folder / "system"
 
     def embeddings(self, space: Space) -> Path:

@@ -16,6 +16,7 @@ import torch
 
 from index_builder.casebook import SPACES, Space, write_table
 from index_builder.datasets.base import Case, Dataset
+from index_builder.film_check.features import recorded_features
 from index_builder.imaging import model_input, thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import join_cases
@@ -110,7 +111,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def read_shards(folder: Path, count: int) -> Iterator[pa.Table]:
-    """Tables of all shards in order, columns case_id, thumbnail and one float16 byte string per space."""
+    """Tables of all shards in order: case_id, thumbnail, and float16 byte strings, film_features and one per space."""
     for number in range(-(-count // SHARD_CASES)):
         yield pq.read_table(shard_path(folder, number))
 
@@ -126,6 +127,7 @@ def _embed_shard(
     dim = system.config.embedding_dim
     vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
     thumbnails: list[bytes | None] = [None] * len(shard)
+    features: list[bytes | None] = [None] * len(shard)
     # Reports of like length share a batch: padding would otherwise double the text encoder's work.
     order = sorted(range(len(shard)), key=lambda position: len(system.text_of(shard[position])))
     for start in range(0, len(shard), BATCH):
@@ -136,8 +138,13 @@ def _embed_shard(
         timings.waiting += perf_counter() - began
         for position, film in zip(positions, films, strict=True):
             thumbnails[position] = None if film is None else film.thumbnail
-        for space, found in _encode(system, [shard[position] for position in positions], films, timings).items():
+        with recorded_features(system.image_encoder) as seen:
+            encoded = _encode(system, [shard[position] for position in positions], films, timings)
+        for space, found in encoded.items():
             vectors[space][positions] = found
+        with_film = [position for position, film in zip(positions, films, strict=True) if film is not None]
+        for position, row in zip(with_film, torch.cat(seen).half().cpu().numpy() if seen else (), strict=True):
+            features[position] = row.tobytes()
         timings.cases += len(positions)
         advance(len(positions))
     began = perf_counter()
@@ -145,6 +152,7 @@ def _embed_shard(
         {
             "case_id": pa.array([case.case_id for case in shard], pa.string()),
             "thumbnail": pa.array(thumbnails, pa.binary()),
+            "film_features": pa.array(features, pa.binary()),
             **_as_bytes(vectors, dim),
         }
     )

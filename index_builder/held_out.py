@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case
-from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import CasebookError
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.base import VectorStore, case_keys
@@ -67,9 +66,9 @@ class HeldOut:
 Answers = dict[tuple[Space, Source], HeldOut]
 
 
-def are_stages(cases: Sequence[Case], label_names: Sequence[str]) -> bool:
-    """Whether the labels are stages of which every case has exactly one."""
-    return set(label_names) == set(DUST_STAGES) and all(len(case.labels) == 1 for case in cases)
+def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> bool:
+    """Whether a dataset's labels are stages and every case, whose labels are given, has exactly one."""
+    return set(label_names) == set(DUST_STAGES) and all(len(own) == 1 for own in labels)
 
 
 def held_out_answers(
@@ -93,7 +92,9 @@ def held_out_answers(
         where no validation case has a label. In the joint space only cases with film and text count: that is what a
         query of both is compared with.
     """
-    stages = are_stages(cases, label_names)
+    from index_builder.datasets.phantom.openi_cohort import UNCODED
+
+    stages = are_stages([case.labels for case in cases], label_names)
     carried = {label for case in cases for label in case.labels}
     names = [name for name in label_names if stages or name in carried]
     truth = np.array([[name in case.labels for name in names] for case in cases], bool).reshape(len(cases), -1)
