@@ -54,7 +54,7 @@ class Finding:
         vote: What the nearest cases say.
         votes: How many of them carry it.
         disagree: Whether classifier and vote are `DISAGREEMENT` or more apart; never where not calibrated.
-        examples: Validation cases that have it; with fewer than `evaluation.conformal.fewest_cases` it is never ruled out.
+        examples: Validation cases that have it; with fewer than `conformal.fewest_cases` it is never ruled out.
     """
 
     label: str
@@ -218,7 +218,9 @@ def _readings(
         logits = np.array([scores.classified.logits[name] for name in stages])
         plain = np.exp(logits - logits.max())
         theta = casebook.manifest.system.theta
-        found.append(_reading("classifier", stages, plain / plain.sum(), logits, held["classifier"], coverage, risk, theta))
+        found.append(
+            _reading("classifier", stages, plain / plain.sum(), logits, held["classifier"], coverage, risk, theta)
+        )
     shares = np.array([scores.voted.shares.get(name, 0.0) for name in stages])
     logits = _vote_logits(casebook, scores, stages, stages=True)
     found.append(_reading("vote", stages, shares, logits, held["vote"], coverage, risk, None))

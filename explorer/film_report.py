@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.film_check.check import NEIGHBOURS, FilmCheck, Turn, is_blank, righted
+from index_builder.imaging import model_input
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
+    from index_builder.systems.base import Encoding, RetrievalSystem
 
 Kind = Literal["blank", "no chest film", "unlike", "turned", "lateral", "far"]
 
@@ -67,17 +68,15 @@ def examine(
     view: str | None,
     features: NDArray[np.float32],
     vector: NDArray[np.float32],
-    see: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> FilmReport:
-    """Compare a film with those indexed.
+    """Compare a film with those indexed. The caller holds `Casebook.embedding`: another look may be needed.
 
     Args:
         casebook: That is searched.
         pixels: [H, W], as in `Film.pixels`.
         view: What the header says, where there is one.
-        features: [F] of the film, see `film_check.features`.
+        features: [F] of the film, from `look`.
         vector: [D] of the film in the image space.
-        see: Gives the features of another film [H, W].
     """
     if is_blank(pixels):
         return FilmReport((Flag("blank", "The film is blank: it has no contrast at all."),), checked=False)
@@ -86,7 +85,7 @@ def examine(
     if check is None:
         return FilmReport(lateral, checked=False)
     distance = check.distance(features)
-    turn = _turn(check, pixels, distance, see)
+    turn = _turn(casebook, check, pixels, distance)
     similar = _similarity(casebook, check, vector)
     nearer = 1 - float(np.searchsorted(check.similarities, similar, side="right")) / len(check.similarities)
     flags: tuple[Flag, ...]
@@ -112,17 +111,24 @@ def examine(
     )
 
 
-def _turn(
-    check: FilmCheck,
-    pixels: NDArray[np.float32],
-    distance: float,
-    see: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-) -> Turn | None:
+def look(system: RetrievalSystem, pixels: NDArray[np.float32]) -> tuple[Encoding, NDArray[np.float32]]:
+    """Encode a film [H, W]: its encoding, and the features [F] its backbone gives."""
+    import torch  # here, so that the app's first page and searches by case need not wait for it
+
+    from index_builder.film_check.features import recorded_features
+
+    film = model_input(pixels, system.config.image_size)
+    with torch.inference_mode(), recorded_features(system.image_encoder) as seen:
+        encoding = system.encode_images(torch.from_numpy(film)[None])
+    return encoding, seen[0][0].numpy()
+
+
+def _turn(casebook: Casebook, check: FilmCheck, pixels: NDArray[np.float32], distance: float) -> Turn | None:
     """How a film lies, where it seems turned or inverted and is nearer to the indexed films once that is undone."""
     turn, probability = check.likeliest_turn(pixels)
     if turn == "upright" or probability < 0.5:
         return None
-    upright = check.distance(see(righted(pixels, turn)))
+    upright = check.distance(look(casebook.system, righted(pixels, turn))[1])
     return turn if upright < distance and upright <= check.no_chest else None
 
 
@@ -154,6 +160,6 @@ def _unlike_words(casebook: Casebook) -> str:
             "than any real film resembles them."
         )
     return (
-        "The film is unlike those indexed: farther from them than 99 % of them are from each other. It may show another "
-        "projection, such as a lateral, or come from another kind of machine."
+        "The film is unlike those indexed: farther from them than 99 % of them are from each other. It may show "
+        "another projection, such as a lateral, or come from another kind of machine."
     )

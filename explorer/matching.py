@@ -50,6 +50,11 @@ def shared_phrases(query: str, report: str, limit: int = 3) -> tuple[str, ...]:
     return tuple(" ".join(words) for words in phrases)
 
 
+def stated_phrases(report: str) -> frozenset[str]:
+    """Word runs of what a report states, as `shared_phrases` compares them; what it denies is left out."""
+    return frozenset(" ".join(words) for words, denied in _statements(report) if not denied)
+
+
 def denies(sentence: str) -> bool:
     """Whether a sentence says that something is not there."""
     return not _DENIALS.isdisjoint(_WORD.findall(sentence.lower()))

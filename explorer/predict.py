@@ -80,7 +80,7 @@ def voted(casebook: Casebook, space: Space, vector: NDArray[np.float32]) -> Vote
 
 
 def classified(casebook: Casebook, vector: NDArray[np.float32]) -> Classified | None:
-    """What the classifier says of a query, [D] float32; None where it knows no label of the casebook, or there is none."""
+    """What the classifier says of a query, [D] float32; None where there is none, or it knows no label here."""
     record = casebook.manifest.system
     known = [name for name in casebook.label_names if name in record.label_names]
     if record.predicts_by == "vote" or not known:

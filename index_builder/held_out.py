@@ -84,7 +84,7 @@ def held_out_answers(
         system: That embedded the cases.
         cases: All cases of the casebook, N.
         label_names: Labels of its dataset.
-        vectors: [N, D] per space, zero where a case lacks the modality.
+        vectors: [N, D] of every space, zero where a case lacks the modality.
         stores: Index per space.
 
     Returns:
@@ -101,15 +101,13 @@ def held_out_answers(
     asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
     answers: Answers = {}
     for space, store in stores.items():
-        held = [vectors[one].any(axis=1) for one in (SPACES if space == "joint" else (space,)) if one in stores]
-        rows = np.flatnonzero(asked & np.all(held, axis=0))
+        needed: tuple[Space, ...] = ("image", "text") if space == "joint" else (space,)
+        rows = np.flatnonzero(asked & np.all([vectors[one].any(axis=1) for one in needed], axis=0))
         if len(rows) < FEWEST or not truth[rows].any():
             continue
         found = vectors[space][rows].astype(np.float32)
         shares = _votes(system, cases, truth, rows, found, store)
-        answers[space, "vote"] = HeldOut.of(
-            names, stages, vote_logits(shares, len(store), stages=stages), truth[rows]
-        )
+        answers[space, "vote"] = HeldOut.of(names, stages, vote_logits(shares, len(store), stages=stages), truth[rows])
         known = [name for name in names if name in system.config.label_names]
         if known and (not stages or known == names) and (logits := _classified(system, found, known)) is not None:
             columns = [names.index(name) for name in known]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+from explorer.prediction_words import PREDICTION_COLUMNS, prediction_rows
 from explorer.widgets.session import Outcome, query_in_words
 
 _DISCLAIMER = "For education and research, not for diagnosis."
@@ -23,6 +24,7 @@ _COLUMNS = (
     "casebook",
     "report",
 )
+_PREDICTION_COLUMNS = (*PREDICTION_COLUMNS, "casebook", "note")
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -48,6 +50,17 @@ def result_csv(outcome: Outcome) -> bytes:
             neighbour.report,
         ]
         writer.writerow([safe_cell(cell) for cell in row])
+    return buffer.getvalue().encode("utf-8-sig")
+
+
+def predictions_csv(outcome: Outcome) -> bytes:
+    """One line per finding, or per source and stage; what they rest on stands in the last columns."""
+    found = outcome.result.assessment
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(_PREDICTION_COLUMNS)
+    for cells in [] if found is None else prediction_rows(found):
+        writer.writerow([safe_cell(cell) for cell in [*cells, outcome.shelved.name, _DISCLAIMER]])
     return buffer.getvalue().encode("utf-8-sig")
 
 

@@ -150,8 +150,8 @@ def check_stages(
     """Whether sets of stages keep what they state on test cases.
 
     Returns:
-        `stated`, `coverage` with its `interval` of 95 %, mean `size` of a set, `single` (share of sets of one stage), and
-        `per_stage` coverage by name, None where no case has the stage.
+        `stated`, `coverage` with its `interval` of 95 %, mean `size` of a set, `single` (share of sets of one stage),
+        and `per_stage` coverage by name, None where no case has the stage.
     """
     sets = stage_sets(probabilities, limit)
     held = sets[np.arange(len(stages)), stages]

@@ -1,1 +1,1 @@
-"""Whether a film is one like those indexed: at all a chest film, upright, of full contrast, not too unlike the others."""
+"""Whether a film is like those indexed: a chest film at all, upright, not inverted, not too unlike the others."""

@@ -77,7 +77,7 @@ def fit_film_check(
         return None
     references = unit(features).astype(np.float16).astype(np.float32)
     distances = nearest_distances(references[trusted], references, own[trusted])
-    unlike = np.quantile(distances, 1 - _FALSE_ALARMS)
+    unlike = float(np.quantile(distances, 1 - _FALSE_ALARMS))
     strange = _strange_distances(system, rows, own, trusted, references, thumbnail)
     weights, bias = _fit_orientation([_pixels(thumbnail(row)) for row in _spread(rows[trusted], _TURNED_FILMS)])
     return FilmCheck(
@@ -86,7 +86,7 @@ def fit_film_check(
         distances=_percentiles(distances),
         similarities=_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
         unlike=_rounded(unlike),
-        no_chest=_rounded(max(float(unlike), float(strange.max()))),
+        no_chest=_rounded(max(unlike, float(strange.max()))),
         weights=_rounded(weights),
         bias=_rounded(bias),
     )
@@ -127,7 +127,7 @@ def _fit_orientation(films: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.f
 def _similarities(vectors: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Mean cosine of each film to the nearest of other patients, [R]."""
     cosine = np.where(own, -np.inf, vectors @ vectors.T)
-    return np.partition(cosine, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
+    return np.asarray(np.partition(cosine, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1), np.float32)
 
 
 def _spread(values: NDArray, count: int) -> NDArray:
@@ -146,4 +146,4 @@ def _rounded(values: NDArray[np.floating] | float) -> NDArray[np.float32]:
 
 def _pixels(jpeg: bytes) -> NDArray[np.float32]:
     with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("L"), np.float32) / 255
+        return np.asarray(image.convert("L"), np.float32) / np.float32(255)

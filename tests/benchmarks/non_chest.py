@@ -134,7 +134,7 @@ def _page(random: np.random.Generator) -> np.ndarray:
     image = Image.new("L", (440, 560), 250)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=int(random.integers(11, 20)))
-    words = "no acute abnormality the of lung heart size report patient is was seen and left right page film".split()
+    words = ["no", "acute", "abnormality", "the", "lung", "heart", "size", "report", "patient", "is", "seen", "left"]
     for line in range(int(random.integers(12, 28))):
         draw.text((30, 24 + 19 * line), " ".join(random.choice(words, 8)), fill=20, font=font)
     return np.asarray(image, np.float32) / 255
