@@ -101,8 +101,8 @@ class Assessment:
     """Predictions of one query.
 
     Attributes:
-        cases: Validation cases that calibrated them; 0: not calibrated.
-        why_not: What keeps them from being calibrated; empty where they are.
+        cases: Validation cases that calibrated each source; a source that is missing is not calibrated.
+        why_not: What keeps a source from being calibrated; empty where all are.
         voters: Cases that voted.
         coverage: Stated coverage of the conformal sets.
         risk: Stated error rate among answered stages.
@@ -110,7 +110,7 @@ class Assessment:
         readings: Of the stage, the system's own first; empty where the labels are findings.
     """
 
-    cases: int
+    cases: dict[Source, int]
     why_not: str
     voters: int
     coverage: float
@@ -142,10 +142,11 @@ def assess(casebook: Casebook, scores: Scores, *, coverage: float = COVERAGE, ri
         source: casebook.held_out.get((scores.space, source)) if scores.given == scores.space else None
         for source in SOURCES
     }
-    vote = held["vote"]
+    calibrated = {source: len(one.truth) for source, one in held.items() if one is not None}
+    asked = {"vote"} if scores.classified is None else set(SOURCES)
     return Assessment(
-        cases=0 if vote is None else len(vote.truth),
-        why_not="" if vote is not None else _why_not(casebook, scores),
+        cases={source: calibrated[source] for source in SOURCES if source in asked and source in calibrated},
+        why_not="" if asked <= set(calibrated) else _why_not(casebook, scores),
         voters=scores.voted.voters,
         coverage=coverage,
         risk=risk,
@@ -166,8 +167,7 @@ def _findings(
         own = np.array([scores.classified.probabilities[name] for name in known])
         logits = np.array([scores.classified.logits[name] for name in known])
         by_classifier = _opinions(known, own, logits, held["classifier"], coverage)
-    vote = held["vote"]
-    examples = {} if vote is None else dict(zip(vote.names, vote.truth.sum(axis=0).tolist(), strict=True))
+    examples = {source: _examples(one) for source, one in held.items()}
     found = []
     for name in names:
         opinion = by_classifier.get(name)
@@ -180,10 +180,15 @@ def _findings(
                 vote=by_vote[name],
                 votes=scores.voted.votes.get(name, 0),
                 disagree=calibrated and gap >= DISAGREEMENT,
-                examples=examples.get(name, 0),
+                examples=examples["vote" if opinion is None else "classifier"].get(name, 0),
             )
         )
     return tuple(sorted(found, key=lambda one: -one.strength))
+
+
+def _examples(held: HeldOut | None) -> dict[str, int]:
+    """Validation cases that have each finding."""
+    return {} if held is None else dict(zip(held.names, held.truth.sum(axis=0).tolist(), strict=True))
 
 
 def _opinions(

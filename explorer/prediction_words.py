@@ -6,7 +6,7 @@ from explorer.assess import DISAGREEMENT, Assessment, Finding, Opinion, Reading,
 from index_builder.evaluation.conformal import fewest_cases
 from index_builder.held_out import Source
 
-VERDICT_WORDS: dict[Verdict, str] = {"present": "suspected", "absent": "ruled out", "undecided": "undecided"}
+VERDICT_WORDS: dict[Verdict, str] = {"present": "supported", "absent": "ruled out", "undecided": "undecided"}
 SOURCE_WORDS: dict[Source, str] = {"classifier": "Classifier", "vote": "Neighbours"}
 
 PREDICTION_COLUMNS = (
@@ -40,33 +40,37 @@ def verdict_of(finding: Finding) -> Verdict | None:
 
 def basis(assessment: Assessment) -> str:
     """What the figures rest on, in a sentence."""
-    if assessment.cases:
-        return f"Calibrated on {assessment.cases} validation cases of this casebook."
-    return f"Not calibrated: {assessment.why_not}"
+    counts = assessment.cases
+    if not counts:
+        return f"Not calibrated: {assessment.why_not}"
+    if len(set(counts.values())) == 1 and not assessment.why_not:
+        return f"Calibrated on {next(iter(counts.values()))} validation cases."
+    told = " and ".join(f"{SOURCE_WORDS[source].lower()} on {count}" for source, count in counts.items())
+    rest = f" The rest is not: {assessment.why_not}" if assessment.why_not else ""
+    return f"Calibrated on validation cases: {told}.{rest}"
 
 
 def figures_words(assessment: Assessment) -> list[str]:
     """What each figure of the panel means, a sentence or two each."""
-    calibrated = bool(assessment.cases)
-    lines = []
+    calibrated, lines = assessment.cases, []
     if any(one.classifier for one in assessment.findings) or len(assessment.readings) > 1:
         lines.append(
             "**Classifier**: the probability that the system's classifier gives"
-            + (", after temperature scaling on the validation cases." if calibrated else ", as it came.")
+            + (", after temperature scaling on validation cases." if "classifier" in calibrated else ", as it came.")
         )
     lines.append(
         f"**Neighbours**: the share of the {assessment.voters} nearest cases, nearer ones counting more, that carry "
         "the label"
-        + (", turned into a probability in the same way." if calibrated else ". A share of cases is no probability.")
+        + (", scaled to a probability likewise." if "vote" in calibrated else ". A share of cases is no probability.")
     )
     if not calibrated:
         return lines
     stated, rest = percent(assessment.coverage), percent(1 - assessment.coverage)
     if assessment.findings:
         lines += [
-            f"**Suspected**: the score is higher than that of {stated} of the validation cases without the finding. "
+            f"**Supported**: the score is higher than that of {stated} of the validation cases without the finding. "
             f"**Ruled out**: it is lower than that of {stated} of those with it. Of films without a finding at most "
-            f"about {rest} are so suspected, of films with it at most about {rest} ruled out (split-conformal sets). "
+            f"about {rest} are so supported, of films with it at most about {rest} ruled out (split-conformal sets). "
             f"With fewer than {fewest_cases(assessment.coverage)} validation cases that have a finding, it is never "
             "ruled out.",
             f"**Disagree**: classifier and neighbours are {DISAGREEMENT:.0%} or more apart.".replace("%", " points"),
@@ -82,8 +86,9 @@ def figures_words(assessment: Assessment) -> list[str]:
     return lines
 
 
-def threshold_words(reading: Reading, risk: float, cases: int) -> str:
+def threshold_words(reading: Reading, assessment: Assessment) -> str:
     """What θ does, in a sentence."""
+    risk, cases = assessment.risk, assessment.cases.get(reading.source, 0)
     if reading.possible is None:
         if reading.theta is None:
             return "No threshold: nothing tells how often such readings are right."
@@ -118,7 +123,7 @@ def assessment_lines(assessment: Assessment, most: int) -> list[str]:
         lines.append(f"  {SOURCE_WORDS[reading.source].lower()}: {shares}")
         possible = "" if reading.possible is None else f"; possible: {', '.join(reading.possible)}"
         lines.append(f"    u = {reading.uncertainty:.2f}, {reliability_words(reading)}{possible}")
-        lines.append(f"    {threshold_words(reading, assessment.risk, assessment.cases)}")
+        lines.append(f"    {threshold_words(reading, assessment)}")
     if assessment.disagree:
         lines.append("  classifier and neighbours disagree on the stage")
     return lines
@@ -126,7 +131,6 @@ def assessment_lines(assessment: Assessment, most: int) -> list[str]:
 
 def prediction_rows(assessment: Assessment) -> list[list[str]]:
     """Cells of `PREDICTION_COLUMNS`, a row per finding and source, or per stage and source."""
-    rest = [str(assessment.cases), f"{assessment.coverage:g}"]
     rows = [
         [
             one.label,
@@ -138,7 +142,8 @@ def prediction_rows(assessment: Assessment) -> list[list[str]]:
             "",
             "",
             "",
-            *rest,
+            str(assessment.cases.get(source, 0)),
+            f"{assessment.coverage:g}",
         ]
         for one in assessment.findings
         for source, said in _opinions(one)
@@ -150,6 +155,7 @@ def prediction_rows(assessment: Assessment) -> list[list[str]]:
             possible = "" if reading.possible is None else "possible" if name in reading.possible else "not possible"
             clash = "yes" if assessment.disagree else "no"
             sure = [f"{reading.uncertainty:.4f}", theta, again]
+            rest = [str(assessment.cases.get(reading.source, 0)), f"{assessment.coverage:g}"]
             rows.append([name, reading.source, f"{share:.4f}", possible, clash, "", *sure, *rest])
     return rows
 

@@ -137,7 +137,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             from index_builder.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            calibrate(layout, system, cases, dataset.label_names, spaces, vectors, film_rows, features)
+            names = dataset.label_names
+            calibrate(layout, system, request.dataset, cases, names, spaces, vectors, film_rows, features)
             progress("Calibrating", 1, 1)
         with _timed(seconds, "project"):
             _project_spaces(layout, cases, spaces, vectors, request.seed, progress)

@@ -18,6 +18,7 @@ from index_builder.systems.base import RetrievalSystem
 def calibrate(
     layout: Layout,
     system: RetrievalSystem,
+    dataset: str,
     cases: Sequence[Case],
     label_names: Sequence[str],
     spaces: Mapping[Space, SpaceRecord],
@@ -30,6 +31,7 @@ def calibrate(
     Args:
         layout: Of a casebook whose thumbnails and indexes are written.
         system: That embedded the cases.
+        dataset: Name of the dataset of the cases.
         cases: N cases.
         label_names: Labels of their dataset.
         spaces: Indexes there are.
@@ -41,7 +43,8 @@ def calibrate(
         space: FaissStore.read(layout.index(space), layout.index_keys(space), record.index)
         for space, record in spaces.items()
     }
-    write_answers(held_out_answers(system, cases, label_names, vectors, stores), layout.held_out)
+    answers = held_out_answers(system, dataset, cases, label_names, vectors, stores)
+    write_answers(answers, layout.held_out)
     thumbnails = read_table(layout.thumbnails, ["thumbnail"]).column("thumbnail")
     check = fit_film_check(
         system, cases, film_rows, film_features, vectors["image"][film_rows], lambda row: thumbnails[row].as_py()

@@ -1,7 +1,11 @@
-"""What classifier and vote say of a casebook's own validation cases: what calibrates predictions in the app.
+"""What classifier and vote say of validation cases: what calibrates predictions in the app.
 
-The cases are those of the validation part: no weight was fitted to them, whoever trained the system. They vote on each
-other as they would on a new film, but never on a case of their own patient.
+The cases are those of the validation part: no weight was fitted to them, whoever trained the system. All cases of the
+casebook vote on them as they would on a new film, but none of their own patient.
+
+A checkpoint carries its classifier's answers on all validation cases of the first dataset it was trained on; a casebook
+of that dataset takes them where it holds fewer itself (`--limit`). A vote depends on who may vote, so it is never
+carried.
 """
 
 from __future__ import annotations
@@ -55,12 +59,29 @@ class HeldOut:
 
     @classmethod
     def of(cls, names: Sequence[str], stages: bool, logits: NDArray, truth: NDArray[np.bool_]) -> HeldOut:
-        """Fit the temperature of the answers on at least `FEWEST` cases."""
+        """Fit the temperature of the answers on at least `FEWEST` cases.
+
+        One imagined answer that was wrong, as sure as the average, is added: a source that is right on all of few cases
+        would else be called certain.
+        """
         from index_builder.evaluation.calibration import fit_stage_temperature, fit_temperature
 
-        kept = logits.astype(np.float32)
-        temperature = fit_stage_temperature(kept, truth.argmax(1)) if stages else fit_temperature(kept, truth)
-        return cls(tuple(names), stages, kept, truth, temperature)
+        kept = np.ascontiguousarray(logits, np.float32)
+        if stages:
+            average = np.sort(kept, axis=1)[:, ::-1].mean(axis=0)
+            temperature = fit_stage_temperature(np.vstack([kept, average]), np.append(truth.argmax(axis=1), 1))
+        else:
+            answers = np.append(kept.ravel(), np.abs(kept).mean())[:, None]
+            temperature = fit_temperature(answers, np.append(truth.ravel(), False)[:, None])
+        return cls(tuple(names), stages, kept, np.ascontiguousarray(truth), temperature)
+
+    def of_labels(self, names: Sequence[str]) -> HeldOut | None:
+        """The same answers on some of the labels; None where one of them is not among them."""
+        if not set(names) <= set(self.names):
+            return None
+        columns = [self.names.index(name) for name in names]
+        logits, truth = np.ascontiguousarray(self.logits[:, columns]), np.ascontiguousarray(self.truth[:, columns])
+        return HeldOut(tuple(names), self.stages, logits, truth, self.temperature)
 
 
 Answers = dict[tuple[Space, Source], HeldOut]
@@ -71,8 +92,34 @@ def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> b
     return set(label_names) == set(DUST_STAGES) and all(len(own) == 1 for own in labels)
 
 
+def classifier_answers(
+    system: RetrievalSystem,
+    names: Sequence[str],
+    vectors: _Vectors,
+    truth: NDArray[np.bool_],
+) -> Answers:
+    """What a checkpoint carries: its classifier's answers on validation cases, space by space.
+
+    Args:
+        system: Trained.
+        names: C labels that it knows and the cases' dataset decides.
+        vectors: [V, D] per space, zero where a case lacks the modality.
+        truth: [V, C].
+    """
+    stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
+    answers: Answers = {}
+    for space, found in vectors.items():
+        rows = np.flatnonzero(found.any(axis=1))
+        if len(rows) < FEWEST or not truth[rows].any():
+            continue
+        if (logits := _classified(system, found[rows], names)) is not None:
+            answers[space, "classifier"] = HeldOut.of(names, stages, logits, truth[rows])
+    return answers
+
+
 def held_out_answers(
     system: RetrievalSystem,
+    dataset: str,
     cases: Sequence[Case],
     label_names: Sequence[str],
     vectors: _Vectors,
@@ -82,6 +129,7 @@ def held_out_answers(
 
     Args:
         system: That embedded the cases.
+        dataset: Name of the dataset they are of.
         cases: All cases of the casebook, N.
         label_names: Labels of its dataset.
         vectors: [N, D] of every space, zero where a case lacks the modality.
@@ -112,7 +160,30 @@ def held_out_answers(
         if known and (not stages or known == names) and (logits := _classified(system, found, known)) is not None:
             columns = [names.index(name) for name in known]
             answers[space, "classifier"] = HeldOut.of(known, stages, logits, truth[rows][:, columns])
-    return answers
+    return answers | _carried(system, dataset, stages, names, stores, answers)
+
+
+def _carried(
+    system: RetrievalSystem,
+    dataset: str,
+    stages: bool,
+    names: Sequence[str],
+    spaces: Iterable[Space],
+    own: Answers,
+) -> Answers:
+    """The checkpoint's own answers where they are on more cases than the casebook's."""
+    # One manifest is not another: they are of one kind, but not of one source.
+    if system.config.held_out_dataset != dataset or dataset == "manifest":
+        return {}
+    known = [name for name in names if name in system.config.label_names]
+    found: Answers = {}
+    for space in spaces:
+        carried = system.held_out.get((space, "classifier"))
+        answers = None if carried is None or carried.stages != stages else carried.of_labels(known)
+        fewer = own.get((space, "classifier"))
+        if answers is not None and (fewer is None or len(fewer.truth) < len(answers.truth)):
+            found[space, "classifier"] = answers
+    return found
 
 
 def _votes(

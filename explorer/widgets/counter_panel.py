@@ -35,12 +35,13 @@ def counter_panel(shelved: Shelved, outcome: Outcome) -> None:
         with st.spinner("Searching both sides …"):
             found = _found(shelved, outcome, label)
         sides = st.columns(2, gap="medium")
-        for side, title, row, labels, phrases in (
-            (sides[0], "Nearest with", found.present, found.present_labels, found.present_phrases),
-            (sides[1], "Nearest without", found.absent, found.absent_labels, found.absent_phrases),
+        for column, side, row, labels, phrases in (
+            (sides[0], "with", found.present, found.present_labels, found.present_phrases),
+            (sides[1], "without", found.absent, found.absent_labels, found.absent_phrases),
         ):
-            with side:
-                _row(shelved, f"{title} {label_words(label)}", row, labels, phrases)
+            with column:
+                st.html(f'<h4 class="cxr-side">Nearest {side} {label_html(label)}</h4>{_apart_html(labels, phrases)}')
+                _cases(shelved, side, row)
         if found.margin is not None:
             nearer = "with" if found.margin >= 0 else "without"
             st.caption(
@@ -71,13 +72,12 @@ def _found(shelved: Shelved, outcome: Outcome, label: str) -> CounterEvidence:
     return last[1]
 
 
-def _row(shelved: Shelved, title: str, row: Sequence[Neighbour], labels: Sequence[str], phrases: Sequence[str]) -> None:
-    st.html(f'<h4 class="cxr-side">{escape(title)}</h4>{_apart_html(labels, phrases)}')
+def _cases(shelved: Shelved, side: str, row: Sequence[Neighbour]) -> None:
     if not row:
         st.caption("No case meets this and the filters.")
     for one in row:
-        with st.container(key=f"cxr-counter-{title[:12]}-{one.rank}", horizontal=True, wrap=False, gap="small"):
-            with st.container(key=f"cxr-counter-thumb-{title[:12]}-{one.rank}", width=96):
+        with st.container(key=f"cxr-counter-{side}-{one.rank}", horizontal=True, wrap=False, gap="small"):
+            with st.container(key=f"cxr-thumb-{side}-{one.rank}", width=96):
                 st.html(
                     film_html(
                         shelved.casebook.thumbnail(one.case_id),

@@ -57,7 +57,10 @@ def predict_panel(outcome: Outcome) -> None:
     else:
         st.caption("No case of this casebook carries a finding.")
     st.caption(f"{basis(found)} Predictions of a program, not a diagnosis.")
-    _levels(found)
+    if found.cases:
+        _levels(found)
+    with st.expander("What these figures mean", icon=":material/help:", key="figures"):
+        st.markdown("\n".join(f"- {line}" for line in figures_words(found)))
 
 
 def explain_parameters(shelved: Shelved, label: str) -> dict[str, str]:
@@ -66,32 +69,29 @@ def explain_parameters(shelved: Shelved, label: str) -> dict[str, str]:
 
 
 def _levels(found: Assessment) -> None:
-    """What each figure means, and the levels that can be chosen."""
-    with st.expander("What these figures mean", icon=":material/help:", key="figures"):
-        st.markdown("\n".join(f"- {line}" for line in figures_words(found)))
-        if not found.cases:
-            return
-        with st.container(horizontal=True, gap="medium"):
-            st.segmented_control(
-                "Coverage of the sets",
-                _COVERAGES,
-                default=COVERAGE,
-                required=True,
-                format_func=percent,
-                key="coverage",
+    """What may be stated: coverage of the sets, and for stages the risk that θ follows from."""
+    with st.container(key="cxr-levels", horizontal=True, gap="medium", vertical_alignment="bottom"):
+        st.segmented_control(
+            "Coverage of the sets",
+            _COVERAGES,
+            default=COVERAGE,
+            required=True,
+            format_func=percent,
+            key="coverage",
+            persist_state="session",
+            width="content",
+            help="How often the sets are to hold the truth. Higher: fewer findings are supported or ruled out.",
+        )
+        if found.readings:
+            st.select_slider(
+                "Stated risk",
+                _RISKS,
+                value=RISK,
+                format_func=lambda risk: f"{100 * risk:g} %",
+                key="risk",
                 persist_state="session",
-                help="How often the sets are to hold the truth. Higher: fewer findings are suspected or ruled out.",
+                help="Share of the answered films that may be wrong. θ follows from it on the validation cases.",
             )
-            if found.readings:
-                st.select_slider(
-                    "Stated risk",
-                    _RISKS,
-                    value=RISK,
-                    format_func=lambda risk: f"{100 * risk:g} %",
-                    key="risk",
-                    persist_state="session",
-                    help="Share of the answered films that may be wrong. θ follows from it on the validation cases.",
-                )
 
 
 def _findings_html(found: Assessment, shown: tuple[Finding, ...]) -> str:
@@ -125,7 +125,7 @@ def _bar_cell(name: str, opinion: Opinion | None, note: str) -> str:
         return '<td><span class="cxr-muted">not known to it</span></td>'
     beside = f'<span class="cxr-muted">{escape(note)}</span>' if note else ""
     return (
-        f'<td><span class="cxr-narrow">{name} </span>{_track(opinion.probability)}'
+        f'<td class="cxr-bar"><span class="cxr-narrow">{name} </span>{_track(opinion.probability)}'
         f'<span class="cxr-figure">{percent(opinion.probability)}</span> {beside}</td>'
     )
 
@@ -154,7 +154,9 @@ def _reading_html(reading: Reading, found: Assessment) -> str:
     for name, share in reading.probabilities.items():
         marked = " class=cxr-likeliest" if name == likeliest else ""
         figure = f'<span class="cxr-figure">{percent(share)}</span>'
-        rows.append(f'<tr{marked}><th scope="row">{label_html(name)}</th><td>{_track(share)}{figure}</td></tr>')
+        rows.append(
+            f'<tr{marked}><th scope="row">{label_html(name)}</th><td class="cxr-bar">{_track(share)}{figure}</td></tr>'
+        )
     possible = ""
     if reading.possible is not None:
         names = escape(", ".join(reading.possible))
@@ -162,7 +164,7 @@ def _reading_html(reading: Reading, found: Assessment) -> str:
     return (
         f'<section><table class="cxr-predict"><caption>{SOURCE_WORDS[reading.source]}</caption>'
         f"<tbody>{''.join(rows)}</tbody></table>{_reliability_html(reading)}{possible}"
-        f'<p class="cxr-muted">{escape(threshold_words(reading, found.risk, found.cases))}</p></section>'
+        f'<p class="cxr-muted">{escape(threshold_words(reading, found))}</p></section>'
     )
 
 

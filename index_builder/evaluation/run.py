@@ -17,6 +17,7 @@ from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
+from index_builder.evaluation.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Progress, embed_modality
 from index_builder.evaluation.prediction import has_classifier, predict
@@ -82,9 +83,9 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
         `weights_digest`, `dataset`, `synthetic`, `modality`, `split`, `seed`, `cases` scored, `left_out_cases` by
         reason, `labels`; `classification` and `classification_frequent` (see `task.classify`), `stages` and
         `uncertainty` where the labels are stages, `classification_visible` for drawn films (labels that the film
-        shows), `calibration`; `retrieval` by protocol, reranked where the system does that, then with
-        `retrieval_cosine` beside it, and `diversity` likewise; `cross_modal` where films and texts can be paired;
-        `baselines` by name; `disclaimer`.
+        shows), `calibration`, `conformal` (see there); `retrieval` by protocol, reranked where the system does that,
+        then with `retrieval_cosine` beside it, and `diversity` likewise; `cross_modal` where films and texts can be
+        paired; `baselines` by name; `disclaimer`.
 
     Raises:
         CxrError: Nothing to be scored, a film cannot be decoded, or a baseline cannot be had.
@@ -112,6 +113,7 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
         "labels": list(task.names),
         **classify(task, prediction.probabilities),
         "calibration": _calibration(task, prediction.logits),
+        "conformal": _conformal(task, prediction.probabilities),
     }
     if visible is not None:
         columns = [task.names.index(name) for name in visible.names]
@@ -149,6 +151,17 @@ def _calibration(task: Task, logits: NDArray[np.float64]) -> dict[str, Any]:
         return calibrate_stages(scored, task.stage(task.scored), temperature)
     temperature = fit_temperature(val, task.truth[task.val])
     return calibration(scored, task.truth[task.scored], task.names, temperature)
+
+
+def _conformal(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    """Whether sets with thresholds from the validation part hold the truth of the scored part as often as stated."""
+    val, scored = probabilities[task.val], probabilities[task.scored]
+    settings: dict[str, Any] = {"groups": task.patients[task.scored], "seed": task.seed}
+    if task.stages:
+        limit = stage_threshold(val, task.stage(task.val))
+        return check_stages(limit, scored, task.stage(task.scored), task.names, **settings)
+    thresholds = FindingThresholds.of(val, task.truth[task.val])
+    return check_findings(thresholds, scored, task.truth[task.scored], task.names, **settings)
 
 
 def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from index_builder.graph.findings_graph import findings_graph
 from index_builder.graph.node_vectors import GraphMethod, embed_graph
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import choose_weights
+from index_builder.held_out import classifier_answers
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.mskpt import MskPt
 from index_builder.systems.unified import Unified
@@ -52,9 +54,12 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     k, temperature = choose_vote(
         held[space][queries] @ base[space][voters].T, labels[voters][:, columns], truth[queries][:, columns]
     )
-    update: dict[str, float] = {"vote_neighbours": k, "vote_temperature": temperature}
+    update: dict[str, Any] = {"vote_neighbours": k, "vote_temperature": temperature}
     if isinstance(system, MskPt):
         update["theta"] = _theta(system, held["image"][queries], truth[queries])
+    names = [cases.label_names[column] for column in columns]
+    system.held_out = classifier_answers(system, names, held, truth[:, columns].astype(bool))
+    update["held_out_dataset"] = sources[0].kind if system.held_out else ""
     system.config = system.config.model_copy(update=update)
     if isinstance(system, Unified):
         system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])
