@@ -1,0 +1,173 @@
+"""Answers on validation cases: who may vote, what is kept, and what a checkpoint lends a casebook."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from index_builder.casebook import SPACES, Layout, case_from_row, read_embeddings, read_manifest, read_table
+from index_builder.datasets.base import Case
+from index_builder.errors import CasebookError
+from index_builder.evaluation.calibration import TEMPERATURES, fit_stage_temperature
+from index_builder.held_out import (
+    FEWEST,
+    HeldOut,
+    are_stages,
+    classifier_answers,
+    held_out_answers,
+    read_answers,
+    write_answers,
+)
+from index_builder.labels import DUST_STAGES
+from index_builder.stores.faiss import FaissStore
+from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.voting import vote, vote_logits
+
+
+class Opened:
+    """A built casebook's parts."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest, layout = read_manifest(folder), Layout(folder)
+        self.cases = [case_from_row(row) for row in read_table(layout.cases).to_pylist()]
+        self.names = manifest.dataset.label_names
+        self.system: RetrievalSystem = load_system(layout.system)
+        self.vectors = {space: np.asarray(read_embeddings(folder, space, len(self.cases))) for space in SPACES}
+        self.stores = {
+            space: FaissStore.read(layout.index(space), layout.index_keys(space), record.index)
+            for space, record in manifest.spaces.items()
+        }
+
+    def answers(self, cases: list[Case] | None = None, dataset: str = "manifest"):
+        return held_out_answers(self.system, dataset, cases or self.cases, self.names, self.vectors, self.stores)
+
+
+@pytest.fixture(scope="module")
+def opened(small_casebook: Path) -> Opened:
+    return Opened(small_casebook)
+
+
+def test_all_cases_vote_but_those_of_the_own_patient(opened: Opened) -> None:
+    cases, vectors = opened.cases, opened.vectors["text"].astype(np.float32)
+    found = opened.answers()["text", "vote"]
+    rows = [row for row, case in enumerate(cases) if case.split == "val" and vectors[row].any()]
+    assert len(found.truth) == len(rows) >= FEWEST
+    assert found.names == ("Cardiomegaly", "Effusion", "Nodule")
+    labels = np.array([[name in case.labels for name in found.names] for case in cases])
+    np.testing.assert_array_equal(found.truth, labels[rows])
+    patients = np.array([case.patient_id for case in cases])
+    for number, row in enumerate(rows):
+        similarity = np.where(vectors.any(1) & (patients != patients[row]), vectors @ vectors[row], -np.inf)
+        shares = vote(similarity[None], labels, 7, opened.system.config.vote_temperature).probabilities
+        expected = vote_logits(shares, int(vectors.any(1).sum()), stages=False)[0]
+        np.testing.assert_allclose(found.logits[number], expected, atol=1e-3)
+
+
+def test_the_classifier_answers_for_the_labels_it_knows(opened: Opened) -> None:
+    found = opened.answers()["text", "classifier"]
+    vectors = opened.vectors["text"].astype(np.float32)
+    rows = [row for row, case in enumerate(opened.cases) if case.split == "val" and vectors[row].any()]
+    assert found.names == ("Cardiomegaly",)
+    with torch.inference_mode():
+        logits = opened.system.label_logits(torch.from_numpy(vectors[rows]))
+    assert logits is not None
+    np.testing.assert_allclose(found.logits[:, 0], logits[:, 0].numpy(), atol=1e-5)
+    assert TEMPERATURES[0] <= found.temperature <= TEMPERATURES[1]
+
+
+def test_joint_answers_are_on_cases_with_film_and_text(opened: Opened) -> None:
+    both = [
+        case
+        for row, case in enumerate(opened.cases)
+        if case.split == "val" and opened.vectors["image"][row].any() and opened.vectors["text"][row].any()
+    ]
+    joint = opened.answers().get(("joint", "vote"))
+    assert (joint is None) == (len(both) < FEWEST)
+    if joint is not None:
+        assert len(joint.truth) == len(both)
+
+
+def test_too_few_or_uncoded_validation_cases_answer_nothing(opened: Opened) -> None:
+    few = [replace(case, split="train" if number >= 60 else case.split) for number, case in enumerate(opened.cases)]
+    assert sum(case.split == "val" for case in few) < FEWEST
+    assert opened.answers(few) == {}
+    uncoded = [replace(case, codes=("No Indexing",)) for case in opened.cases]
+    assert opened.answers(uncoded) == {}
+    unlabelled = [replace(case, labels=()) for case in opened.cases]
+    assert opened.answers(unlabelled) == {}
+
+
+def test_what_is_written_is_read_however_arrays_lie_in_memory(tmp_path: Path) -> None:
+    logits = np.asfortranarray(np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32))
+    held = HeldOut.of(("a", "b", "c", "d"), False, logits[:, [2, 0, 1, 3]], (logits > 0)[:, ::-1])
+    path = tmp_path / "held.safetensors"
+    write_answers({("image", "vote"): held}, path)
+    found = read_answers(path)["image", "vote"]
+    np.testing.assert_array_equal(found.logits, logits[:, [2, 0, 1, 3]])
+    np.testing.assert_array_equal(found.truth, (logits > 0)[:, ::-1])
+    assert (found.names, found.stages, found.temperature) == (held.names, False, held.temperature)
+    some = found.of_labels(["d", "a"])
+    assert some is not None
+    np.testing.assert_array_equal(some.logits, logits[:, [3, 2]])
+    assert found.of_labels(["e"]) is None
+
+
+def test_no_file_no_answers_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "held.safetensors"
+    write_answers({}, path)
+    assert not path.exists()
+    assert read_answers(path) == {}
+    path.write_bytes(b"not tensors")
+    with pytest.raises(CasebookError, match=r"held\.safetensors.*Rebuild"):
+        read_answers(path)
+
+
+def test_a_source_right_on_all_of_few_cases_is_not_called_certain() -> None:
+    truth = np.arange(40)[:, None] % 4 == np.arange(4)
+    logits = np.where(truth, 3.0, 0.0).astype(np.float32)
+    assert fit_stage_temperature(logits, truth.argmax(1)) < 2 * TEMPERATURES[0]
+    held = HeldOut.of(DUST_STAGES, True, logits, truth)
+    assert 0.5 < held.temperature < 1.5
+    one = HeldOut.of(("a",), False, np.where(truth[:, :1], 4.0, -4.0), truth[:, :1])
+    assert 0.5 < one.temperature < 1.5
+
+
+def test_stages_are_known_by_their_names_and_by_being_exclusive() -> None:
+    assert are_stages([("Stage 0",), ("Stage 3",)], DUST_STAGES)
+    assert not are_stages([("Stage 0",), ()], DUST_STAGES)
+    assert not are_stages([("Nodule",)], ("Nodule", "Mass"))
+
+
+def test_a_checkpoint_lends_its_answers_where_the_casebook_has_fewer(stage_casebook: Path) -> None:
+    opened = Opened(stage_casebook)
+    assert sum(case.split == "val" for case in opened.cases) < FEWEST
+    assert opened.answers(dataset="phantom-dust") == {}
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(50, 16)).astype(np.float32)
+    truth = random.integers(0, 4, 50)[:, None] == np.arange(4)
+    spaces = {"image": vectors, "text": np.zeros_like(vectors)}
+    opened.system.held_out = classifier_answers(opened.system, DUST_STAGES, spaces, truth)  # type: ignore[arg-type]
+    assert set(opened.system.held_out) == {("image", "classifier")}
+    assert opened.answers(dataset="phantom-dust") == {}, "the checkpoint does not say of which dataset they are"
+    config = opened.system.config
+    opened.system.config = config.model_copy(update={"held_out_dataset": "phantom-dust"})
+    found = opened.answers(dataset="phantom-dust")
+    assert len(found["image", "classifier"].truth) == 50
+    assert found["image", "classifier"].stages
+    assert ("image", "vote") not in found
+    assert opened.answers(dataset="nih") == {}
+    opened.system.config = config.model_copy(update={"held_out_dataset": "manifest"})
+    assert opened.answers(dataset="manifest") == {}, "one manifest is not another"
+
+
+def test_answers_travel_with_a_checkpoint(tmp_path: Path, stage_casebook: Path) -> None:
+    system = Opened(stage_casebook).system
+    logits = np.random.default_rng(2).normal(size=(30, 4)).astype(np.float32)
+    system.held_out = {("image", "classifier"): HeldOut.of(DUST_STAGES, True, logits, np.eye(4, dtype=bool)[[0] * 30])}
+    system.save(tmp_path / "system", portable=True)
+    found = load_system(tmp_path / "system").held_out["image", "classifier"]
+    np.testing.assert_array_equal(found.logits, logits)
