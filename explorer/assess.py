@@ -54,7 +54,7 @@ class Finding:
         vote: What the nearest cases say.
         votes: How many of them carry it.
         disagree: Whether classifier and vote are `DISAGREEMENT` or more apart; never where not calibrated.
-        examples: Validation cases that have it; with fewer than `conformal.fewest_cases` it is never ruled out.
+        examples: Validation cases that have it; with fewer than `conformal.fewest_cases` it stays undecided.
     """
 
     label: str

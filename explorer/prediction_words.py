@@ -38,6 +38,18 @@ def verdict_of(finding: Finding) -> Verdict | None:
     return (finding.classifier or finding.vote).verdict
 
 
+def verdict_words(finding: Finding, coverage: float) -> str:
+    """Why a finding is supported, ruled out or undecided."""
+    verdict, stated = verdict_of(finding), percent(coverage)
+    if verdict == "present":
+        return f"scores higher than {stated} of the validation cases without it"
+    if verdict == "absent":
+        return f"scores lower than {stated} of the validation cases with it"
+    if finding.examples < fewest_cases(coverage):
+        return f"only {finding.examples} validation cases have it"
+    return "scores like cases with it and like cases without it"
+
+
 def basis(assessment: Assessment) -> str:
     """What the figures rest on, in a sentence."""
     counts = assessment.cases
@@ -71,8 +83,8 @@ def figures_words(assessment: Assessment) -> list[str]:
             f"**Supported**: the score is higher than that of {stated} of the validation cases without the finding. "
             f"**Ruled out**: it is lower than that of {stated} of those with it. Of films without a finding at most "
             f"about {rest} are so supported, of films with it at most about {rest} ruled out (split-conformal sets). "
-            f"With fewer than {fewest_cases(assessment.coverage)} validation cases that have a finding, it is never "
-            "ruled out.",
+            f"With fewer than {fewest_cases(assessment.coverage)} validation cases that have a finding it stays "
+            "undecided.",
             f"**Disagree**: classifier and neighbours are {DISAGREEMENT:.0%} or more apart.".replace("%", " points"),
         ]
     else:

@@ -17,6 +17,7 @@ from explorer.prediction_words import (
     reliability_words,
     threshold_words,
     verdict_of,
+    verdict_words,
 )
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import chips_html, label_html
@@ -111,7 +112,7 @@ def _findings_html(found: Assessment, shown: tuple[Finding, ...]) -> str:
             cells.append(_bar_cell("Classifier", one.classifier, ""))
         cells.append(_bar_cell("Neighbours", one.vote, f"{one.votes} of {found.voters}"))
         if calibrated:
-            cells.append(f"<td>{_verdict_html(one)}</td>")
+            cells.append(f"<td>{_verdict_html(one, found.coverage)}</td>")
         rows.append(f"<tr{' class=cxr-disagree' if one.disagree else ''}>{''.join(cells)}</tr>")
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
     return (
@@ -134,9 +135,11 @@ def _track(share: float) -> str:
     return f'<span class="cxr-bar-track"><span style="width:{max(round(100 * share), 1)}%"></span></span>'
 
 
-def _verdict_html(one: Finding) -> str:
-    verdict = verdict_of(one)
-    chip = "" if verdict is None else f'<span class="cxr-verdict cxr-{verdict}">{VERDICT_WORDS[verdict]}</span>'
+def _verdict_html(one: Finding, coverage: float) -> str:
+    verdict, chip = verdict_of(one), ""
+    if verdict is not None:
+        why = escape(verdict_words(one, coverage), quote=True)
+        chip = f'<span class="cxr-verdict cxr-{verdict}" title="{why}">{VERDICT_WORDS[verdict]}</span>'
     return chip + (' <span class="cxr-warn">they disagree</span>' if one.disagree else "")
 
 

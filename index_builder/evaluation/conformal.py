@@ -49,6 +49,8 @@ def threshold(scores: NDArray[np.floating], coverage: float) -> float:
 class FindingThresholds:
     """When a finding may be present and when it may be absent.
 
+    A finding of which too few validation cases tell, with it or without, stays undecided.
+
     Attributes:
         present: [C] float64, of 1 - p; infinite where too few validation cases have the finding.
         absent: [C] float64, of p; infinite where too few have it not.
@@ -68,9 +70,14 @@ class FindingThresholds:
             np.array([threshold(p[~held], coverage) for p, held in columns]),
         )
 
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """Findings of which enough validation cases tell, [C]."""
+        return np.isfinite(self.present) & np.isfinite(self.absent)
+
     def sets(self, probabilities: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which findings may be present, and which absent, [N, C] each. Both or neither: undecided."""
-        return 1 - probabilities <= self.present, probabilities <= self.absent
+        return (1 - probabilities <= self.present) | ~self.told, (probabilities <= self.absent) | ~self.told
 
 
 def stage_threshold(
@@ -108,33 +115,26 @@ def check_findings(
         seed: Of the bootstrap.
 
     Returns:
-        `stated`; `present` and `absent` over all findings whose threshold is finite: `coverage` (share of cases that
-        have the finding, or have it not, whose set says it may be so), its `interval` of 95 %, `findings` and `pairs`
-        counted; `decided`, the share of sets that name one answer; `per_class` by name, `present` and `absent` with
-        `coverage` and `cases` (None where the threshold is infinite), and `decided`.
+        `stated`; `findings`, of which enough validation cases tell; over these, `present` and `absent`: `coverage`
+        (share of cases that have the finding, or have it not, whose set says it may be so), its `interval` of 95 % and
+        the `pairs` counted; and `decided`, the share of sets that name one answer. `per_class` by name of these findings,
+        `present` and `absent` with `coverage` (None without a case) and `cases`, and `decided`.
     """
-    may_be, may_lack = thresholds.sets(probabilities)
+    may_be, may_lack = (one[:, thresholds.told] for one in thresholds.sets(probabilities))
+    held = truth[:, thresholds.told]
+    told = [name for name, one in zip(names, thresholds.told.tolist(), strict=True) if one]
     decided = may_be != may_lack
     weights = resampled_weights(len(truth), seed=seed, groups=groups)
-    blocks: dict[str, Any] = {"stated": coverage}
     per_class: dict[str, dict[str, Any]] = {
-        name: {"decided": float(decided[:, column].mean())} for column, name in enumerate(names)
+        name: {"decided": float(share)} for name, share in zip(told, decided.mean(axis=0), strict=True)
     }
-    for kind, limits, found, asked in (
-        ("present", thresholds.present, may_be, truth),
-        ("absent", thresholds.absent, may_lack, ~truth),
-    ):
-        columns = np.flatnonzero(np.isfinite(limits))
-        asked_of, kept = asked[:, columns], (asked & found)[:, columns]
-        blocks[kind] = _share(weights, kept.sum(1), asked_of.sum(1)) | {
-            "findings": len(columns),
-            "pairs": int(asked_of.sum()),
-        }
-        for column, name in enumerate(names):
-            held = found[asked[:, column], column]
-            told = np.isfinite(limits[column]) and len(held)
-            per_class[name][kind] = {"coverage": float(held.mean()) if told else None, "cases": len(held)}
-    return blocks | {"decided": float(decided.mean()), "per_class": per_class}
+    blocks: dict[str, Any] = {"stated": coverage, "findings": len(told)}
+    for kind, found, asked in (("present", may_be, held), ("absent", may_lack, ~held)):
+        kept = asked & found
+        blocks[kind] = _share(weights, kept.sum(axis=1), asked.sum(axis=1)) | {"pairs": int(asked.sum())}
+        for name, right, cases in zip(told, kept.sum(axis=0).tolist(), asked.sum(axis=0).tolist(), strict=True):
+            per_class[name][kind] = {"coverage": right / cases if cases else None, "cases": cases}
+    return blocks | {"decided": float(decided.mean()) if told else None, "per_class": per_class}
 
 
 def check_stages(

@@ -90,8 +90,11 @@ def _conformal(result: dict[str, Any]) -> list[str]:
     for kind in ("present", "absent"):
         block = found[kind]
         covered = _with_interval(block["coverage"], block["interval"])
-        kinds.append(f"{kind} {covered} ({block['findings']} findings)")
-    return [f"sets at {found['stated']:.0%}: coverage when {', '.join(kinds)}; decided {found['decided']:.0%}"]
+        kinds.append(f"{kind} {covered}")
+    return [
+        f"sets at {found['stated']:.0%} of {found['findings']} findings: coverage when {', '.join(kinds)}; "
+        f"decided {_number(found['decided'])}"
+    ]
 
 
 def _retrieval(result: dict[str, Any]) -> list[str]:

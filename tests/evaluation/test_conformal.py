@@ -58,18 +58,18 @@ def test_verdicts_by_hand():
     assert absent.ravel().tolist() == [False, False, True]
 
 
-def test_a_finding_with_too_few_cases_is_never_ruled_out():
+def test_a_finding_of_which_too_few_cases_tell_stays_undecided():
     random = np.random.default_rng(0)
     truth = np.zeros((50, 1), bool)
     truth[:3] = True
     found = FindingThresholds.of(random.random((50, 1)), truth, 0.9)
     assert found.present == [np.inf]
     assert np.isfinite(found.absent).all()
-    assert found.sets(np.zeros((1, 1)))[0].all()
+    for probability in (0.0, 1.0):
+        assert all(one.all() for one in found.sets(np.full((1, 1), probability)))
     result = check_findings(found, random.random((20, 1)), np.ones((20, 1), bool), ["rare"])
-    assert result["present"]["findings"] == 0
-    assert result["present"]["coverage"] is None
-    assert result["per_class"]["rare"]["present"] == {"coverage": None, "cases": 20}
+    assert (result["findings"], result["per_class"], result["decided"]) == (0, {}, None)
+    assert result["present"] == {"coverage": None, "interval": None, "pairs": 0}
 
 
 def honest(random: np.random.Generator, cases: int) -> tuple[np.ndarray, np.ndarray]:
