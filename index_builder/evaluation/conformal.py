@@ -117,8 +117,8 @@ def check_findings(
     Returns:
         `stated`; `findings`, of which enough validation cases tell; over these, `present` and `absent`: `coverage`
         (share of cases that have the finding, or have it not, whose set says it may be so), its `interval` of 95 % and
-        the `pairs` counted; and `decided`, the share of sets that name one answer. `per_class` by name of these findings,
-        `present` and `absent` with `coverage` (None without a case) and `cases`, and `decided`.
+        the `pairs` counted; and `decided`, the share of sets that name one answer. `per_class` by name of these
+        findings, `present` and `absent` with `coverage` (None without a case) and `cases`, and `decided`.
     """
     may_be, may_lack = (one[:, thresholds.told] for one in thresholds.sets(probabilities))
     held = truth[:, thresholds.told]
