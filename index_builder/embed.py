@@ -18,7 +18,7 @@ from index_builder.casebook import SPACES, Space, write_table
 from index_builder.datasets.base import Case, Dataset
 from index_builder.imaging import model_input, thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import join_cases
+from index_builder.systems.joining import encode_cases
 
 #: Cases per shard: what an interruption loses at most, and what memory holds at a time (twice).
 SHARD_CASES = 128
@@ -127,7 +127,8 @@ def _embed_shard(
     vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
     thumbnails: list[bytes | None] = [None] * len(shard)
     # Reports of like length share a batch: padding would otherwise double the text encoder's work.
-    order = sorted(range(len(shard)), key=lambda position: len(system.text_of(shard[position])))
+    texts = [system.text_of(case) for case in shard]
+    order = sorted(range(len(shard)), key=lambda position: len(texts[position]))
     for start in range(0, len(shard), BATCH):
         positions = order[start : start + BATCH]
         began = perf_counter()
@@ -136,8 +137,16 @@ def _embed_shard(
         timings.waiting += perf_counter() - began
         for position, film in zip(positions, films, strict=True):
             thumbnails[position] = None if film is None else film.thumbnail
-        for space, found in _encode(system, [shard[position] for position in positions], films, timings).items():
-            vectors[space][positions] = found
+        found = encode_cases(
+            system,
+            torch.from_numpy(np.array([film.pixels for film in films if film is not None])),
+            torch.tensor([film is not None for film in films]),
+            [texts[position] for position in positions],
+        )
+        timings.images += found.image_seconds
+        timings.texts += found.text_seconds
+        for space in SPACES:
+            vectors[space][positions] = found.spaces[space]
         timings.cases += len(positions)
         advance(len(positions))
     began = perf_counter()
@@ -160,36 +169,6 @@ def _as_bytes(vectors: dict[Space, np.ndarray], dim: int) -> dict[str, pa.Array]
     return {
         str(space): pa.array([row.tobytes() for row in rows], pa.binary(2 * dim)) for space, rows in vectors.items()
     }
-
-
-@torch.inference_mode()
-def _encode(
-    system: RetrievalSystem, batch: Sequence[Case], films: list[LoadedFilm | None], timings: EmbedTimings
-) -> dict[Space, np.ndarray]:
-    """Vectors of one batch per space, [b, D] float32; zeros where a case lacks the modality."""
-    has_film = torch.tensor([film is not None for film in films])
-    texts = [system.text_of(case) for case in batch]
-    has_text = torch.tensor([bool(text) for text in texts])
-    image = text = None
-    began = perf_counter()
-    if has_film.any():
-        pixels = np.stack([film.pixels for film in films if film is not None])
-        image = system.encode_images(torch.from_numpy(pixels))
-    middle = perf_counter()
-    if has_text.any():
-        text = system.encode_texts([text for text in texts if text])
-    timings.images += middle - began
-    timings.texts += perf_counter() - middle
-
-    out: dict[Space, np.ndarray] = {
-        space: np.zeros((len(batch), system.config.embedding_dim), np.float32) for space in SPACES
-    }
-    if image is not None:
-        out["image"][has_film.numpy()] = image.vector.numpy()
-    if text is not None:
-        out["text"][has_text.numpy()] = text.vector.numpy()
-    out["joint"] = join_cases(system, image, has_film, text, has_text).numpy()
-    return out
 
 
 def _is_complete(path: Path, shard: Sequence[Case]) -> bool:

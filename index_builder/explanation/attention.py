@@ -20,7 +20,7 @@ from index_builder.explanation.base import Explanation
 from index_builder.explanation.maps import pixel_map
 from index_builder.explanation.subject import Subject
 from index_builder.explanation.words import merge
-from index_builder.systems.base import Encoding
+from index_builder.systems.encoding import Encoding
 
 
 def attention(subject: Subject) -> Explanation:

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from index_builder.errors import ExplanationError
 from index_builder.explanation.base import FindingTarget, Inputs, SimilarityTarget, Target, Voters
-from index_builder.systems.base import Encoding, RetrievalSystem
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.encoding import Encoding
 
 
 @dataclass(slots=True)

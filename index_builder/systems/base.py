@@ -19,6 +19,9 @@ from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
 from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+from index_builder.systems.encoding import CrossAttention, Encoding
+from index_builder.systems.fusion import token_attention
+from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
     from index_builder.datasets.base import Case
@@ -28,39 +31,6 @@ WEIGHTS_FILE = "model.safetensors"
 
 _TEXT_FOLDER = "text"
 _ENCODERS = ("image_encoder", "text_encoder")
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """One modality of a batch.
-
-    Attributes:
-        tokens: [B, T, d] float32, image patches in row-major order or word pieces, projected to the width that both
-            modalities of a system share, so that a patch can be compared with a word.
-        mask: [B, T] bool, True at real tokens.
-        vector: [B, D] float32, L2-normalised, in the space shared by all modalities.
-    """
-
-    tokens: Tensor
-    mask: Tensor
-    vector: Tensor
-
-    def take(self, rows: Tensor) -> Encoding:
-        """The cases that `rows` (numbers, or [B] bool) names."""
-        return Encoding(self.tokens[rows], self.mask[rows], self.vector[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class CrossAttention:
-    """How much each token of one modality looks at each of the other; rows sum to 1 over real tokens.
-
-    Attributes:
-        text_to_image: [B, L, P] float32.
-        image_to_text: [B, P, L] float32.
-    """
-
-    text_to_image: Tensor
-    image_to_text: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +60,10 @@ class Batch:
         """[B] bool."""
         return torch.tensor([bool(text) for text in self.texts], device=self.labels.device)
 
+    def texts_of(self, rows: Tensor) -> list[str]:
+        """Texts of the cases that `rows`, [B] bool, names."""
+        return [text for text, wanted in zip(self.texts, rows.tolist(), strict=True) if wanted]
+
 
 class SystemConfig(BaseModel):
     """What rebuilds a system without its weights. Systems extend it with their own fields.
@@ -98,6 +72,12 @@ class SystemConfig(BaseModel):
         trained_image_stages: How many of the image encoder's last stages are trained; -1 all, 0 none.
         pyramid_width: Width of tokens taken from the image encoder's last resolutions by a trained pyramid; 0: none.
         trained_text_layers: How many of the text encoder's last layers are trained; -1 all, 0 none.
+        embedding_dim: Width of vectors.
+        token_dim: Width of tokens.
+        pool_queries: What each modality's pooling looks for.
+        pool_width: Numbers each query gathers.
+        dropout: In pooling.
+        label_names: Labels it was trained on.
         vote_neighbours: Cases that vote on a query's labels, chosen on validation data.
         vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
@@ -116,6 +96,10 @@ class SystemConfig(BaseModel):
     pyramid_width: int = 0
     trained_text_layers: int = 0
     embedding_dim: int = 256
+    token_dim: int = 256
+    pool_queries: int = 8
+    pool_width: int = 64
+    dropout: float = 0.2
     label_names: tuple[str, ...] = ()
     vote_neighbours: int = 10
     vote_temperature: float = 0.05
@@ -125,10 +109,10 @@ class SystemConfig(BaseModel):
 
 
 class RetrievalSystem(nn.Module, ABC):
-    """Encoders and heads of one published system.
+    """Encoders of one published system, and for each modality a tower that leads into the space all share.
 
     All vectors live in one space, so any modality can be compared with any other. A system differs from another
-    only in its encoders, its fusion and its losses; training, embedding, evaluation and search know this class alone.
+    only in its fusion, losses and predictions; training, embedding, evaluation and search know this class alone.
     """
 
     name: ClassVar[str]
@@ -144,7 +128,7 @@ class RetrievalSystem(nn.Module, ABC):
     ranking: Ranking | None = None
 
     def __init__(self, config: SystemConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
-        """Build the encoders; subclasses add their heads.
+        """Build encoders and towers; subclasses add what is their own.
 
         Args:
             config: What to build.
@@ -164,6 +148,9 @@ class RetrievalSystem(nn.Module, ABC):
         self.text_encoder = TextEncoder(
             config.text_encoder, pretrained=pretrained, trained_layers=config.trained_text_layers, folder=text_folder
         )
+        pool = (config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
+        self.image_tower = Tower(self.image_encoder.dim, config.token_dim, *pool)
+        self.text_tower = Tower(self.text_encoder.dim, config.token_dim, *pool)
 
     @classmethod
     def text_of(cls, case: Case) -> str:
@@ -175,21 +162,26 @@ class RetrievalSystem(nn.Module, ABC):
         """Wordings of a case to train on, the one of `text_of` first."""
         return (cls.text_of(case),)
 
-    @abstractmethod
     def encode_images(self, films: Tensor) -> Encoding:
         """Encode films.
 
         Args:
             films: [B, S, S] float32 in 0..1 as `imaging.model_input` gives them, S = `config.image_size`.
         """
+        encoding: Encoding = self.image_tower(self.image_encoder(films))
+        return encoding
 
-    @abstractmethod
     def encode_texts(self, texts: list[str]) -> Encoding:
         """Encode reports, queries or profile sentences, each a non-empty string."""
+        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
+        return encoding
 
-    @abstractmethod
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised."""
+        """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised.
+
+        Their normalised sum, unless a system fuses them.
+        """
+        return summed(image, text)
 
     @abstractmethod
     def label_logits(self, vectors: Tensor) -> Tensor | None:
@@ -210,9 +202,12 @@ class RetrievalSystem(nn.Module, ABC):
         """
         return self.label_logits(vectors)
 
-    @abstractmethod
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
-        """How words look at patches and patches at words, of cases with both modalities."""
+        """How words look at patches and patches at words, of cases with both modalities.
+
+        Likeness of tokens, unless a system learns attention. Where no loss aligns tokens (siclip) it was not taught.
+        """
+        return token_attention(image.tokens, image.mask, text.tokens, text.mask)
 
     @abstractmethod
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
@@ -296,11 +291,6 @@ class RetrievalSystem(nn.Module, ABC):
             for encoder in _ENCODERS:
                 names -= {f"{encoder}.{name}" for name in _frozen_names(getattr(self, encoder))}
         return names
-
-
-def normalise(vectors: Tensor) -> Tensor:
-    """L2-normalise the last axis; a zero vector stays zero."""
-    return nn.functional.normalize(vectors, dim=-1)
 
 
 def system_class(name: str) -> type[RetrievalSystem]:

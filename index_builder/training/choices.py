@@ -26,7 +26,6 @@ from index_builder.systems.voting import choose_vote
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.validate import embed_cases, targets
 
-_BATCH = 64
 #: Error that predictions called reliable may have on validation data.
 STATED_RISK = 0.05
 _METHODS: tuple[GraphMethod, ...] = ("transe", "compgcn")
@@ -40,8 +39,8 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     cases = replace(cases, examples=[example for example in cases.examples if example.group == 0])
     if not cases.of("val") or not cases.of("train"):
         return
-    held = embed_cases(system, cases.batches("val", _BATCH))
-    base = embed_cases(system, cases.batches("train", _BATCH))
+    held = embed_cases(system, cases, "val")
+    base = embed_cases(system, cases, "train")
     truth, known, _ = targets(cases, "val")
     labels, _, _ = targets(cases, "train")
     space: Space = "image" if held["image"].any() else "joint"

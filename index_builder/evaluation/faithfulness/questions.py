@@ -19,6 +19,7 @@ from index_builder.evaluation.task import Part
 from index_builder.explanation import FindingTarget, Inputs, SimilarityTarget, Target, Voters
 from index_builder.imaging import model_input
 from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.joining import encode_cases
 
 #: Training cases that vote where there is no classifier, and among which each case has its nearest neighbour.
 BASE = 400
@@ -127,7 +128,9 @@ def _questions(
     if not labels:
         return []
     inputs = Inputs(film, "" if modality == "image" else system.text_of(case))
-    cosines = base.vectors @ _vector(system, inputs)
+    films = torch.empty(0) if film is None else torch.from_numpy(film)[None]
+    vectors = encode_cases(system, films, torch.tensor([film is not None]), [inputs.text], (modality,)).spaces
+    cosines = base.vectors @ vectors[modality][0]
     # A film of the same patient would be no neighbour in search either.
     cosines[base.patients == case.patient_id] = -np.inf
     nearest = np.argsort(-cosines, kind="stable")
@@ -139,17 +142,3 @@ def _questions(
         given = Voters(base.vectors[voters], carries, system.config.vote_temperature) if votes else None
         asked.append(Question(case.patient_id, label, inputs, FindingTarget(label, given), region))
     return [*asked, Question(case.patient_id, "", inputs, SimilarityTarget(base.vectors[nearest[0]]), None)]
-
-
-@torch.inference_mode()
-def _vector(system: RetrievalSystem, inputs: Inputs) -> NDArray[np.float32]:
-    device = next(system.parameters()).device
-    image = None if inputs.film is None else system.encode_images(torch.from_numpy(inputs.film)[None].to(device))
-    text = system.encode_texts([inputs.text]) if inputs.text else None
-    if image is not None and text is not None:
-        vector = system.join(image, text)
-    else:
-        one = image if image is not None else text
-        assert one is not None, "a case has what its modality names"
-        vector = one.vector
-    return vector[0].float().cpu().numpy()
