@@ -58,6 +58,7 @@ def test_lasso_to_gallery_to_csv_and_casebook(app, page: Page, tmp_path: Path) -
     expect(page.get_by_role("heading", name=re.compile("chosen case"))).to_be_visible()
     page.get_by_text("t-SNE", exact=True).click()
     expect(page.get_by_text("laid out by t-SNE")).to_be_visible()
+    _wait_for_one_map(page)
     expect(page.get_by_text(_CHOSEN)).to_have_text(f"{count} {'case' if count == 1 else 'cases'} chosen")
     page.get_by_role("button", name="Clear selection").click()
     expect(page.get_by_role("heading", name=re.compile("chosen case"))).to_have_count(0)
@@ -114,7 +115,7 @@ def test_a_map_in_space_turns(app, page: Page) -> None:
     canvas = _open_map(page, app.url)
     page.get_by_text("UMAP in 3-D", exact=True).click()
     expect(page.get_by_text("Drag to turn it")).to_be_visible()
-    _wait_for_points(page)
+    _wait_for_one_map(page)
     page.wait_for_timeout(300)
     ground = page.locator("canvas.points")
     before = ground.evaluate("(one) => one.toDataURL()")
@@ -174,6 +175,12 @@ def _open_map(page: Page, url: str) -> Locator:
 
 def _wait_for_points(page: Page) -> None:
     expect(page.get_by_text("Loading the map …").filter(visible=True)).to_have_count(0)
+
+
+def _wait_for_one_map(page: Page) -> None:
+    """Until the layout before has gone: Streamlit keeps it beside the new one while the page is drawn again."""
+    expect(page.locator("canvas.points")).to_have_count(1)
+    _wait_for_points(page)
 
 
 def _drag(page: Page, canvas: Locator, path: list[tuple[float, float]]) -> None:
