@@ -69,10 +69,12 @@ def test_film_and_text_share_one_path() -> None:
     assert found.residual == pytest.approx(0, abs=1e-3)
 
 
-def test_grad_cam_shows_what_each_patch_adds() -> None:
+def test_grad_cam_shows_what_each_patch_adds_to_a_film_of_mean_patches() -> None:
     system, pixels = linear(), film()
     found = explain(system, Inputs(pixels), BRIGHT, "grad-cam")
-    added = (weights_of(system) * pixels).reshape(GRID, PATCH, GRID, PATCH).sum((1, 3)).clip(0)
+    mean_patch = pixels.reshape(GRID, PATCH, GRID, PATCH).mean((0, 2))
+    departure = weights_of(system) * (pixels - np.tile(mean_patch, (GRID, GRID)))
+    added = departure.reshape(GRID, PATCH, GRID, PATCH).sum((1, 3)).clip(0)
     np.testing.assert_allclose(found.image, pixel_map(torch.from_numpy(added.ravel()), 32), atol=1e-5)
     assert (found.layer, found.signed, found.words) == ("patches", False, ())
 

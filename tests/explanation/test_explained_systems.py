@@ -323,7 +323,7 @@ def encoders(folder: Path) -> dict[str, tuple[str, int]]:
 
 @pytest.mark.parametrize("kind", ["timm-swin", "clip", "registers", "swin", "convnext"])
 def test_grad_cam_finds_the_patches_of_any_encoder(kind: str, tmp_path: Path, tiny_settings: dict[str, Any]) -> None:
-    """At every stage; at the last it points at the one patch that is read, since nothing else has a gradient."""
+    """At every stage; at the last it points at the one patch that is read, since no other has a gradient."""
     source, size = encoders(tmp_path)[kind]
     torch.manual_seed(0)
     settings = tiny_settings | {"image_encoder": source, "image_size": size}
