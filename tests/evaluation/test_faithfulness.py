@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
 from index_builder.datasets.base import Case
 from index_builder.datasets.nih import NIH
@@ -139,13 +141,12 @@ def test_tally_gives_means_of_what_there_is() -> None:
 
 def test_phantoms_tell_where_the_findings_of_a_label_lie() -> None:
     dataset = PhantomOpenI()
-    code = "Pleural Effusion/left/moderate"
     case = next(case for case in dataset.cases() if any(one.startswith("Pleural Effusion/left") for one in case.codes))
     pixels = dataset.load_film(str(case.image)).pixels
     found = {one.label: one for one in regions(dataset, case, pixels, 224)}
     effusion = found["Pleural Effusion"]
     drawn = dataset.masks(str(case.image))["effusion"]
-    assert effusion.focal, code
+    assert effusion.focal
     rows, columns = np.nonzero(effusion.mask)
     drawn_rows, drawn_columns = np.nonzero(drawn)
     assert abs(rows.mean() / 224 - drawn_rows.mean() / 512) < 0.03
@@ -161,7 +162,7 @@ def test_stages_lie_where_opacities_are() -> None:
         assert not any(one.focal for one in found)
 
 
-def test_boxes_lie_on_the_film_whatever_its_size_and_borders(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_boxes_lie_on_the_film_whatever_its_size_and_borders(tmp_path: Path) -> None:
     boxes = nih_boxes()
     assert len(boxes) == 880
     assert sum(map(len, boxes.values())) == 984
@@ -180,6 +181,6 @@ def test_boxes_lie_on_the_film_whatever_its_size_and_borders(tmp_path) -> None: 
     [found] = regions(dataset, case, pixels, 128)
     assert found.label == label
     seen = model_input(pixels, 128)
-    assert seen[found.mask].mean() > 0.9
+    assert seen[ndimage.binary_erosion(found.mask)].mean() > 0.95
     assert seen[~found.mask].mean() < 0.6
     assert regions(dataset, replace(case, case_id="unknown"), pixels, 128) == []
