@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from evaluation_samples import Some, quiet
 
 from index_builder.datasets import open_dataset
@@ -20,6 +21,15 @@ from index_builder.evaluation.explanation_report import explanation_lines
 from index_builder.evaluation.faithfulness.questions import draw_questions
 from index_builder.evaluation.run import EvaluateRequest, explanations
 from index_builder.systems.base import RetrievalSystem, load_system
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run on one thread: for tiny tensors threads wait longer for one another than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class FewPhantoms(PhantomOpenI):
