@@ -20,7 +20,7 @@ from index_builder.datasets import open_dataset
 from index_builder.imaging import display_png
 
 _LABELS = {"Cardiomegaly", "Pleural Effusion"}
-_MOST_BYTES = 400_000
+_MOST_BYTES = 480_000
 
 
 def main(casebook: Path, out: Path) -> None:
