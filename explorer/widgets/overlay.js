@@ -1,6 +1,7 @@
 // Maps over films on canvases. Opacity and threshold redraw here; Python hears of them when a slider is let go.
 // The colours follow `blend` of explorer/overlay.py.
 const overlays = new WeakMap();
+const SETTLED = 300; // milliseconds a slider rests before Python hears of it: keys move it in many small steps
 
 export default function (component) {
   const { parentElement } = component;
@@ -10,7 +11,10 @@ export default function (component) {
     overlays.set(parentElement, overlay);
   }
   overlay.update(component);
-  return () => overlays.delete(parentElement);
+  return () => {
+    overlay.close();
+    overlays.delete(parentElement);
+  };
 }
 
 function decode(text) {
@@ -35,6 +39,7 @@ function createOverlay(root) {
   let panels = [];
   let table = null;
   let scheduled = false;
+  let timer = 0;
 
   function update(next) {
     component = next;
@@ -212,8 +217,12 @@ function createOverlay(root) {
 
   for (const slider of [opacity, threshold]) {
     slider.oninput = refresh;
-    slider.onchange = () =>
-      component.setStateValue("view", { opacity: opacity.value / 100, threshold: threshold.value / 100 });
+    slider.onchange = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        component.setStateValue("view", { opacity: opacity.value / 100, threshold: threshold.value / 100 });
+      }, SETTLED);
+    };
   }
-  return { update };
+  return { update, close: () => clearTimeout(timer) };
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -49,10 +50,10 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     _explained(page)
     laid = page.get_by_role("img", name=_LAID)
     _choose(page, "Film")
-    expect(page.get_by_text("Why ").first).to_be_visible()
     expect(page.get_by_label("Words with their weight")).to_have_count(0)
     _choose(page, "Grad-CAM")
     expect(page.get_by_text("What Grad-CAM shows")).to_be_visible()
+    _settled(page)
     expect(page.get_by_role("combobox", name="Stage")).to_be_visible()
 
     # What the browser draws is what Python draws.
@@ -66,6 +67,7 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
         page.keyboard.press("ArrowLeft")
     expect(page.get_by_text("40 %", exact=True)).to_be_visible()
     _assert_drawn(page, laid, _blended(answer, 0.4, 0.15))
+    _settled(page)
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Picture with legend").click()
@@ -116,7 +118,9 @@ def _explained(page: Page) -> None:
 
 
 def _choose(page: Page, name: str) -> None:
-    page.get_by_role("radio", name=name, exact=True).click()
+    radio = page.get_by_role("radio", name=name, exact=True)
+    radio.click()
+    expect(radio).to_be_checked()
 
 
 def _answer(casebook: Casebook, case_id: str, finding: str) -> Answer:
@@ -131,6 +135,12 @@ def _blended(answer: Answer, opacity: float, threshold: float) -> NDArray[np.uin
     assert side.study.shown is not None
     shares = answer.scale.shares(side.film_map.on_film(*side.study.shown.shape))
     return blend(side.study.shown, shares, signed=answer.signed, opacity=opacity, threshold=threshold)
+
+
+def _settled(page: Page) -> None:
+    """Wait until Python has heard of everything and has answered."""
+    page.wait_for_timeout(800)
+    expect(page.get_by_role("img", name="Running...")).to_have_count(0)
 
 
 def _assert_drawn(page: Page, canvas: Locator, expected: NDArray[np.uint8]) -> None:
@@ -149,9 +159,6 @@ def _assert_drawn(page: Page, canvas: Locator, expected: NDArray[np.uint8]) -> N
 
 def _pixels(canvas: Locator) -> NDArray[np.uint8]:
     """[rows, columns, 3] of a canvas as drawn."""
-    found = canvas.evaluate(
-        "canvas => [canvas.height, canvas.width, "
-        "[...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]]"
-    )
-    rows, columns, values = found
-    return np.array(values, np.uint8).reshape(rows, columns, 4)[..., :3]
+    png = canvas.evaluate("canvas => canvas.toDataURL('image/png')").partition(",")[2]
+    with Image.open(io.BytesIO(base64.b64decode(png))) as image:
+        return np.asarray(image.convert("RGB"))
