@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["blank", "no chest film", "unlike", "turned", "lateral", "far"]
 
-#: Films whose distance in the image space is beyond this share of those indexed are far from them all.
-_FAR = 0.99
-
 _TURNED = {
     "inverted": "The film seems to be inverted: bone is dark and air is bright.",
     "turned left": "The film seems to lie on its side, turned a quarter to the left.",
@@ -45,7 +42,7 @@ class FilmReport:
         checked: Whether the casebook has films enough to compare with; otherwise only the plainest faults are seen.
         distance: Mean distance of the film's features to those of the five nearest indexed films; None: not checked.
         percentile: Share of indexed films that are nearer to the others than that, 0..1.
-        similarity_percentile: Share of indexed films that are nearer than this one to their nearest in the image space.
+        similarity_percentile: Share of indexed films that are nearer to their nearest in the image space than this one.
         turn: How the film seems to lie, where that is wrong.
     """
 
@@ -97,8 +94,8 @@ def examine(
         flags = lateral
     elif distance > check.unlike:
         flags = (Flag("unlike", _unlike_words(casebook)),)
-    elif nearer > _FAR:
-        flags = (Flag("far", "The film is farther from its nearest cases than 99 % of the indexed films are."),)
+    elif nearer == 1:
+        flags = (Flag("far", "The film is farther from its nearest cases than any indexed film is from its own."),)
     else:
         flags = ()
     return FilmReport(
