@@ -9,6 +9,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.casebook import (
@@ -16,10 +18,16 @@ from index_builder.casebook import (
     SECTION_PREFIX,
     Layout,
     Manifest,
+    MapName,
+    MapsRecord,
     Space,
     case_from_row,
+    cluster_column,
+    map_columns,
     read_embeddings,
     read_manifest,
+    read_maps,
+    read_metrics,
     read_table,
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
@@ -30,10 +38,9 @@ from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
 from index_builder.held_out import Answers, are_stages, read_answers
 from index_builder.stores.base import VectorStore, case_keys
+from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from explorer.profiles import ProfileField
     from explorer.search import Query, SearchOptions, SearchResult
     from index_builder.datasets.base import Dataset
@@ -68,6 +75,7 @@ class Casebook:
         self._vectors: dict[Space, np.ndarray] = {}
         self._held: dict[Space, NDArray[np.bool_]] = {}
         self._columns: dict[str, np.ndarray] = {}
+        self._distinct: dict[str, list[Any]] = {}
 
     @classmethod
     def open(cls, folder: str | Path) -> Casebook:
@@ -102,7 +110,7 @@ class Casebook:
     @cached_property
     def label_names(self) -> tuple[str, ...]:
         """Labels that occur, in the dataset's display order."""
-        present = {label for labels in self.labels for label in labels}
+        present = set(self.table.column("labels").combine_chunks().flatten().unique().to_pylist())
         return tuple(name for name in self.manifest.dataset.label_names if name in present)
 
     @cached_property
@@ -113,10 +121,10 @@ class Casebook:
     @cached_property
     def label_matrix(self) -> NDArray[np.bool_]:
         """Which case carries which label, [N, C] with columns as in `label_names`."""
-        column = {name: number for number, name in enumerate(self.label_names)}
-        matrix = np.zeros((len(self), len(column)), bool)
-        for row, labels in enumerate(self.labels):
-            matrix[row, [column[label] for label in labels]] = True
+        column = self.table.column("labels").combine_chunks()
+        names = pc.index_in(column.flatten(), value_set=pa.array(self.label_names, pa.string()))
+        matrix = np.zeros((len(self), len(self.label_names)), bool)
+        matrix[pc.list_parent_indices(column).to_numpy(), names.to_numpy(zero_copy_only=False).astype(np.int64)] = True
         return matrix
 
     @cached_property
@@ -150,6 +158,17 @@ class Casebook:
             self._columns[name] = self._read_column(name)
         return self._columns[name]
 
+    def distinct(self, name: str) -> list[Any]:
+        """The different values of `split`, `view`, `synthetic` or a profile field, sorted, without the absent one.
+
+        Raises:
+            QueryError: No such field here.
+        """
+        if name not in self._distinct:
+            values = self._field(name).unique().drop_null().to_pylist()
+            self._distinct[name] = sorted(values)
+        return self._distinct[name]
+
     def row(self, case_id: str) -> int:
         """Row of a case.
 
@@ -181,7 +200,7 @@ class Casebook:
 
     def thumbnail(self, case_id: str) -> bytes | None:
         """JPEG of the primary film, longest side 256 px; None for a text-only case."""
-        return self._thumbnails[self.row(case_id)].as_py()
+        return self._thumbnails[self.row(case_id)]
 
     def film(self, reference: str) -> Film:
         """A film at full size from the casebook's source, by `Case.image` or one of `Case.other_images`.
@@ -260,18 +279,61 @@ class Casebook:
         """
         return FilmCheck.read(self._layout.film_check)
 
-    def projection(self, space: Space) -> tuple[NDArray[np.float32], str]:
-        """Map coordinates of a space by row, [N, 2] float32 with NaN where a case lacks the modality, and the method.
+    @cached_property
+    def maps(self) -> MapsRecord:
+        """How far each map can be trusted, and the clusters of each space.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_maps(self.folder)
+
+    def map_names(self, space: Space) -> tuple[MapName, ...]:
+        """Maps of a space, the one to show first in front.
 
         Raises:
             QueryError: The casebook has no such space.
         """
-        for method in ("umap", "pca"):
-            names = [f"{space}_{method}_{axis}" for axis in "xy"]
-            if all(name in self._projections.column_names for name in names):
-                columns = [self._projections.column(name).to_numpy() for name in names]
-                return np.stack(columns, axis=1).astype(np.float32), method
-        raise QueryError(f"casebook {self.name!r} has no map of the {space} space. It has: {', '.join(self.spaces)}.")
+        if space not in self.maps.spaces:
+            raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
+        return tuple(self.maps.spaces[space].maps)
+
+    def projection(self, space: Space, name: MapName | None = None) -> NDArray[np.float32]:
+        """Map coordinates of a space by row, [N, 2 or 3] float32 with NaN where a case lacks the modality.
+
+        Args:
+            space: Which space.
+            name: Which of `map_names`; None: the first.
+
+        Raises:
+            QueryError: The casebook has no such space or map.
+        """
+        names = self.map_names(space)
+        if name is not None and name not in names:
+            raise QueryError(
+                f"casebook {self.name!r} has no {name} map of the {space} space. It has: {', '.join(names)}."
+            )
+        columns = read_table(self._layout.projections, map_columns(space, name or names[0]))
+        return np.stack([column.to_numpy() for column in columns.columns], axis=1).astype(np.float32)
+
+    def clusters(self, space: Space) -> NDArray[np.int32]:
+        """Cluster of each case on a space's maps by row, [N] int32, -1 outside any and without the modality.
+
+        Raises:
+            QueryError: The casebook has no such space.
+        """
+        self.map_names(space)
+        column = read_table(self._layout.projections, [cluster_column(space)]).column(0)
+        return column.fill_null(-1).to_numpy()
+
+    @cached_property
+    def metrics(self) -> dict[str, Any] | None:
+        """What `evaluation.stored.measure_stored` gave for these cases; None where nothing was measured.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
         """What the casebook holds, ready for JSON."""
@@ -311,12 +373,8 @@ class Casebook:
         return np.argsort(self.keys)
 
     @cached_property
-    def _thumbnails(self) -> Any:
-        return read_table(self._layout.thumbnails, ["thumbnail"]).column("thumbnail")
-
-    @cached_property
-    def _projections(self) -> pa.Table:
-        return read_table(self._layout.projections)
+    def _thumbnails(self) -> ThumbnailReader:
+        return ThumbnailReader(self._layout.thumbnails)
 
     @cached_property
     def _system(self) -> RetrievalSystem:
@@ -337,14 +395,15 @@ class Casebook:
             sections = [self.table.column(one).to_pylist() for one in names]
             texts = [" ".join(filter(None, parts)) for parts in zip(*sections, strict=True)]
             return np.array(texts or [""] * len(self), object)
+        column = self._field(name)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            return column.to_numpy(zero_copy_only=False).astype(np.float64)
+        return np.array(column.to_pylist(), object)
+
+    def _field(self, name: str) -> pa.ChunkedArray:
         if name in self.profile_fields:
             name = PROFILE_PREFIX + name
         elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):
             known = ["label", "split", "view", "report", *self.profile_fields]
             raise QueryError(f"no field {name!r} in casebook {self.name!r}. Fields: {', '.join(known)}.")
-        column = self.table.column(name)
-        import pyarrow.types as types
-
-        if types.is_integer(column.type) or types.is_floating(column.type):
-            return column.to_numpy(zero_copy_only=False).astype(np.float64)
-        return np.array(column.to_pylist(), object)
+        return self.table.column(name)

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from explorer.cli_evaluation import metrics, quality, report
+from explorer.cli_explain import explain
+from explorer.cli_maps import maps, subset
 from explorer.cli_models import evaluate, train
 from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
 from index_builder.errors import CxrError, QueryError
@@ -284,6 +287,12 @@ def fetch(
 
 app.command()(train)
 app.command()(evaluate)
+app.command()(maps)
+app.command()(subset)
+app.command()(metrics)
+app.command()(quality)
+app.command()(report)
+app.command()(explain)
 
 
 def _serve(casebooks: list[Path], port: int) -> None:

@@ -21,6 +21,10 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Part to score: train, val, test or all.")] = "test",
     baselines: Annotated[bool, typer.Option("--baselines", help="Measure baselines on the same cases too.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Measure explanations instead: pointing, deletion, sanity and more.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="With --explain: cases to explain; default: all.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For phantoms and all draws.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")] = None,
     as_json: JsonOption = False,
@@ -28,6 +32,7 @@ def evaluate(
     """Measure a system: classification, calibration, retrieval and more, with 95 % intervals."""
     from explorer.progress import bar
     from index_builder.casebook import SPACES
+    from index_builder.evaluation.explanation_report import explanation_lines
     from index_builder.evaluation.report import report_lines
     from index_builder.evaluation.run import EvaluateRequest
     from index_builder.evaluation.run import evaluate as measured
@@ -39,10 +44,14 @@ def evaluate(
     part = next((one for one in PARTS if one == split), None)
     if part is None:
         raise QueryError(f"--split {split}: give one of {', '.join(PARTS)}.")
+    if limit is not None and not explain:
+        raise QueryError("--limit is for --explain; without it all cases of the part are scored.")
+    if baselines and explain:
+        raise QueryError("--explain measures its own baselines: leave out --baselines.")
     if out is not None and not out.absolute().parent.is_dir():
         raise ModelError(f"--out {out}: its folder does not exist. Create it, or choose another file.")
     with bar() as advance:
-        result = measured(EvaluateRequest(system, dataset, root, space, part, baselines, seed), advance)
+        result = measured(EvaluateRequest(system, dataset, root, space, part, baselines, seed, explain, limit), advance)
     if out is not None:
         try:
             out.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
@@ -51,7 +60,7 @@ def evaluate(
     if as_json:
         print_json(result)
     else:
-        print("\n".join(report_lines(result)))
+        print("\n".join(explanation_lines(result) if explain else report_lines(result)))
 
 
 def train(

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
 
+from index_builder.sentences import SENTENCE, WORD, denies
+
 #: Films correlate this closely only when one is a copy of the other; see tests/benchmarks/near_duplicates.py.
 DUPLICATE_CORRELATION = 0.99
 _DUPLICATE_SIDE = 32
 
-#: Signs that end a sentence of a report.
-SENTENCE_ENDS = ".;:!?\n"
-_SENTENCE = re.compile(f"[{SENTENCE_ENDS}]+")
-_WORD = re.compile(r"[a-z][a-z'\-]*")
 _LONGEST_PHRASE = 8
-_DENIALS = frozenset({"no", "not", "without", "negative", "absent", "resolved", "nor", "neither"})
 #: Words that alone say nothing about a film. A phrase needs one word besides these.
 _FILLER = frozenset(
     """
@@ -55,11 +51,6 @@ def stated_phrases(report: str) -> frozenset[str]:
     return frozenset(" ".join(words) for words, denied in _statements(report) if not denied)
 
 
-def denies(sentence: str) -> bool:
-    """Whether a sentence says that something is not there."""
-    return not _DENIALS.isdisjoint(_WORD.findall(sentence.lower()))
-
-
 def thumbnail_signature(jpeg: bytes) -> np.ndarray:
     """A film reduced to 32 x 32 and standardised, [1024] float32: the inner product of two is their correlation."""
     with Image.open(io.BytesIO(jpeg)) as image:
@@ -72,9 +63,7 @@ def thumbnail_signature(jpeg: bytes) -> np.ndarray:
 def _statements(text: str) -> set[tuple[tuple[str, ...], bool]]:
     """Word runs of a text, each with whether its sentence denies."""
     return {
-        (gram, denies(sentence))
-        for sentence in _SENTENCE.split(text.lower())
-        for gram in _grams(_WORD.findall(sentence))
+        (gram, denies(sentence)) for sentence in SENTENCE.split(text.lower()) for gram in _grams(WORD.findall(sentence))
     }
 
 

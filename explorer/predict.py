@@ -65,11 +65,14 @@ class Scores:
 
 
 def voted(casebook: Casebook, space: Space, vector: NDArray[np.float32]) -> Voted:
-    """Let the nearest cases of a space vote on the findings of a query, [D] float32, as the system's settings say."""
+    """Let the nearest cases of a space vote on the findings of a query, [D] float32, as the system's settings say.
+
+    Those were chosen on queries of the space's own modality: a profile's vote among films would be far too sure.
+    """
     record = casebook.manifest.system
     hits = casebook.store(space).search(vector, record.vote_neighbours)
     labels = casebook.label_matrix[casebook.rows_of_keys(hits.keys)]
-    shares = vote(hits.scores[None], labels, record.vote_neighbours, record.vote_temperature).probabilities[0]
+    shares = vote(hits.scores[None], labels, record.vote_neighbours, record.temperature_of(space)).probabilities[0]
     names, counts = casebook.label_names, labels.sum(0)
     order = [column for column in np.argsort(-shares, kind="stable").tolist() if shares[column] > 0]
     return Voted(

@@ -116,7 +116,8 @@ class SearchResult:
         vector: [D] float32, the query's place in it.
         searched: Cases of that space that met the filters.
         findings: The query's findings and how sure they are, 0..1: 1 for a case's own labels, else the weighted share
-            of the unfiltered nearest cases that carry them, as many and weighted as the system's vote settings say.
+            of the unfiltered nearest cases that carry them, as many and weighted as the system's vote settings say, in
+            the space of the query's own modality whichever is searched.
         findings_from: Whether `findings` are a case's labels or a vote.
         votes: How many of the voters carry each of `findings`; empty for a case.
         voters: Cases that voted.
@@ -197,7 +198,7 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     query = _worded(casebook, query)
     embedded = _embed(casebook, query)
     embedded_at = perf_counter()
-    space = options.space or _default_space(casebook, query)
+    space = options.space or _own_space(casebook, query)
     vector = _query_vector(embedded, query, space)
     store = casebook.store(space)
 
@@ -210,7 +211,9 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     unrestricted = searched == len(store)
     said = probabilities = None
     if query.case_id is None:
-        said = Scores(_given(query), space, voted(casebook, space, vector), classified(casebook, vector))
+        own = _own_space(casebook, query)
+        own_vector = _query_vector(embedded, query, own)
+        said = Scores(_given(query), own, voted(casebook, own, own_vector), classified(casebook, own_vector))
         found = said.voted
         probabilities = None if said.classified is None else said.classified.probabilities
     else:
@@ -324,14 +327,15 @@ def _given(query: Query) -> Space | None:
     return "joint" if query.image_weight == 0.5 else None
 
 
-def _default_space(casebook: Casebook, query: Query) -> Space:
+def _own_space(casebook: Casebook, query: Query) -> Space:
+    """The space of a query's own modality, where the casebook has it."""
     if query.pixels is not None and not (query.text and query.text.strip()):
-        preferred: Space = "image"
+        own: Space = "image"
     elif query.pixels is None and query.case_id is None:
-        preferred = "text"
+        own = "text"
     else:
-        preferred = "joint"
-    return preferred if preferred in casebook.spaces else "joint"
+        own = "joint"
+    return own if own in casebook.spaces else "joint"
 
 
 def _shared_phrases(casebook: Casebook, query: str, text: str) -> tuple[str, ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from index_builder.casebook import (
@@ -26,25 +23,22 @@ from index_builder.casebook import (
     Layout,
     Manifest,
     Space,
-    SpaceRecord,
     SystemRecord,
     cases_table,
     digest_files,
     write_manifest,
+    write_metrics,
     write_table,
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
-from index_builder.errors import CasebookError, DatasetError
-from index_builder.projections import project
-from index_builder.stores.base import case_keys
-from index_builder.stores.faiss import FaissStore
+from index_builder.errors import DatasetError
+from index_builder.indexing import index_space, space_record
+from index_builder.thumbnails import thumbnail_writer
+from index_builder.workspace import check_target, take_place, workspace
 
 if TYPE_CHECKING:
     from index_builder.systems.base import RetrievalSystem
-
-#: Cases whose nearest neighbour is looked up for `SpaceRecord.nearest_similarity`.
-_SIMILARITY_SAMPLE = 2_000
 
 #: (stage, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
@@ -93,7 +87,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     """
     seconds: dict[str, float] = {}
     out = request.out.absolute()
-    _check_target(out, request.replace)
+    check_target(out, request.replace)
 
     with _timed(seconds, "read cases"):
         progress("Reading cases", 0, 1)
@@ -103,7 +97,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             raise DatasetError(f"{request.dataset}: no cases to build from. Check --root and --limit.")
         progress("Reading cases", len(cases), len(cases))
 
-    with _workspace(out) as folder:
+    with workspace(out) as folder:
         layout = Layout(folder)
         with _timed(seconds, "load system"):
             system_record = _install_system(request, cases, layout)
@@ -131,17 +125,24 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             progress("Indexing", 0, 1)
             film_rows = reference_rows(cases)
             vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
-            spaces = {space: record for space in SPACES if (record := _index_space(layout, space, cases, vectors))}
+            stores = {space: store for space in SPACES if (store := index_space(folder, space, cases, vectors[space]))}
+            spaces = {space: space_record(store, vectors[space]) for space, store in stores.items()}
             progress("Indexing", 1, 1)
         with _timed(seconds, "calibrate"):
             from index_builder.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            names = dataset.label_names
-            calibrate(layout, system, request.dataset, cases, names, spaces, vectors, film_rows, features)
+            source = _dataset_record(request, dataset)
+            calibrate(layout, system, system_record, source, cases, stores, vectors, film_rows, features)
             progress("Calibrating", 1, 1)
-        with _timed(seconds, "project"):
-            _project_spaces(layout, cases, spaces, vectors, request.seed, progress)
+        with _timed(seconds, "draw maps"):
+            from index_builder.projections.stored import draw_casebook_maps
+
+            draw_casebook_maps(folder, cases, vectors, stores, system_record.reads, request.seed, progress)
+        with _timed(seconds, "evaluate"):
+            from index_builder.evaluation.stored import measure_stored
+
+            write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
             shutil.rmtree(_shards(folder))
@@ -149,7 +150,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,
-                dataset=_dataset_record(request, dataset),
+                dataset=source,
                 system=system_record,
                 spaces=spaces,
                 cases=len(cases),
@@ -158,7 +159,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
                 files=digest_files(folder),
             )
             write_manifest(folder, manifest)
-            _take_place(folder, out)
+            take_place(folder, out)
     return BuildReport(manifest, out, seconds)
 
 
@@ -183,43 +184,6 @@ def select_cases(cases: Sequence[Case], limit: int | None, seed: int) -> Sequenc
     return [cases[position] for position in sorted(chosen)]
 
 
-def _check_target(out: Path, replace: bool) -> None:
-    _restore_interrupted_swap(out)
-    if not out.exists():
-        return
-    if not out.is_dir() or (any(out.iterdir()) and not Layout(out).manifest.is_file()):
-        raise CasebookError(f"{out}: exists and is not a casebook. Choose another --out.")
-    if not replace and Layout(out).manifest.is_file():
-        raise CasebookError(f"{out}: a casebook is there already. Add --replace, or choose another --out.")
-
-
-@contextmanager
-def _workspace(out: Path) -> Iterator[Path]:
-    """The hidden sibling a casebook is built in, locked against a second build."""
-    folder = out.with_name(f".{out.name}.building")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise CasebookError(f"{out.parent}: cannot write there ({error.strerror}). Choose another --out.") from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CasebookError(
-                f"{out}: another build is at work there. Wait for it, or choose another --out."
-            ) from None
-        try:
-            yield folder
-        except OSError as error:
-            raise CasebookError(
-                f"{error.filename or folder}: {error.strerror or error}. Free the space or fix the rights, then run "
-                "the same command again: it continues from the finished shards."
-            ) from error
-    finally:
-        os.close(lock)
-
-
 def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout) -> SystemRecord:
     """Copy the system into the workspace and start anew if what lies there belongs to another build.
 
@@ -242,7 +206,6 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
 def _system_record(system: RetrievalSystem) -> SystemRecord:
     from index_builder.evaluation.prediction import has_classifier
     from index_builder.systems.encoders import weights_digest
-    from index_builder.systems.mskpt import MskPtConfig
 
     config = system.config
     return SystemRecord(
@@ -257,7 +220,8 @@ def _system_record(system: RetrievalSystem) -> SystemRecord:
         label_names=config.label_names,
         vote_neighbours=config.vote_neighbours,
         vote_temperature=config.vote_temperature,
-        theta=config.theta if isinstance(config, MskPtConfig) else None,
+        vote_temperatures=config.vote_temperatures,
+        theta=system.theta,
     )
 
 
@@ -296,8 +260,7 @@ def _merge_shards(
     }
     films = start = 0
     features: list[NDArray[np.float16]] = []
-    schema = pa.schema([("case_id", pa.string()), ("thumbnail", pa.binary())])
-    with pq.ParquetWriter(layout.thumbnails, schema, compression="none") as writer:
+    with thumbnail_writer(layout.thumbnails) as writer:
         for shard in read_shards(_shards(layout.folder), len(cases)):
             for space in SPACES:
                 rows = np.frombuffer(b"".join(shard.column(space).to_pylist()), np.float16)
@@ -311,47 +274,6 @@ def _merge_shards(
     for mapped in vectors.values():
         mapped.flush()
     return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
-
-
-def _index_space(
-    layout: Layout, space: Space, cases: Sequence[Case], vectors: dict[Space, np.memmap]
-) -> SpaceRecord | None:
-    """Index the cases that have a vector in a space; None when none has."""
-    rows = np.flatnonzero(vectors[space].any(axis=1))
-    if not len(rows):
-        return None
-    held = vectors[space][rows].astype(np.float32)
-    store = FaissStore.build(held, case_keys([cases[int(row)].case_id for row in rows]))
-    layout.index(space).parent.mkdir(exist_ok=True)
-    store.write(layout.index(space), layout.index_keys(space))
-    sample = held[:: max(1, len(held) // _SIMILARITY_SAMPLE)]
-    # The first hit is the case itself, so the second is its nearest other case.
-    nearest = [float(scores[1]) for vector in sample if len(scores := store.search(vector, 2).scores) > 1]
-    percentiles = np.percentile(nearest, np.arange(101)) if nearest else np.empty(0)
-    return SpaceRecord(
-        count=len(rows), index=store.kind, nearest_similarity=tuple(round(float(value), 4) for value in percentiles)
-    )
-
-
-def _project_spaces(
-    layout: Layout,
-    cases: Sequence[Case],
-    spaces: dict[Space, SpaceRecord],
-    vectors: dict[Space, np.memmap],
-    seed: int,
-    progress: Progress,
-) -> None:
-    columns: dict[str, pa.Array] = {"case_id": pa.array([case.case_id for case in cases], pa.string())}
-    for number, space in enumerate(spaces):
-        progress("Drawing maps", number, len(spaces))
-        rows = np.flatnonzero(vectors[space].any(axis=1))
-        found, method = project(vectors[space][rows].astype(np.float32), seed)
-        placed = np.full((len(cases), 2), np.nan, np.float32)
-        placed[rows] = found
-        for axis, name in enumerate("xy"):
-            columns[f"{space}_{method}_{name}"] = pa.array(placed[:, axis], from_pandas=True)
-    progress("Drawing maps", len(spaces), len(spaces))
-    write_table(pa.table(columns), layout.projections)
 
 
 def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:
@@ -378,40 +300,6 @@ def _shards(folder: Path) -> Path:
 
 def _fingerprint_file(folder: Path) -> Path:
     return folder / "build.json"
-
-
-def _superseded(out: Path) -> Path:
-    return out.with_name(f".{out.name}.superseded")
-
-
-def _take_place(folder: Path, out: Path) -> None:
-    """Rename the finished folder to its place; an older casebook there goes only after that."""
-    _sync_tree(folder)
-    old = _superseded(out)
-    if out.exists():
-        out.rename(old)
-    folder.rename(out)
-    if old.exists():
-        shutil.rmtree(old)
-
-
-def _restore_interrupted_swap(out: Path) -> None:
-    """Undo a swap that died between its two renames, or finish one that died before clearing up."""
-    old = _superseded(out)
-    if old.exists():
-        if out.exists():
-            shutil.rmtree(old)
-        else:
-            old.rename(out)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 manifest.json            schema, dataset, system, spaces, counts, SHA-256 of every other file
 cases.parquet            one row per case
-thumbnails.parquet       case_id, JPEG bytes
+thumbnails.parquet       case_id, JPEG bytes; see index_builder/thumbnails.py
 embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parquet, zeros where a modality is absent
 index/SPACE.faiss, .keys.npy
-projections.parquet      case_id, SPACE_umap_x, SPACE_umap_y
+projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
+maps.json                how far each map can be trusted, words of each cluster
 held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
 film_check.safetensors   what a query's film is compared with; absent where there are too few films
 system/                  what embeds a query
+metrics.json             what evaluation measured on these cases; may be measured again later
 """
 
 from __future__ import annotations
@@ -27,10 +29,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CasebookError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Space = Literal["image", "text", "joint"]
 SPACES: tuple[Space, ...] = ("image", "text", "joint")
+
+#: Layouts of a space; `pca` only where there are too few cases for the others.
+MapName = Literal["umap", "tsne", "umap3d", "pca"]
+MAP_AXES: dict[MapName, str] = {"umap": "xy", "tsne": "xy", "umap3d": "xyz", "pca": "xy"}
 
 SECTION_PREFIX = "section."
 PROFILE_PREFIX = "profile."
@@ -66,6 +72,7 @@ class SystemRecord(_Record):
         label_names: Labels it was trained on, in the order of its classifier's outputs.
         vote_neighbours: Cases that vote on a query's findings.
         vote_temperature: Of the softmax over similarity that weighs their votes.
+        vote_temperatures: The same for queries of each modality, where the system tells them apart.
         theta: A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
     """
 
@@ -80,7 +87,12 @@ class SystemRecord(_Record):
     label_names: tuple[str, ...]
     vote_neighbours: int
     vote_temperature: float
+    vote_temperatures: dict[Space, float] = {}
     theta: float | None
+
+    def temperature_of(self, space: Space) -> float:
+        """Of the vote of a space's cases on queries of the same modality."""
+        return self.vote_temperatures.get(space, self.vote_temperature)
 
 
 class SpaceRecord(_Record):
@@ -98,10 +110,44 @@ class SpaceRecord(_Record):
     nearest_similarity: tuple[float, ...]
 
 
+class MapRecord(_Record):
+    """How far one map can be trusted; see `projections.quality.MapQuality` for the figures."""
+
+    cases: int
+    trustworthiness: float | None
+    continuity: float | None
+    purity: float | None
+    purity_full: float | None
+    purity_chance: float | None
+    placement_distance: float | None
+    placement_rank: float | None
+
+
+class ClusterRecord(_Record):
+    """One cluster of a space's cases, and what its cases say more often than the others."""
+
+    cases: int
+    words: tuple[str, ...]
+
+
+class SpaceMaps(_Record):
+    """Maps and clusters of one space; clusters by their number, the largest first."""
+
+    maps: dict[MapName, MapRecord]
+    clusters: tuple[ClusterRecord, ...]
+
+
+class MapsRecord(_Record):
+    """maps.json."""
+
+    spaces: dict[Space, SpaceMaps]
+
+
 class Manifest(_Record):
     """manifest.json.
 
     Attributes:
+        subset_of: Name and digest of the casebook that these cases were chosen from; None: built from the dataset.
         files: SHA-256 of every other file by its path.
         digest: SHA-256 of this record without this field, so that a changed manifest shows too.
     """
@@ -114,12 +160,13 @@ class Manifest(_Record):
     cases: int
     films: int
     reports: int
+    subset_of: str | None = None
     files: dict[str, str]
     digest: str = ""
 
     def own_digest(self) -> str:
-        """What `digest` must be."""
-        return hashlib.sha256(self.model_dump_json(exclude={"digest"}).encode()).hexdigest()
+        """What `digest` must be. Fields that came later are left out where the manifest was written without them."""
+        return hashlib.sha256(self.model_dump_json(exclude={"digest"}, exclude_unset=True).encode()).hexdigest()
 
 
 class Layout:
@@ -131,9 +178,11 @@ class Layout:
         self.cases = folder / "cases.parquet"
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
+        self.maps = folder / "maps.json"
         self.held_out = folder / "held_out.safetensors"
         self.film_check = folder / "film_check.safetensors"
         self.system = folder / "system"
+        self.metrics = folder / "metrics.json"
 
     def embeddings(self, space: Space) -> Path:
         """Vectors of a space, [N, D] float16."""
@@ -181,10 +230,73 @@ def read_manifest(folder: Path) -> Manifest:
         raise CasebookError(f"{path}: {place}: {first['msg']}. Rebuild the casebook.") from None
 
 
+def read_maps(folder: Path) -> MapsRecord:
+    """How far a casebook's maps can be trusted, and its clusters.
+
+    Raises:
+        CasebookError: The file is missing or damaged.
+    """
+    path = Layout(folder).maps
+    try:
+        return MapsRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
+
+
+def write_maps(folder: Path, maps: MapsRecord) -> None:
+    """Write maps.json."""
+    Layout(folder).maps.write_text(maps.model_dump_json(indent=2) + "\n", "utf-8")
+
+
+def map_columns(space: Space, name: MapName) -> list[str]:
+    """Columns of projections.parquet that hold a map."""
+    return [f"{space}_{name}_{axis}" for axis in MAP_AXES[name]]
+
+
+def cluster_column(space: Space) -> str:
+    """Column of projections.parquet that holds a space's clusters."""
+    return f"{space}_cluster"
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, signed with its own digest."""
     signed = manifest.model_copy(update={"digest": manifest.own_digest()})
-    Layout(folder).manifest.write_text(signed.model_dump_json(indent=2) + "\n", "utf-8")
+    _replace(Layout(folder).manifest, signed.model_dump_json(indent=2, exclude_unset=True) + "\n")
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """What `evaluation.stored` measured of a casebook; None where nothing was.
+
+    Raises:
+        CasebookError: The file is damaged.
+    """
+    path = Layout(folder).metrics
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CasebookError(f"{path}: unreadable ({error}). Measure again: cxr-explorer metrics {folder}") from None
+    if not isinstance(content, dict) or "modalities" not in content:
+        raise CasebookError(f"{path}: holds no metrics. Measure again: cxr-explorer metrics {folder}")
+    return content
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json in place of an earlier one; the manifest of a finished casebook then lists it.
+
+    Raises:
+        CasebookError: The folder cannot be written to.
+    """
+    layout = Layout(folder)
+    try:
+        _replace(layout.metrics, json.dumps(_shortened(metrics), ensure_ascii=False, allow_nan=False) + "\n")
+        if layout.manifest.is_file():
+            manifest = read_manifest(folder)
+            listed = manifest.files | {layout.metrics.name: file_digest(layout.metrics)}
+            write_manifest(folder, manifest.model_copy(update={"files": dict(sorted(listed.items()))}))
+    except OSError as error:
+        raise CasebookError(f"{folder}: cannot write there ({error.strerror}). Free space or fix the rights.") from None
 
 
 def digest_files(folder: Path) -> dict[str, str]:
@@ -297,6 +409,24 @@ def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
     if vectors.ndim != 2 or len(vectors) != rows:
         raise CasebookError(f"{path}: shape {vectors.shape} for {rows} cases. Rebuild the casebook.")
     return vectors
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader meets the old content or the new, never half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+def _shortened(value: Any) -> Any:
+    """Floats to six digits: more would only follow the processor."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {name: _shortened(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(one) for one in value]
+    return value
 
 
 def _profile_array(values: list[Any]) -> pa.Array:

@@ -19,7 +19,7 @@ from index_builder.datasets.base import Case, Dataset
 from index_builder.film_check.features import recorded_features
 from index_builder.imaging import model_input, thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import join_cases
+from index_builder.systems.joining import encode_cases
 
 #: Cases per shard: what an interruption loses at most, and what memory holds at a time (twice).
 SHARD_CASES = 128
@@ -129,7 +129,8 @@ def _embed_shard(
     thumbnails: list[bytes | None] = [None] * len(shard)
     features: list[bytes | None] = [None] * len(shard)
     # Reports of like length share a batch: padding would otherwise double the text encoder's work.
-    order = sorted(range(len(shard)), key=lambda position: len(system.text_of(shard[position])))
+    texts = [system.text_of(case) for case in shard]
+    order = sorted(range(len(shard)), key=lambda position: len(texts[position]))
     for start in range(0, len(shard), BATCH):
         positions = order[start : start + BATCH]
         began = perf_counter()
@@ -139,9 +140,16 @@ def _embed_shard(
         for position, film in zip(positions, films, strict=True):
             thumbnails[position] = None if film is None else film.thumbnail
         with recorded_features(system.image_encoder) as seen:
-            encoded = _encode(system, [shard[position] for position in positions], films, timings)
-        for space, found in encoded.items():
-            vectors[space][positions] = found
+            found = encode_cases(
+                system,
+                torch.from_numpy(np.array([film.pixels for film in films if film is not None])),
+                torch.tensor([film is not None for film in films]),
+                [texts[position] for position in positions],
+            )
+        timings.images += found.image_seconds
+        timings.texts += found.text_seconds
+        for space in SPACES:
+            vectors[space][positions] = found.spaces[space]
         with_film = [position for position, film in zip(positions, films, strict=True) if film is not None]
         for position, row in zip(with_film, torch.cat(seen).half().cpu().numpy() if seen else (), strict=True):
             features[position] = row.tobytes()
@@ -168,36 +176,6 @@ def _as_bytes(vectors: dict[Space, np.ndarray], dim: int) -> dict[str, pa.Array]
     return {
         str(space): pa.array([row.tobytes() for row in rows], pa.binary(2 * dim)) for space, rows in vectors.items()
     }
-
-
-@torch.inference_mode()
-def _encode(
-    system: RetrievalSystem, batch: Sequence[Case], films: list[LoadedFilm | None], timings: EmbedTimings
-) -> dict[Space, np.ndarray]:
-    """Vectors of one batch per space, [b, D] float32; zeros where a case lacks the modality."""
-    has_film = torch.tensor([film is not None for film in films])
-    texts = [system.text_of(case) for case in batch]
-    has_text = torch.tensor([bool(text) for text in texts])
-    image = text = None
-    began = perf_counter()
-    if has_film.any():
-        pixels = np.stack([film.pixels for film in films if film is not None])
-        image = system.encode_images(torch.from_numpy(pixels))
-    middle = perf_counter()
-    if has_text.any():
-        text = system.encode_texts([text for text in texts if text])
-    timings.images += middle - began
-    timings.texts += perf_counter() - middle
-
-    out: dict[Space, np.ndarray] = {
-        space: np.zeros((len(batch), system.config.embedding_dim), np.float32) for space in SPACES
-    }
-    if image is not None:
-        out["image"][has_film.numpy()] = image.vector.numpy()
-    if text is not None:
-        out["text"][has_text.numpy()] = text.vector.numpy()
-    out["joint"] = join_cases(system, image, has_film, text, has_text).numpy()
-    return out
 
 
 def _is_complete(path: Path, shard: Sequence[Case]) -> bool:

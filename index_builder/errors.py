@@ -35,3 +35,11 @@ class CasebookError(CxrError):
 
 class QueryError(CxrError):
     """A search query or filter expression makes no sense for this casebook."""
+
+
+class ExplanationError(CxrError):
+    """What is asked of an explanation does not fit the system or the case."""
+
+
+class Cancelled(CxrError):  # noqa: N818  the caller's wish, no fault
+    """The caller stopped a long computation."""

@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import SPACES, Space
+from index_builder.casebook import SPACES, Space, SystemRecord
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.systems.voting import vote, vote_logits
-
-if TYPE_CHECKING:
-    from index_builder.systems.base import RetrievalSystem
 
 Source = Literal["classifier", "vote"]
 SOURCES: tuple[Source, ...] = ("classifier", "vote")
@@ -37,6 +34,8 @@ SOURCES: tuple[Source, ...] = ("classifier", "vote")
 FEWEST = 20
 
 _Vectors = Mapping[Space, NDArray[np.floating]]
+#: Vectors [V, D] to logits of all labels a classifier knows, [V, L]; None where there is no classifier.
+Classify = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +74,6 @@ class HeldOut:
             temperature = fit_temperature(answers, np.append(truth.ravel(), False)[:, None])
         return cls(tuple(names), stages, kept, np.ascontiguousarray(truth), temperature)
 
-    def of_labels(self, names: Sequence[str]) -> HeldOut | None:
-        """The same answers on some of the labels; None where one of them is not among them."""
-        if not set(names) <= set(self.names):
-            return None
-        columns = [self.names.index(name) for name in names]
-        logits, truth = np.ascontiguousarray(self.logits[:, columns]), np.ascontiguousarray(self.truth[:, columns])
-        return HeldOut(tuple(names), self.stages, logits, truth, self.temperature)
-
 
 Answers = dict[tuple[Space, Source], HeldOut]
 
@@ -93,47 +84,46 @@ def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> b
 
 
 def classifier_answers(
-    system: RetrievalSystem,
-    names: Sequence[str],
-    vectors: _Vectors,
-    truth: NDArray[np.bool_],
+    classify: Classify, known: Sequence[str], names: Sequence[str], vectors: _Vectors, truth: NDArray[np.bool_]
 ) -> Answers:
     """What a checkpoint carries: its classifier's answers on validation cases, space by space.
 
     Args:
-        system: Trained.
-        names: C labels that it knows and the cases' dataset decides.
-        vectors: [V, D] per space, zero where a case lacks the modality.
+        classify: The classifier.
+        known: Labels it knows.
+        names: C labels among them that the cases' dataset decides.
+        vectors: [V, D] of every space, zero where a case lacks the modality.
         truth: [V, C].
     """
     stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
     answers: Answers = {}
-    for space, found in vectors.items():
-        rows = np.flatnonzero(found.any(axis=1))
+    for space in vectors:
+        rows = _with_modality(vectors, space)
         if len(rows) < FEWEST or not truth[rows].any():
             continue
-        if (logits := _classified(system, found[rows], names)) is not None:
-            answers[space, "classifier"] = HeldOut.of(names, stages, logits, truth[rows])
+        if (logits := classify(vectors[space][rows].astype(np.float32))) is not None:
+            columns = [known.index(name) for name in names]
+            answers[space, "classifier"] = HeldOut.of(names, stages, logits[:, columns], truth[rows])
     return answers
 
 
 def held_out_answers(
-    system: RetrievalSystem,
-    dataset: str,
+    record: SystemRecord,
     cases: Sequence[Case],
     label_names: Sequence[str],
     vectors: _Vectors,
     stores: Mapping[Space, VectorStore],
+    classify: Classify | None,
 ) -> Answers:
     """Ask classifier and vote about the validation cases, space by space.
 
     Args:
-        system: That embedded the cases.
-        dataset: Name of the dataset they are of.
+        record: The system that embedded the cases.
         cases: All cases of the casebook, N.
         label_names: Labels of its dataset.
         vectors: [N, D] of every space, zero where a case lacks the modality.
         stores: Index per space.
+        classify: The system's classifier; None: only the vote is asked.
 
     Returns:
         Nothing for a space with fewer than `FEWEST` labelled validation cases, for a source that does not answer, or
@@ -145,49 +135,54 @@ def held_out_answers(
     stages = are_stages([case.labels for case in cases], label_names)
     carried = {label for case in cases for label in case.labels}
     names = [name for name in label_names if stages or name in carried]
+    known = [name for name in names if name in record.label_names]
     truth = np.array([[name in case.labels for name in names] for case in cases], bool).reshape(len(cases), -1)
     asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
     answers: Answers = {}
     for space, store in stores.items():
-        needed: tuple[Space, ...] = ("image", "text") if space == "joint" else (space,)
-        rows = np.flatnonzero(asked & np.all([vectors[one].any(axis=1) for one in needed], axis=0))
+        rows = np.intersect1d(np.flatnonzero(asked), _with_modality(vectors, space))
         if len(rows) < FEWEST or not truth[rows].any():
             continue
         found = vectors[space][rows].astype(np.float32)
-        shares = _votes(system, cases, truth, rows, found, store)
+        shares = _votes(record, space, cases, truth, rows, found, store)
         answers[space, "vote"] = HeldOut.of(names, stages, vote_logits(shares, len(store), stages=stages), truth[rows])
-        known = [name for name in names if name in system.config.label_names]
-        if known and (not stages or known == names) and (logits := _classified(system, found, known)) is not None:
+        if classify is None or not known or (stages and known != names):
+            continue
+        if (logits := classify(found)) is not None:
             columns = [names.index(name) for name in known]
-            answers[space, "classifier"] = HeldOut.of(known, stages, logits, truth[rows][:, columns])
-    return answers | _carried(system, dataset, stages, names, stores, answers)
+            outputs = [record.label_names.index(name) for name in known]
+            answers[space, "classifier"] = HeldOut.of(known, stages, logits[:, outputs], truth[rows][:, columns])
+    return answers
 
 
-def _carried(
-    system: RetrievalSystem,
-    dataset: str,
-    stages: bool,
-    names: Sequence[str],
-    spaces: Iterable[Space],
-    own: Answers,
-) -> Answers:
-    """The checkpoint's own answers where they are on more cases than the casebook's."""
+def carried_answers(carried: Answers, own: Answers, dataset: str, known: Sequence[str]) -> Answers:
+    """The checkpoint's own answers for spaces in which they are on more cases than the casebook's.
+
+    Args:
+        carried: By a checkpoint that was trained on `dataset`.
+        own: Of the casebook.
+        dataset: Name of the casebook's dataset.
+        known: Labels that the classifier knows.
+    """
     # One manifest is not another: they are of one kind, but not of one source.
-    if system.config.held_out_dataset != dataset or dataset == "manifest":
+    if dataset == "manifest":
         return {}
-    known = [name for name in names if name in system.config.label_names]
-    found: Answers = {}
-    for space in spaces:
-        carried = system.held_out.get((space, "classifier"))
-        answers = None if carried is None or carried.stages != stages else carried.of_labels(known)
-        fewer = own.get((space, "classifier"))
-        if answers is not None and (fewer is None or len(fewer.truth) < len(answers.truth)):
-            found[space, "classifier"] = answers
-    return found
+    return {
+        place: answers
+        for place, answers in carried.items()
+        if set(answers.names) <= set(known) and (place not in own or len(own[place].truth) < len(answers.truth))
+    }
+
+
+def _with_modality(vectors: _Vectors, space: Space) -> NDArray[np.intp]:
+    """Rows of cases that have the modality of a space; both, for the joint space."""
+    needed: tuple[Space, ...] = ("image", "text") if space == "joint" else (space,)
+    return np.flatnonzero(np.all([np.asarray(vectors[one]).any(axis=1) for one in needed], axis=0))
 
 
 def _votes(
-    system: RetrievalSystem,
+    record: SystemRecord,
+    space: Space,
     cases: Sequence[Case],
     truth: NDArray[np.bool_],
     rows: NDArray[np.intp],
@@ -195,7 +190,7 @@ def _votes(
     store: VectorStore,
 ) -> NDArray[np.float64]:
     """Shares of the vote on each case of `rows`, [V, C], without voters of its own patient."""
-    k, temperature = system.config.vote_neighbours, system.config.vote_temperature
+    k, temperature = record.vote_neighbours, record.temperature_of(space)
     row_of = dict(zip(case_keys([case.case_id for case in cases]).tolist(), range(len(cases)), strict=True))
     own_rows = defaultdict(set)
     for row, case in enumerate(cases):
@@ -209,17 +204,6 @@ def _votes(
         if len(voters):
             shares[number] = vote(hits.scores[voters][None], truth[found[voters]], k, temperature).probabilities[0]
     return shares
-
-
-def _classified(
-    system: RetrievalSystem, vectors: NDArray[np.float32], names: Sequence[str]
-) -> NDArray[np.float32] | None:
-    from index_builder.evaluation.prediction import classifier_logits
-
-    logits = classifier_logits(system, vectors)
-    if logits is None:
-        return None
-    return logits[:, [system.config.label_names.index(name) for name in names]]
 
 
 def write_answers(answers: Answers, path: Path) -> None:

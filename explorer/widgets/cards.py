@@ -17,10 +17,12 @@ from explorer.widgets.markup import (
     space_words,
 )
 from explorer.widgets.session import search_like
-from explorer.widgets.shell import link_parameters, page_of
+from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
 
 
-def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space: str) -> None:
+def neighbour_card(
+    shelved: Shelved, neighbour: Neighbour, *, place: str, space: str, compared: str | None = None
+) -> None:
     """Draw one neighbour: film, why it matched, what it has, and where to go from it.
 
     Args:
@@ -28,6 +30,7 @@ def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space:
         neighbour: What was found.
         place: Tells cards of different lists on one page apart.
         space: The space searched.
+        compared: The case it is a neighbour of; None for the session's query.
     """
     case = shelved.casebook.case(neighbour.case_id)
     facts = [f"{neighbour.view} view" if neighbour.view else "", person_words(case.profile), f"{neighbour.split} split"]
@@ -61,16 +64,23 @@ def neighbour_card(shelved: Shelved, neighbour: Neighbour, *, place: str, space:
                 f"{neighbour.score:.2f}</span> {escape(closeness_words(neighbour.closeness))}{by_modality}</div>"
                 f"{chips_html(neighbour.shared_labels, neighbour.other_labels)}{texts}</article>"
             )
-            _actions(shelved, neighbour.case_id, f"{place}-{neighbour.rank}")
+            _actions(shelved, neighbour.case_id, f"{place}-{neighbour.rank}", compared)
 
 
-def _actions(shelved: Shelved, case_id: str, place: str) -> None:
+def _actions(shelved: Shelved, case_id: str, place: str, compared: str | None) -> None:
     with st.container(key=f"cxr-actions-{place}", horizontal=True, vertical_alignment="center", gap="small"):
         st.page_link(
             page_of("case"),
             label="Open case",
             icon=":material/open_in_full:",
             query_params=link_parameters(shelved, case_id),
+        )
+        st.page_link(
+            page_of("explain"),
+            label="Explain",
+            icon=EXPLAIN_ICON,
+            query_params=link_parameters(shelved, compared, **{"with": case_id}),
+            help="Which regions and words make it similar",
         )
         if st.button(
             "More like this",

@@ -1,190 +1,214 @@
-"""The map of a casebook: every case a point, films on hover, the current query among its neighbours."""
+"""The map page: every case a point, films on hover, the current query among its neighbours, chosen cases below."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from explorer.casebook import Casebook
-from explorer.figures import MAIN_FINDING, MapPoints, MapQuery, colour_fields, map_points, place_query
-from explorer.widgets.filter_panel import field_words
+from explorer.colouring import PREDICTED, Colouring, shapes
+from explorer.map_data import MapPoints, PlacedQuery, map_points, place_query
+from explorer.refit import RefittedMap, refit
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import data_url, label_words, person_words, plain_markdown, space_title, space_words
-from explorer.widgets.session import last_outcome, query_in_words
-from explorer.widgets.shell import link_parameters, page_of, telling_errors
-from index_builder.casebook import Space
+from explorer.widgets.map_canvas import Drawn, chosen_rows, map_canvas
+from explorer.widgets.map_controls import MAP_WORDS, MapChoice, map_controls
+from explorer.widgets.map_lookups import Panel, agreement, coloured, places, places_beside
+from explorer.widgets.map_selection import selection_panel
+from explorer.widgets.map_trust import kept_words, trust_panel, trust_words
+from explorer.widgets.markup import label_words, plain_markdown, space_title, space_words
+from explorer.widgets.session import Outcome, last_outcome, query_in_words
+from explorer.widgets.shell import link_parameters, page_of, settings
+from index_builder.projections.placing import PLACING_NEIGHBOURS
 
-_HERE = Path(__file__).parent
-_MAP = st.components.v2.component(
-    "cxr_map",
-    html=(_HERE / "map.html").read_text("utf-8"),
-    css=(_HERE / "map.css").read_text("utf-8"),
-    js=(_HERE / "map.js").read_text("utf-8"),
-)
-#: Points around the pointer whose films are sent along, so that the next hover need not wait.
-_AROUND = 12
 _TABLE_ROWS = 2_000
+#: Above this many cases laying out anew takes longer than anyone waits.
+_REFIT_LIMIT = 20_000
 
 
 def map_page(shelved: Shelved) -> None:
     """Draw the map page."""
-    casebook = shelved.casebook
-    outcome = last_outcome(shelved)
-    spaces = list(casebook.spaces)
-    if "text" not in spaces:
-        spaces = [space for space in spaces if space == "image"] or spaces
-    preferred = outcome.result.space if outcome is not None and outcome.result.space in spaces else spaces[0]
-    fields = colour_fields(casebook)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="cxr-map-controls"):
-        colour = (
-            st.selectbox(
-                "Colour by",
-                fields,
-                format_func=_field_title,
-                key=f"map-colour-{shelved.name}",
-                persist_state="session",
-                width=260,
-            )
-            if fields
-            else "split"
-        )
-        space: Space = preferred
-        if len(spaces) > 1:
-            key = f"map-space-{shelved.name}-{'-' if outcome is None else outcome.result.space}"
-            space = (
-                st.segmented_control(
-                    "Map of",
-                    spaces,
-                    default=preferred,
-                    required=True,
-                    format_func=lambda name: space_title(name, casebook.manifest.system.reads),
-                    key=key,
-                )
-                or preferred
-            )
-    points = map_points(casebook, space, colour)
-    query = None if outcome is None else place_query(casebook, points, outcome.query, outcome.result)
-    sought = _sought(shelved, points)
-    _map_fragment(shelved, space, colour, points, query, sought)
-    _caption(shelved, space, points, query)
+    casebook, outcome = shelved.casebook, last_outcome(shelved)
+    choice = map_controls(shelved, settings(), None if outcome is None else outcome.result)
+    if not choice.among.any():
+        st.info("No case meets all filters. Take one away.", icon=":material/filter_alt_off:")
+        return
+    refitted = _refitted(shelved, choice)
+    panels = _panels(shelved, choice, refitted)
+    points = map_points([panel.positions for panel in panels], _colours(shelved, choice), choice.among)
+    if not len(points.rows):
+        st.info("No case has a place on both maps: the two casebooks share none.", icon=":material/compare:")
+        return
+    queries = tuple(_placed(shelved, panel, points, outcome) for panel in panels)
+    found = () if outcome is None else outcome.result.neighbours
+    map_canvas(
+        shelved,
+        Drawn(
+            key=_key(shelved, choice, refitted),
+            points=points,
+            titles=_titles(panels),
+            labels=_labels(panels, points),
+            colour=choice.colour,
+            shapes=None if choice.shape is None else shapes(casebook, choice.shape),
+            queries=queries,
+            neighbours=tuple((casebook.row(one.case_id), one.rank) for one in found),
+            sought=_sought(shelved, points),
+        ),
+    )
+    chosen = chosen_rows(shelved)
+    if len(chosen := chosen[np.isin(chosen, points.rows)]):
+        selection_panel(shelved, chosen, points.rows, choice.space, choice.name)
+    _captions(shelved, choice, panels, points, queries[0], refitted)
+    trust_panel(shelved, choice.space, None if refitted is None else (choice.name, refitted.record))
     _table(shelved, points)
 
 
+def _panels(shelved: Shelved, choice: MapChoice, refitted: RefittedMap | None) -> list[Panel]:
+    own = places(shelved, choice.space, choice.name) if refitted is None else refitted.positions
+    panels = [Panel(shelved, choice.space, own)]
+    if choice.other is not None:
+        panels.append(Panel(*choice.other, places_beside(shelved, *choice.other, choice.name)))
+    return panels
+
+
+def _refitted(shelved: Shelved, choice: MapChoice) -> RefittedMap | None:
+    """The map of the filtered cases alone, once it has been asked for."""
+    if not choice.filters:
+        return None
+    count = int(choice.among.sum())
+    key = (shelved.stamp, choice.space, choice.name, hashlib.sha256(np.packbits(choice.among).tobytes()).hexdigest())
+    kept = st.session_state.get(f"map-refit-{shelved.name}")
+    found: RefittedMap | None = kept[1] if kept is not None and kept[0] == key else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-map-refit"):
+        st.caption(f"{count:,} of {len(shelved.casebook):,} cases meet the filters.")
+        if found is not None:
+            if st.button("Back to the map of all cases", icon=":material/undo:", key=f"map-unfit-{shelved.name}"):
+                st.session_state.pop(f"map-refit-{shelved.name}")
+                st.rerun()
+        elif count > _REFIT_LIMIT:
+            st.caption(f"More than {_REFIT_LIMIT:,} are not laid out anew here: build a subset of them.")
+        elif st.button("Lay these cases out anew", icon=":material/scatter_plot:", key=f"map-refit-{shelved.name}-ask"):
+            bar = st.progress(0.0, "Laying out …")
+
+            def advance(done: int, total: int) -> None:
+                bar.progress(min(1.0, done / total), "Laying out …")
+
+            found = refit(
+                shelved.casebook,
+                choice.space,
+                choice.name,
+                np.flatnonzero(choice.among),
+                advance,
+            )
+            st.session_state[f"map-refit-{shelved.name}"] = (key, found)
+            st.rerun()
+    return found
+
+
+def _placed(shelved: Shelved, panel: Panel, points: MapPoints, outcome: Outcome | None) -> PlacedQuery | None:
+    """The query on a map. On another casebook's only a case has a place, its own: vectors of two systems differ."""
+    if outcome is None:
+        return None
+    case_id = outcome.query.case_id
+    if panel.shelved != shelved and (case_id is None or shelved.casebook.row(case_id) not in points.rows):
+        return None
+    return place_query(shelved.casebook, panel.space, panel.positions, points.rows, outcome.query, outcome.result)
+
+
 def _sought(shelved: Shelved, points: MapPoints) -> int | None:
-    """The point of the case the address names, if it has one on this map."""
+    """Row of the case the address names, if it has a place on this map."""
     asked = st.query_params.get("case")
     if asked is None:
         return None
     if asked not in shelved.casebook:
         st.warning(f"Casebook {shelved.name} has no case “{plain_markdown(asked[:120])}”.", icon=":material/link_off:")
         return None
-    found = np.flatnonzero(points.rows == shelved.casebook.row(asked))
-    if len(found) == 0:
+    row = shelved.casebook.row(asked)
+    if row not in points.rows:
         st.info(f"Case {plain_markdown(asked)} has no place on this map; try another.", icon=":material/bubble_chart:")
         return None
-    return int(found[0])
+    return row
 
 
-@st.fragment
-def _map_fragment(
-    shelved: Shelved, space: Space, colour: str, points: MapPoints, query: MapQuery | None, sought: int | None
+def _key(shelved: Shelved, choice: MapChoice, refitted: RefittedMap | None) -> str:
+    """Names the canvas: another map is another canvas, another colour is not."""
+    beside = "" if choice.other is None else f"-{choice.other[0].name}-{choice.other[1]}"
+    filters = hashlib.sha256(" ".join(map(str, choice.filters)).encode()).hexdigest()[:8] if choice.filters else ""
+    return f"map-{shelved.name}-{choice.space}-{choice.name}{beside}{filters}{'-anew' if refitted else ''}"
+
+
+def _titles(panels: list[Panel]) -> tuple[str, ...]:
+    if len(panels) == 1:
+        return ("",)
+    words = [space_title(panel.space, panel.shelved.casebook.manifest.system.reads) for panel in panels]
+    if panels[0].shelved == panels[1].shelved:
+        return tuple(words)
+    return tuple(f"{panel.shelved.name} · {word}" for panel, word in zip(panels, words, strict=True))
+
+
+def _labels(panels: list[Panel], points: MapPoints) -> tuple[str, ...]:
+    label = f"Map of {len(points.rows)} cases. Arrow keys go from case to case, Enter opens one, Space chooses it."
+    return (label, f"Second map: {label}")[: len(panels)]
+
+
+def _captions(
+    shelved: Shelved,
+    choice: MapChoice,
+    panels: list[Panel],
+    points: MapPoints,
+    query: PlacedQuery | None,
+    refitted: RefittedMap | None,
 ) -> None:
-    with telling_errors():
-        key = f"map-{shelved.name}-{space}"
-        state: Any = st.session_state.get(key)
-        hovered = state.get("hover") if state is not None else None
-        picked = set() if query is None else {number for number, _ in query.neighbours}
-        if sought is not None:
-            picked.add(sought)
-        if isinstance(hovered, int) and 0 <= hovered < len(points.rows):
-            distance = ((points.positions - points.positions[hovered]) ** 2).sum(1)
-            picked |= set(np.argsort(distance, kind="stable")[:_AROUND].tolist())
-        positions, categories = points.positions.tobytes(), points.categories.tobytes()
-        identity = f"{shelved.name}{shelved.stamp}{space}"
-        data = {
-            "map": identity,
-            "key": hashlib.sha256(identity.encode() + colour.encode() + categories).hexdigest(),
-            "positions": base64.b64encode(positions).decode("ascii"),
-            "categories": base64.b64encode(categories).decode("ascii"),
-            "legend": [
-                {"name": entry.name, "light": entry.light, "dark": entry.dark, "count": entry.count}
-                for entry in points.legend
-            ],
-            "cards": {str(number): _card(shelved.casebook, int(points.rows[number])) for number in sorted(picked)},
-            "query": None
-            if query is None
-            else {"position": list(query.position), "neighbours": [list(pair) for pair in query.neighbours]},
-            "sought": sought,
-            "label": f"Map of {len(points.rows)} cases. Arrow keys go from case to case, Enter opens one.",
-        }
-        result = _MAP(data=data, key=key, on_hover_change=lambda: None, on_open_change=lambda: None)
-        opened = result.open
-    if isinstance(opened, int) and 0 <= opened < len(points.rows):
-        case_id = shelved.casebook.case_ids[int(points.rows[opened])]
-        st.switch_page(page_of("case"), query_params=link_parameters(shelved, case_id))
-
-
-def _card(casebook: Casebook, row: int) -> dict[str, Any]:
-    case = casebook.case(casebook.case_ids[row])
-    thumbnail = casebook.thumbnail(case.case_id)
-    facts = " · ".join(part for part in (f"{case.view} view" if case.view else "", person_words(case.profile)) if part)
-    labels = ", ".join(label_words(label) for label in case.labels) or "no finding labelled"
-    lines = [labels, facts, f"{case.split} split"]
-    if thumbnail is None:
-        report = " ".join(case.report.split())
-        lines.insert(0, report[:140] + (" …" if len(report) > 140 else ""))
-    return {
-        "title": case.case_id,
-        "lines": [line for line in lines if line],
-        "image": None if thumbnail is None else data_url(thumbnail),
-        "synthetic": case.synthetic and thumbnail is not None,
-    }
-
-
-def _caption(shelved: Shelved, space: Space, points: MapPoints, query: MapQuery | None) -> None:
-    method = "UMAP" if points.method == "umap" else "the plane of largest variance"
-    words = space_words(space, shelved.casebook.manifest.system.reads)
-    # A casebook of films alone has one map under two names.
+    casebook = shelved.casebook
+    method = "the plane of largest variance" if choice.name == "pca" else MAP_WORDS[choice.name]
+    words = space_words(choice.space, casebook.manifest.system.reads)
+    record = casebook.maps.spaces[choice.space].maps[choice.name] if refitted is None else refitted.record
+    turn = " Drag to turn it." if choice.name == "umap3d" else ""
     st.caption(
-        f"{len(points.rows):,} cases laid out by {method} of their {words} vectors. Near means alike; far "
-        "apart on the map says little. Rest on a point to see its film, click to open the case, press a colour below "
-        "the map to hide it."
+        f"{len(points.rows):,} cases laid out by {method} of their {words} vectors. Near means alike; far apart on the "
+        f"map says little. Rest on a point to see its film, click to open the case.{turn} {trust_words(record)}"
     )
+    if choice.colour in PREDICTED:
+        st.caption("The system learnt from cases of the train split, where it is right more often than on new cases.")
+    for beside in panels[1:]:
+        st.caption(kept_words(agreement(shelved, choice.space, beside.shelved, beside.space)))
     outcome = last_outcome(shelved)
     if outcome is None:
         st.caption("Search first, and your query is shown here among its neighbours.")
         return
-    words = plain_markdown(query_in_words(outcome.query))
+    asked = plain_markdown(query_in_words(outcome.query))
     if query is None:
-        st.caption(f"Neither {words} nor its neighbours have a place on this map.")
+        st.caption(f"Neither {asked} nor its neighbours have a place on this map.")
     elif query.exact:
-        st.caption(f"★ {words}, at its own place; the numbers are its neighbours by rank.")
+        st.caption(f"★ {asked}, at its own place; the numbers are its neighbours by rank.")
     else:
         st.caption(
-            f"★ {words}, placed at the mean of its {len(query.neighbours)} neighbours' positions, the more similar "
+            f"★ {asked}, placed at the mean of its {PLACING_NEIGHBOURS} nearest cases' positions, the more similar "
             "counting more; the numbers are the neighbours by rank. They were found by full vectors, not on the map."
         )
 
 
+@st.fragment
 def _table(shelved: Shelved, points: MapPoints) -> None:
-    casebook = shelved.casebook
-    with st.expander("The same cases as a table", icon=":material/table_rows:"):
-        rows = points.rows[:_TABLE_ROWS]
-        ids = [casebook.case_ids[row] for row in rows]
-        table = pd.DataFrame(
-            {
-                "Case": ids,
-                "Findings": [", ".join(label_words(label) for label in casebook.labels[row]) for row in rows],
-                "View": casebook.column("view")[rows],
-                "Split": casebook.column("split")[rows],
-            }
-        )
+    panel = st.expander(
+        "The same cases as a table", icon=":material/table_rows:", key=f"map-rows-{shelved.name}", on_change="rerun"
+    )
+    if not panel.open:
+        return
+    casebook, rows = shelved.casebook, points.rows[:_TABLE_ROWS]
+    ids = [casebook.case_ids[row] for row in rows]
+    names = [label_words(name) for name in casebook.label_names]
+    held = casebook.label_matrix[rows]
+    table = pd.DataFrame(
+        {
+            "Case": ids,
+            "Findings": [", ".join(names[column] for column in np.flatnonzero(labels)) for labels in held],
+            "View": casebook.column("view")[rows],
+            "Split": casebook.column("split")[rows],
+        }
+    )
+    with panel:
         chosen = st.dataframe(
             table, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"map-table-{shelved.name}"
         )
@@ -195,7 +219,8 @@ def _table(shelved: Shelved, points: MapPoints) -> None:
         st.switch_page(page_of("case"), query_params=link_parameters(shelved, ids[selected[0]]))
 
 
-def _field_title(field: str) -> str:
-    if field == MAIN_FINDING:
-        return "Main finding"
-    return f"Finding: {label_words(field.removeprefix('label:'))}" if field.startswith("label:") else field_words(field)
+def _colours(shelved: Shelved, choice: MapChoice) -> Colouring:
+    if choice.colour not in PREDICTED:
+        return coloured(shelved, choice.space, choice.colour)
+    with st.spinner("Predicting the casebook's cases …", show_time=False):
+        return coloured(shelved, choice.space, choice.colour)

@@ -11,7 +11,7 @@ from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved, film_png, neighbours_of
 from explorer.widgets.markup import chips_html, facts_html, film_html, highlighted_html, person_words
 from explorer.widgets.session import last_outcome, query_in_words, search_like
-from explorer.widgets.shell import link_parameters, page_of, settings
+from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of, settings
 from explorer.widgets.viewer import film_viewer
 from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CxrError
@@ -87,6 +87,12 @@ def _head(shelved: Shelved, case: Case) -> None:
                 st.caption(f"{place + 1} of {len(ids)} for {_short(query_in_words(outcome.query))}")
                 _step(shelved, "Previous", ":material/chevron_left:", ids[place - 1] if place else None)
                 _step(shelved, "Next", ":material/chevron_right:", ids[place + 1] if place + 1 < len(ids) else None)
+            st.page_link(
+                page_of("explain"),
+                label="Explain",
+                icon=EXPLAIN_ICON,
+                query_params=link_parameters(shelved, case.case_id),
+            )
             st.page_link(
                 page_of("map"),
                 label="Show on map",
@@ -207,7 +213,7 @@ def _neighbours(shelved: Shelved, case: Case) -> None:
     columns = st.columns(2, gap="small")
     for number, neighbour in enumerate(result.neighbours):
         with columns[number % 2]:
-            neighbour_card(shelved, neighbour, place="case", space=result.space)
+            neighbour_card(shelved, neighbour, place="case", space=result.space, compared=case.case_id)
 
 
 def _value(value: object) -> str:

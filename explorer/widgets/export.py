@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 from explorer.prediction_words import PREDICTION_COLUMNS, prediction_rows
+from explorer.tables import csv_bytes
 from explorer.widgets.session import Outcome, query_in_words
 
 _DISCLAIMER = "For education and research, not for diagnosis."
@@ -25,17 +24,12 @@ _COLUMNS = (
     "report",
 )
 _PREDICTION_COLUMNS = (*PREDICTION_COLUMNS, "casebook", "note")
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def result_csv(outcome: Outcome) -> bytes:
-    """One line per neighbour, UTF-8 with a mark that spreadsheets understand; no cell is taken for a formula."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(_COLUMNS)
-    for neighbour in outcome.result.neighbours:
-        row = [
+    """One line per neighbour."""
+    rows = [
+        [
             str(neighbour.rank),
             neighbour.case_id,
             f"{neighbour.score:.4f}",
@@ -49,30 +43,16 @@ def result_csv(outcome: Outcome) -> bytes:
             outcome.shelved.name,
             neighbour.report,
         ]
-        writer.writerow([safe_cell(cell) for cell in row])
-    return buffer.getvalue().encode("utf-8-sig")
+        for neighbour in outcome.result.neighbours
+    ]
+    return csv_bytes(_COLUMNS, rows)
 
 
 def predictions_csv(outcome: Outcome) -> bytes:
-    """One line per finding, or per source and stage; what they rest on stands in the last columns."""
+    """One line per finding and source, or per stage and source; what they rest on stands in the last columns."""
     found = outcome.result.assessment
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(_PREDICTION_COLUMNS)
-    for cells in [] if found is None else prediction_rows(found):
-        writer.writerow([safe_cell(cell) for cell in [*cells, outcome.shelved.name, _DISCLAIMER]])
-    return buffer.getvalue().encode("utf-8-sig")
-
-
-def safe_cell(text: str) -> str:
-    """A cell that a spreadsheet shows as text; numbers stay numbers."""
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return "'" + text
-    return text
+    rows = [] if found is None else prediction_rows(found)
+    return csv_bytes(_PREDICTION_COLUMNS, [[*row, outcome.shelved.name, _DISCLAIMER] for row in rows])
 
 
 def result_json(outcome: Outcome) -> bytes:

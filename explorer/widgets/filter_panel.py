@@ -95,7 +95,7 @@ def _choice(casebook: Casebook, prefix: str, field: str, title: str) -> list[Fil
     """A few values to choose any of; nothing where the casebook has only one."""
     if field not in ("view", "split") and field not in casebook.profile_fields:
         return []
-    values = sorted({str(value) for value in casebook.column(field) if value is not None})
+    values = [str(value) for value in casebook.distinct(field)]
     if len(values) < 2:
         return []
     if len(values) <= 5:
@@ -149,7 +149,7 @@ def _further(casebook: Casebook, prefix: str) -> list[Filter]:
         column = casebook.column(field)
         if column.dtype == np.float64:
             filters += _range(casebook, prefix, field, title)
-        elif len({value for value in column if value is not None}) <= _CHOICES:
+        elif len(casebook.distinct(field)) <= _CHOICES:
             filters += _choice(casebook, prefix, field, title)
         else:
             words = st.text_input(f"{title} contains", key=prefix + field, persist_state="session").strip()

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from explorer.matching import SENTENCE_ENDS, denies
 from index_builder.datasets.base import ProfileValue
+from index_builder.sentences import SENTENCE_ENDS, denies
 
 _SPACE_WORDS = {"image": "film", "text": "{}", "joint": "film and {}"}
 #: Below this closeness a neighbour is a neighbour only because nothing nearer is there.

@@ -20,13 +20,15 @@ from explorer.prediction_words import (
     verdict_words,
 )
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import chips_html, label_html
+from explorer.widgets.markup import chips_html, label_html, label_words
 from explorer.widgets.session import Outcome
-from explorer.widgets.shell import link_parameters
+from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
 from index_builder.evaluation.conformal import COVERAGE
 
 #: Findings that are shown before the rest is asked for.
 _SHOWN = 6
+#: Of these, how many link to their explanation.
+_EXPLAINED = 3
 _COVERAGES = (0.8, 0.9, 0.95)
 _RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 
@@ -42,7 +44,7 @@ def at_chosen_levels(shelved: Shelved, outcome: Outcome) -> Outcome:
     return replace(outcome, result=replace(result, assessment=assessed))
 
 
-def predict_panel(outcome: Outcome) -> None:
+def predict_panel(shelved: Shelved, outcome: Outcome) -> None:
     """Draw the predictions of an outcome; the labels themselves where a case was searched with."""
     found = outcome.result.assessment
     if found is None:
@@ -58,15 +60,28 @@ def predict_panel(outcome: Outcome) -> None:
     else:
         st.caption("No case of this casebook carries a finding.")
     st.caption(f"{basis(found)} Predictions of a program, not a diagnosis.")
+    _explain_links(shelved, found)
     if found.cases:
         _levels(found)
     with st.expander("What these figures mean", icon=":material/help:", key="figures"):
         st.markdown("\n".join(f"- {line}" for line in figures_words(found)))
 
 
-def explain_parameters(shelved: Shelved, label: str) -> dict[str, str]:
-    """Query parameters of a link that asks why the query may show a finding."""
-    return link_parameters(shelved) | {"finding": label}
+def _explain_links(shelved: Shelved, found: Assessment) -> None:
+    """Ways to the reasons of the likeliest findings, or stages."""
+    if found.readings:
+        shares = found.readings[0].probabilities
+        names = sorted(shares, key=lambda name: -shares[name])[:1]
+    else:
+        names = [one.label for one in found.findings[:_EXPLAINED]]
+    with st.container(key="cxr-explain-links", horizontal=True, vertical_alignment="center", gap="small"):
+        for name in names:
+            st.page_link(
+                page_of("explain"),
+                label=f"Why {label_words(name)}?",
+                icon=EXPLAIN_ICON,
+                query_params=link_parameters(shelved, finding=name),
+            )
 
 
 def _levels(found: Assessment) -> None:
@@ -126,13 +141,13 @@ def _bar_cell(name: str, opinion: Opinion | None, note: str) -> str:
         return '<td><span class="cxr-muted">not known to it</span></td>'
     beside = f'<span class="cxr-muted">{escape(note)}</span>' if note else ""
     return (
-        f'<td class="cxr-bar"><span class="cxr-narrow">{name} </span>{_track(opinion.probability)}'
+        f'<td class="cxr-share"><span class="cxr-narrow">{name} </span>{_track(opinion.probability)}'
         f'<span class="cxr-figure">{percent(opinion.probability)}</span> {beside}</td>'
     )
 
 
 def _track(share: float) -> str:
-    return f'<span class="cxr-bar-track"><span style="width:{max(round(100 * share), 1)}%"></span></span>'
+    return f'<span class="cxr-track"><span style="width:{max(round(100 * share), 1)}%"></span></span>'
 
 
 def _verdict_html(one: Finding, coverage: float) -> str:
@@ -158,7 +173,7 @@ def _reading_html(reading: Reading, found: Assessment) -> str:
         marked = " class=cxr-likeliest" if name == likeliest else ""
         figure = f'<span class="cxr-figure">{percent(share)}</span>'
         rows.append(
-            f'<tr{marked}><th scope="row">{label_html(name)}</th><td class="cxr-bar">{_track(share)}{figure}</td></tr>'
+            f'<tr{marked}><th scope="row">{label_html(name)}</th><td class="cxr-share">{_track(share)}{figure}</td></tr>'
         )
     possible = ""
     if reading.possible is not None:

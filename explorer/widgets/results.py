@@ -65,7 +65,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
     with st.container(key="cxr-summary", border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"##### {_count(len(result.neighbours))} for {plain_markdown(query_in_words(outcome.query))}")
-        predict_panel(outcome)
+        predict_panel(shelved, outcome)
         if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
             _far(outcome)
         with st.container(key="cxr-toolbar", horizontal=True, vertical_alignment="center", gap="small"):

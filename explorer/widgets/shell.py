@@ -20,10 +20,14 @@ _LOG = logging.getLogger(__name__)
 
 DISCLAIMER = "For education and research, not for diagnosis."
 
+EXPLAIN_ICON = ":material/network_intelligence:"
+
 _PAGES = {
     "search": ("Search", ":material/search:"),
     "case": ("Case", ":material/radiology:"),
+    "explain": ("Explain", EXPLAIN_ICON),
     "map": ("Map", ":material/bubble_chart:"),
+    "evaluation": ("Evaluation", ":material/monitoring:"),
     "about": ("About", ":material/info:"),
 }
 
@@ -53,9 +57,9 @@ def page_of(name: str) -> Page:
     )
 
 
-def link_parameters(shelved: Shelved, case_id: str | None = None) -> dict[str, str]:
+def link_parameters(shelved: Shelved, case_id: str | None = None, **others: str) -> dict[str, str]:
     """Query parameters of a link into a casebook."""
-    return {"casebook": shelved.name} | ({} if case_id is None else {"case": case_id})
+    return {"casebook": shelved.name} | ({} if case_id is None else {"case": case_id}) | others
 
 
 def settings() -> AppSettings:

@@ -185,7 +185,7 @@ def _frozen_knn(task: Task, visible: Task | None, features: NDArray[np.float32])
 def _single(system: RetrievalSystem, task: Task, space: Space, vectors: NDArray[np.float32]) -> dict[str, Any]:
     return {
         "title": f"the system, {space} only",
-        **_without_curves(classify(task, predict(system, task, vectors).probabilities)),
+        **_without_curves(classify(task, predict(system, task, vectors, space).probabilities)),
         "retrieval": _ranked_by_cosine(task, vectors),
     }
 

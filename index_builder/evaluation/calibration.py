@@ -34,7 +34,7 @@ def reliability(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -
     Returns:
         Per bin, lowest first: `low`, `high`, `cases`, mean `confidence` and `accuracy`, the share that came true.
     """
-    place = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)
+    place = bin_of(confidences)
     cases = np.bincount(place, minlength=BINS)
     confidence = np.bincount(place, weights=confidences, minlength=BINS)
     accuracy = np.bincount(place, weights=correct, minlength=BINS)
@@ -48,6 +48,11 @@ def reliability(confidences: NDArray[np.floating], correct: NDArray[np.bool_]) -
         }
         for number in np.flatnonzero(cases).tolist()
     ]
+
+
+def bin_of(confidences: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Number of the bin that each confidence falls into, 0 to `BINS` - 1; the upper edge belongs to a bin."""
+    return np.clip(np.ceil(confidences * BINS).astype(np.intp) - 1, 0, BINS - 1)
 
 
 def expected_calibration_error(bins: list[dict[str, float]]) -> float:

@@ -55,6 +55,7 @@ def classification(
     names: Sequence[str],
     thresholds: NDArray[np.floating],
     *,
+    frequent: int = 0,
     groups: Groups | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -69,6 +70,7 @@ def classification(
         labels: [N, C].
         names: C class names.
         thresholds: [C], from `choose_thresholds` on validation cases.
+        frequent: Average classes of at least so many positives by themselves too; 0: do not.
         groups: [N] patients, to resample patients instead of cases.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
@@ -76,7 +78,8 @@ def classification(
     Returns:
         `macro` and `macro_interval` by metric (auroc, ap, f1, sensitivity, specificity, accuracy); `per_class` by name,
         each metric with its `…_interval` of 95 %, `positives`, `threshold` and `confusion` counts (tp, fp, fn, tn);
-        `left_out` names; `curves` by name, see `ranks.curves`; `cases`. None stands for a value not defined.
+        `left_out` names; `curves` by name, see `ranks.curves`; `cases`. None stands for a value not defined. Where some
+        classes are frequent and some are not, `frequent` has `macro`, `macro_interval` and `cases` of its `classes`.
 
     Raises:
         ValueError: Shapes differ or a probability is not finite.
@@ -86,7 +89,7 @@ def classification(
         raise ValueError(f"{len(names)} names and {len(thresholds)} thresholds for {labels.shape[1]} classes")
     weights = resampled_weights(len(labels), resamples=resamples, seed=seed, groups=groups)
     predicted = probabilities >= thresholds
-    result = _one_against_rest(probabilities, labels, predicted, names, weights, accuracy=True)
+    result = _one_against_rest(probabilities, labels, predicted, names, weights, accuracy=True, frequent=frequent)
     for name, threshold in zip(names, thresholds, strict=True):
         result["per_class"][name]["threshold"] = float(threshold)
     return result
@@ -144,6 +147,7 @@ def _one_against_rest(
     weights: NDArray[np.float32],
     *,
     accuracy: bool,
+    frequent: int = 0,
 ) -> dict[str, Any]:
     ranked = [auroc_and_ap(scores[:, column], truth[:, column], weights) for column in range(len(names))]
     # Whole numbers below 2**24 are exact in float32.
@@ -165,7 +169,7 @@ def _one_against_rest(
         values["accuracy"] = (tp + tn) / total
     defined = (positives > 0) & (positives < total)
     values = {metric: np.where(defined, value, np.nan) for metric, value in values.items()}
-    macro = {metric: _mean_of_defined(value) for metric, value in values.items()}
+    often = np.flatnonzero(positives[0] >= frequent) if frequent else np.empty(0, np.intp)
 
     per_class: dict[str, Any] = {}
     for column, name in enumerate(names):
@@ -177,9 +181,8 @@ def _one_against_rest(
         counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
         row["confusion"] = {kind: int(count[0, column]) for kind, count in counts.items()}
         per_class[name] = row
-    return {
-        "macro": {metric: plain(value[0]) for metric, value in macro.items()},
-        "macro_interval": {metric: interval(value) for metric, value in macro.items()},
+    result = {
+        **_macro(values),
         "per_class": per_class,
         "left_out": [name for name, kept in zip(names, defined[0], strict=True) if not kept],
         "curves": {
@@ -189,9 +192,22 @@ def _one_against_rest(
         },
         "cases": len(truth),
     }
+    if 0 < len(often) < len(names):
+        averages = _macro({metric: value[:, often] for metric, value in values.items()})
+        result["frequent"] = {**averages, "cases": len(truth), "classes": [names[column] for column in often.tolist()]}
+    return result
 
 
-def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _macro(values: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """`macro` and `macro_interval` of metrics [1 + B, C]."""
+    means = {metric: mean_of_defined(value) for metric, value in values.items()}
+    return {
+        "macro": {metric: plain(mean[0]) for metric, mean in means.items()},
+        "macro_interval": {metric: interval(mean) for metric, mean in means.items()},
+    }
+
+
+def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over classes, [R, C] -> [R]; NaN where no class is defined."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

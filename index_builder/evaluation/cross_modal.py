@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.datasets.base import Case
-from index_builder.evaluation.retrieval import paired_recall_at_k
+from index_builder.evaluation.retrieval import KS, paired_recall_at_k
 from index_builder.evaluation.task import Task
 
 #: Pairs in the pool, where the dataset has as many.
@@ -60,7 +60,8 @@ def cross_modal(task: Task, pool: Pool, image: NDArray[np.float32], text: NDArra
     Returns:
         `pool`, and under `image_to_report` and `report_to_image` what `paired_recall_at_k` gives; there too, under
         `same_codes` (where cases are coded) and `same_labels`, the same with every candidate of equal codes or labels
-        counted as the counterpart.
+        counted as the counterpart. `ceiling`, where cases are coded: `recall@k` that a perfect reader of the codes
+        would have, who can only guess among the candidates of equal codes.
     """
     cases = [task.cases[row] for row in pool.rows]
     own = np.arange(pool.queries)
@@ -78,6 +79,9 @@ def cross_modal(task: Task, pool: Pool, image: NDArray[np.float32], text: NDArra
         found[name] = paired_recall_at_k(scores, own, **settings) | {
             variant: paired_recall_at_k(scores, own, equal, **settings) for variant, equal in equals.items()
         }
+        if "same_codes" in equals:
+            alike = equals["same_codes"].sum(axis=1)
+            found[name]["ceiling"] = {f"recall@{k}": float(np.minimum(1, k / alike).mean()) for k in KS}
     return found
 
 

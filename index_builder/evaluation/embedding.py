@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case, Dataset
 from index_builder.imaging import model_input
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoders import ImageEncoder
-from index_builder.systems.joining import join_cases
+from index_builder.systems.joining import encode_cases
 
 #: (what is being done, done, in all)
 Progress = Callable[[str, int, int], None]
@@ -76,25 +75,36 @@ def embed_modality(
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     done = 0
     for rows, films in _with_films(dataset, references, batches, system.config.image_size):
-        has_film = torch.tensor([film is not None for film in films], device=device)
-        has_text = torch.tensor([bool(texts[row]) for row in rows], device=device)
-        image = text = None
-        if has_film.any():
-            pixels = torch.from_numpy(np.stack([film for film in films if film is not None])).to(device)
-            image = system.encode_images(pixels)
-            if frozen is not None and pooled is not None:
-                pooled[_where(rows, has_film)] = _numpy(frozen(pixels).mean(1))
-        if has_text.any():
-            text = system.encode_texts([texts[row] for row in rows if texts[row]])
-        if image is not None and "image" in spaces:
-            spaces["image"][_where(rows, has_film)] = _numpy(image.vector)
-        if text is not None and "text" in spaces:
-            spaces["text"][_where(rows, has_text)] = _numpy(text.vector)
-        if "joint" in spaces:
-            spaces["joint"][rows] = _numpy(join_cases(system, image, has_film, text, has_text))
+        has_film = torch.tensor([film is not None for film in films])
+        pixels = torch.from_numpy(np.array([film for film in films if film is not None])).to(device)
+        for space, found in encode_cases(system, pixels, has_film, [texts[row] for row in rows], wanted).spaces.items():
+            spaces[space][rows] = found
+        if frozen is not None and pooled is not None and len(pixels):
+            pooled[np.asarray(rows)[has_film.numpy()]] = frozen(pixels).mean(1).float().cpu().numpy()
         done += len(rows)
         progress("Embedding cases", done, len(cases))
     return Embedded(spaces, pooled)
+
+
+@torch.inference_mode()
+def frozen_features(
+    encoder: ImageEncoder, dataset: Dataset, cases: Sequence[Case], size: int, progress: Progress
+) -> NDArray[np.float32]:
+    """Mean patch tokens of an untrained encoder, [N, F], zero without a film; what `embed_modality` gives as `frozen`.
+
+    Raises:
+        CxrError: The dataset's source is out of reach, or a film cannot be decoded.
+    """
+    features = np.zeros((len(cases), encoder.dim), np.float32)
+    rows = [row for row, case in enumerate(cases) if case.image is not None]
+    batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+    device, done = next(encoder.parameters()).device, 0
+    for batch, films in _with_films(dataset, [case.image for case in cases], batches, size):
+        pixels = torch.from_numpy(np.stack([film for film in films if film is not None])).to(device)
+        features[batch] = encoder(pixels).mean(1).float().cpu().numpy()
+        done += len(batch)
+        progress("Reading films for baselines", done, len(rows))
+    return features
 
 
 def _with_films(
@@ -119,11 +129,3 @@ def _with_films(
                 yield rows, films
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
-
-
-def _where(rows: list[int], held: Tensor) -> NDArray[np.intp]:
-    return np.asarray(rows)[held.cpu().numpy()]
-
-
-def _numpy(vectors: Tensor) -> NDArray[np.float32]:
-    return vectors.float().cpu().numpy()

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
+from index_builder.casebook import Space
 from index_builder.evaluation.task import Task
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.voting import vote, vote_logits
@@ -42,24 +43,25 @@ def classifier_logits(system: RetrievalSystem, vectors: NDArray[np.float32]) -> 
     return None if found is None else found.float().cpu().numpy()
 
 
-def predict(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32]) -> Prediction:
+def predict(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], modality: Space) -> Prediction:
     """Predict the task's labels.
 
     Args:
         system: Its classifier decides; without one the task's training cases vote, never a case on itself.
         task: Names the labels, and the training cases.
         vectors: [N, D] of the task's cases.
+        modality: What they were embedded from.
     """
     found = classifier_logits(system, vectors)
     if found is None:
-        return _voted(system, task, vectors)
+        return _voted(system, task, vectors, modality)
     columns = [system.config.label_names.index(name) for name in task.names]
     logits = found[:, columns].astype(np.float64)
     return Prediction(np.exp(log_softmax(logits, axis=1)) if task.stages else expit(logits), logits)
 
 
-def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32]) -> Prediction:
-    config = system.config
+def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], modality: Space) -> Prediction:
+    neighbours, temperature = system.config.vote_neighbours, system.config.temperature_of(modality)
     rows = np.union1d(task.val, task.scored)
     labels = task.truth[task.train].astype(np.float32)
     probabilities, logits = np.zeros(task.truth.shape), np.zeros(task.truth.shape)
@@ -67,6 +69,6 @@ def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32]) ->
         block = rows[start : start + _BLOCK]
         similarity = vectors[block] @ vectors[task.train].T
         similarity[block[:, None] == task.train] = -np.inf
-        probabilities[block] = vote(similarity, labels, config.vote_neighbours, config.vote_temperature).probabilities
+        probabilities[block] = vote(similarity, labels, neighbours, temperature).probabilities
     logits[rows] = vote_logits(probabilities[rows], len(task.train), stages=task.stages)
     return Prediction(probabilities, logits)

@@ -137,6 +137,9 @@ def _cross_modal(result: dict[str, Any]) -> list[str]:
                 for metric in ("recall@1", "recall@5", "recall@10")
             ]
             lines.append(_row(name, "", *figures))
+        if ceiling := found[key].get("ceiling"):
+            figures = [_number(ceiling[metric]) for metric in ("recall@1", "recall@5", "recall@10")]
+            lines.append(_row(f"{title}, a perfect reader of codes", "", *figures))
     return lines
 
 

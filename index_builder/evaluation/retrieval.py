@@ -79,18 +79,35 @@ def retrieval(
     Raises:
         ValueError: Shapes differ, a score is not finite, or gains and relevance disagree.
     """
+    query = query_metrics(scores, relevance, gains, exclude_self=exclude_self)
+    return summarise(query, scores.shape[1] - exclude_self, groups=groups, resamples=resamples, seed=seed)
+
+
+def query_metrics(
+    scores: NDArray[np.floating],
+    relevance: NDArray[np.bool_],
+    gains: NDArray[np.floating] | None = None,
+    *,
+    exclude_self: bool = False,
+) -> dict[str, NDArray]:
+    """Every metric of `retrieval` for each query, [Q], NaN where nothing is relevant; arguments and errors as there."""
     _check(scores, exclude_self)
     if relevance.shape != scores.shape or relevance.dtype != np.bool_:
         raise ValueError(f"relevance must be bool {scores.shape}, not {relevance.dtype} {relevance.shape}")
     if gains is not None and (gains.shape != scores.shape or not np.array_equal(gains > 0, relevance)):
         raise ValueError("gains must be [Q, N] and above 0 exactly where relevant")
-    candidates = scores.shape[1] - exclude_self
     blocks = []
     for rows, order in _rankings(scores, exclude_self):
         ranked = np.take_along_axis(relevance[rows], order, axis=1)
         ranked_gains = ranked if gains is None else np.take_along_axis(gains[rows], order, axis=1)
         blocks.append(_per_query(ranked, ranked_gains))
-    query = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def summarise(
+    query: dict[str, NDArray], candidates: int, *, groups: Groups | None, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """What `retrieval` gives, from `query_metrics` and the number of candidates a query has."""
     scored = query["relevant"] > 0
     query = {name: value[scored] for name, value in query.items()}
     counts = {"queries": int(scored.sum()), "queries_left_out": int((~scored).sum()), "candidates": candidates}

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit, softmax
 
 from index_builder.casebook import Space
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Dataset
-from index_builder.datasets.phantom import PhantomOpenI
+from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.phantom.openi_cohort import PhantomOpenI, visible_labels
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
 from index_builder.evaluation.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
-from index_builder.evaluation.embedding import Progress, embed_modality
-from index_builder.evaluation.prediction import has_classifier, predict
-from index_builder.evaluation.task import Part, Protocol, Task, classify, cosines, protocols, rank, set_task, spread
-from index_builder.evaluation.uncertainty import at_threshold, selective_prediction, threshold_for_risk
+from index_builder.evaluation.embedding import Embedded, Progress, embed_modality
+from index_builder.evaluation.explanation import measure_explanations
+from index_builder.evaluation.prediction import Prediction, has_classifier, predict
+from index_builder.evaluation.task import (
+    Part,
+    Protocol,
+    Task,
+    classify,
+    cosines,
+    protocols,
+    rank_queries,
+    set_task,
+    spread,
+    summarise_queries,
+)
+from index_builder.evaluation.uncertainty import STATED_RISK, at_threshold, selective_prediction, threshold_for_risk
 from index_builder.resources import checkpoint_for
 from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import weights_digest
+from index_builder.systems.encoders import ImageEncoder, weights_digest
+
+#: Where vectors come from: cases, modality and, for a baseline, a second encoder of the same films.
+VectorSource = Callable[[Sequence[Case], Space, ImageEncoder | None], Embedded]
 
 DISCLAIMER = "For education and research, not for diagnosis."
-
-#: Error rate that the uncertainty threshold is chosen for on validation cases.
-RISK = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,8 @@ class EvaluateRequest:
         split: The part that is scored. Thresholds always come from the validation part.
         baselines: Measure the baselines too.
         seed: Of phantoms and of all draws.
+        explain: Measure explanations instead of predictions and retrieval.
+        limit: Cases whose explanations are measured, drawn by the seed; None: all.
     """
 
     system: str
@@ -54,10 +71,12 @@ class EvaluateRequest:
     split: Part = "test"
     baselines: bool = False
     seed: int = 0
+    explain: bool = False
+    limit: int | None = None
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
-    """Open system and dataset, and measure. See `measure` for the result.
+    """Open system and dataset, and measure. See `measure`, or `measure_explanations`, for the result.
 
     Raises:
         CxrError: No such system or dataset, damaged files, or nothing to be scored.
@@ -65,11 +84,26 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
     dataset = open_dataset(request.dataset, request.root, request.seed)
     checkpoint = checkpoint_for(request.dataset, request.system)
     system = load_system(checkpoint, "cuda" if torch.cuda.is_available() else "cpu")
-    measured = measure(system, dataset, request, progress)
-    return {"system": system.name, "checkpoint": str(checkpoint), **measured}
+    measured = (
+        explanations(system, dataset, request, progress)
+        if request.explain
+        else measure(system, dataset, request, progress)
+    )
+    return {
+        "system": system.name,
+        "checkpoint": str(checkpoint),
+        "weights_digest": weights_digest(system),
+        **measured,
+    }
 
 
-def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest, progress: Progress) -> dict[str, Any]:
+def measure(
+    system: RetrievalSystem,
+    dataset: Dataset,
+    request: EvaluateRequest,
+    progress: Progress,
+    vectors_of: VectorSource | None = None,
+) -> dict[str, Any]:
     """Everything that can be measured of a system on a dataset, ready for JSON.
 
     Args:
@@ -78,31 +112,31 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
             thresholds, temperature and the uncertainty threshold.
         request: Modality, part, baselines, seed, and the folder where published predictions may lie.
         progress: Called as work is done.
+        vectors_of: Gives vectors that are there already; by default the system embeds the cases.
 
     Returns:
-        `weights_digest`, `dataset`, `synthetic`, `modality`, `split`, `seed`, `cases` scored, `left_out_cases` by
+        `dataset`, `synthetic`, `modality`, `split`, `seed`, `cases` scored, `left_out_cases` by
         reason, `labels`; `classification` and `classification_frequent` (see `task.classify`), `stages` and
         `uncertainty` where the labels are stages, `classification_visible` for drawn films (labels that the film
         shows), `calibration`, `conformal` (see there); `retrieval` by protocol, reranked where the system does that,
         then with `retrieval_cosine` beside it, and `diversity` likewise; `cross_modal` where films and texts can be
-        paired; `baselines` by name; `disclaimer`.
+        paired; `baselines` by name; `per_case`, see `_per_case`; `disclaimer`.
 
     Raises:
         CxrError: Nothing to be scored, a film cannot be decoded, or a baseline cannot be had.
     """
     text_of = system.text_of
-    known = system.config.label_names if has_classifier(system) else None
-    task, modality = set_task(
-        dataset, text_of, known, modality=request.modality, split=request.split, seed=request.seed
-    )
+    task, modality = task_of(system, dataset, request)
     frozen = frozen_encoder(system) if request.baselines and modality != "text" else None
-    embedded = embed_modality(system, dataset, task.cases, modality, progress, frozen=frozen)
+    if vectors_of is None:
+        vectors_of = partial(_embedded, system, dataset, progress)
+    embedded = vectors_of(task.cases, modality, frozen)
     vectors = embedded.spaces[modality]
-    prediction = predict(system, task, vectors)
+    prediction = predict(system, task, vectors, modality)
+    temperature = _temperature(task, prediction.logits)
     visible = visible_task(task, dataset) if modality == "image" else None
 
     result: dict[str, Any] = {
-        "weights_digest": weights_digest(system),
         "dataset": dataset.card.name,
         "synthetic": dataset.card.synthetic,
         "modality": modality,
@@ -112,7 +146,7 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
         "left_out_cases": task.left_out,
         "labels": list(task.names),
         **classify(task, prediction.probabilities),
-        "calibration": _calibration(task, prediction.logits),
+        "calibration": _calibration(task, prediction.logits, temperature),
         "conformal": _conformal(task, prediction.probabilities),
     }
     if visible is not None:
@@ -120,36 +154,80 @@ def measure(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest,
         result["classification_visible"] = classify(visible, prediction.probabilities[:, columns])["classification"]
     if task.stages:
         result["uncertainty"] = _uncertainty(task, prediction.probabilities)
-    result |= _retrieval(system, task, vectors, prediction.probabilities)
+    blocks, queries = _retrieval(system, task, vectors, prediction.probabilities)
+    result |= blocks
     if modality != "text" and (pool := draw_pool(task, text_of)) is not None:
         texts = (
             embedded.spaces["text"][pool.rows]
             if modality == "joint"
-            else embed_modality(system, dataset, [task.cases[row] for row in pool.rows], "text", progress).spaces[
-                "text"
-            ]
+            else vectors_of([task.cases[row] for row in pool.rows], "text", None).spaces["text"]
         )
         result["cross_modal"] = cross_modal(task, pool, embedded.spaces["image"][pool.rows], texts)
     if request.baselines:
         result["baselines"] = baselines(system, task, visible, embedded, dataset, request.root, progress)
-    return result | {"disclaimer": DISCLAIMER}
+    return result | {"per_case": _per_case(task, prediction, temperature, queries), "disclaimer": DISCLAIMER}
+
+
+def task_of(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest) -> tuple[Task, Space]:
+    """What the system is asked, and what it reads of a case. Raises `CxrError` as `set_task` does."""
+    known = system.config.label_names if has_classifier(system) else None
+    return set_task(dataset, system.text_of, known, modality=request.modality, split=request.split, seed=request.seed)
+
+
+def explanations(
+    system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest, progress: Progress
+) -> dict[str, Any]:
+    """How far the system's explanations can be trusted, ready for JSON: see `measure_explanations`.
+
+    Raises:
+        CxrError: No case to explain, or a film cannot be decoded.
+    """
+    return {
+        "dataset": dataset.card.name,
+        "synthetic": dataset.card.synthetic,
+        **measure_explanations(
+            system,
+            dataset,
+            modality=request.modality,
+            split=request.split,
+            limit=request.limit,
+            seed=request.seed,
+            progress=progress,
+        ),
+        "disclaimer": DISCLAIMER,
+    }
 
 
 def visible_task(task: Task, dataset: Dataset) -> Task | None:
     """The task of predicting what a drawn film shows, where the dataset tells; classes seldom drawn are left out."""
-    if not isinstance(dataset, PhantomOpenI):
+    if dataset.card.name != PhantomOpenI.card.name:
         return None
-    names = [name for name in task.names if name in dataset.drawn_labels]
-    shown = [set(dataset.visible_labels(case)) for case in task.cases]
+    names = [name for name in task.names if name in PhantomOpenI.drawn_labels]
+    shown = [set(visible_labels(case.codes)) for case in task.cases]
     return task.with_truth(names, np.array([[name in labels for name in names] for labels in shown]))
 
 
-def _calibration(task: Task, logits: NDArray[np.float64]) -> dict[str, Any]:
-    val, scored = logits[task.val], logits[task.scored]
+def _embedded(
+    system: RetrievalSystem,
+    dataset: Dataset,
+    progress: Progress,
+    cases: Sequence[Case],
+    modality: Space,
+    frozen: ImageEncoder | None,
+) -> Embedded:
+    return embed_modality(system, dataset, cases, modality, progress, frozen=frozen)
+
+
+def _temperature(task: Task, logits: NDArray[np.float64]) -> float:
     if task.stages:
-        temperature = fit_stage_temperature(val, task.stage(task.val))
+        return fit_stage_temperature(logits[task.val], task.stage(task.val))
+    return fit_temperature(logits[task.val], task.truth[task.val])
+
+
+def _calibration(task: Task, logits: NDArray[np.float64], temperature: float) -> dict[str, Any]:
+    scored = logits[task.scored]
+    if task.stages:
         return calibrate_stages(scored, task.stage(task.scored), temperature)
-    temperature = fit_temperature(val, task.truth[task.val])
     return calibration(scored, task.truth[task.scored], task.names, temperature)
 
 
@@ -164,6 +242,31 @@ def _conformal(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]
     return check_findings(thresholds, scored, task.truth[task.scored], task.names, **settings)
 
 
+def _per_case(
+    task: Task, prediction: Prediction, temperature: float, queries: dict[str, dict[str, NDArray]]
+) -> dict[str, Any]:
+    """What was said of each scored case, column by column.
+
+    Returns:
+        `case_id`; `labels`, all that each case carries; `probabilities` and, with the temperature, `calibrated`, by
+        label; `retrieval` by protocol, `p@5` and `map` of the case as a query, None where it was none.
+    """
+    cases = [task.cases[row] for row in task.scored]
+    scaled = prediction.logits[task.scored] / temperature
+    calibrated = softmax(scaled, axis=1) if task.stages else expit(scaled)
+
+    def by_label(values: NDArray[np.float64]) -> dict[str, list[float]]:
+        return {name: np.round(column, 6).tolist() for name, column in zip(task.names, values.T, strict=True)}
+
+    return {
+        "case_id": [case.case_id for case in cases],
+        "labels": [list(case.labels) for case in cases],
+        "probabilities": by_label(prediction.probabilities[task.scored]),
+        "calibrated": by_label(calibrated),
+        "retrieval": queries,
+    }
+
+
 def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:
     """Risk against coverage, with the uncertainty 1 - max p, and a threshold from the validation part."""
     uncertainty = 1 - probabilities.max(axis=1)
@@ -171,32 +274,44 @@ def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, An
     val, scored = task.val, task.scored
     found = selective_prediction(uncertainty[scored], wrong[scored], groups=task.patients[scored], seed=task.seed)
     try:
-        threshold = threshold_for_risk(uncertainty[val], wrong[val], RISK)
+        threshold = threshold_for_risk(uncertainty[val], wrong[val], STATED_RISK)
     except ModelError as error:
-        return {**found, "risk": RISK, "at_threshold": None, "no_threshold": str(error)}
-    return {**found, "risk": RISK, "at_threshold": at_threshold(uncertainty[scored], wrong[scored], threshold)}
+        return {**found, "risk": STATED_RISK, "at_threshold": None, "no_threshold": str(error)}
+    return {**found, "risk": STATED_RISK, "at_threshold": at_threshold(uncertainty[scored], wrong[scored], threshold)}
 
 
 def _retrieval(
     system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], probabilities: NDArray[np.float64]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Retrieval blocks of `measure`, and of the ranking in use `p@5` and `map` of each scored case by protocol."""
     plain: dict[str, dict[str, Any]] = {"retrieval": {}, "diversity": {}}
     reranked: dict[str, dict[str, Any]] = {"retrieval": {}, "diversity": {}}
+    queries: dict[str, Any] = {}
     for protocol in protocols(task):
         cosine = cosines(protocol, vectors)
         found = _rerank(system, task, protocol, cosine, probabilities)
         for blocks, scores in ((plain, cosine), (reranked, found)):
             if scores is not None:
-                blocks["retrieval"][protocol.name] = rank(task, protocol, scores)
+                measured = rank_queries(task, protocol, scores)
+                blocks["retrieval"][protocol.name] = summarise_queries(task, protocol, measured)
                 blocks["diversity"][protocol.name] = spread(task, protocol, scores, vectors)
+                queries[protocol.name] = {name: _by_case(task, protocol, measured, name) for name in ("p@5", "map")}
     if not reranked["retrieval"]:
-        return plain
+        return plain, queries
     return {
         "retrieval": reranked["retrieval"],
         "retrieval_cosine": plain["retrieval"],
         "diversity": reranked["diversity"],
         "diversity_cosine": plain["diversity"],
-    }
+    }, queries
+
+
+def _by_case(task: Task, protocol: Protocol, measured: dict[str, NDArray], metric: str) -> list[float | None]:
+    """A figure of each query, in the order of the scored cases; None for a case without one."""
+    asked = measured["relevant"] > 0
+    values = np.round(measured[metric][asked], 6).tolist()
+    of_row = dict(zip(protocol.queries[asked].tolist(), values, strict=True))
+    return [of_row.get(row) for row in task.scored.tolist()]
 
 
 def _rerank(

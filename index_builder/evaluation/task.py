@@ -14,7 +14,7 @@ from index_builder.datasets.base import SPLITS, Case, Dataset
 from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError, ModelError
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
-from index_builder.evaluation.retrieval import diversity, nearest, retrieval, shared_labels
+from index_builder.evaluation.retrieval import diversity, nearest, query_metrics, shared_labels, summarise
 from index_builder.labels import DUST_STAGES
 
 Part = Literal["train", "val", "test", "all"]
@@ -184,13 +184,11 @@ def classify(
         thresholds = choose_thresholds(probabilities[task.val], task.truth[task.val])
     found, truth = probabilities[task.scored], task.truth[task.scored]
     settings: dict[str, Any] = {"groups": task.patients[task.scored], "seed": task.seed}
-    blocks = {"classification": classification(found, truth, task.names, thresholds, **settings)}
-    frequent = np.flatnonzero(truth.sum(axis=0) >= FREQUENT)
-    if 0 < len(frequent) < len(task.names):
-        names = [task.names[column] for column in frequent]
-        block = classification(found[:, frequent], truth[:, frequent], names, thresholds[frequent], **settings)
-        blocks["classification_frequent"] = {key: block[key] for key in ("macro", "macro_interval", "cases")}
-        blocks["classification_frequent"]["classes"] = names
+    block = classification(found, truth, task.names, thresholds, frequent=FREQUENT, **settings)
+    averages = block.pop("frequent", None)
+    blocks = {"classification": block}
+    if averages is not None:
+        blocks["classification_frequent"] = averages
     if task.stages:
         blocks["stages"] = classify_stages(found, task.stage(task.scored), task.names, **settings)
         del blocks["stages"]["curves"]  # those of `classification`
@@ -224,16 +222,20 @@ def cosines(protocol: Protocol, vectors: NDArray[np.float32]) -> NDArray[np.floa
 
 def rank(task: Task, protocol: Protocol, scores: NDArray[np.floating]) -> dict[str, Any]:
     """Retrieval metrics of scores [Q, N]; the gain of a candidate is the number of labels it shares with the query."""
+    return summarise_queries(task, protocol, rank_queries(task, protocol, scores))
+
+
+def rank_queries(task: Task, protocol: Protocol, scores: NDArray[np.floating]) -> dict[str, NDArray]:
+    """The same for each query, see `retrieval.query_metrics`."""
     gains = shared_labels(task.labels[protocol.queries], task.labels[protocol.candidates])
     gains[_own(protocol)] = 0
-    return retrieval(
-        _own_last(protocol, scores),
-        gains > 0,
-        gains,
-        exclude_self=protocol.aligned,
-        groups=task.patients[protocol.queries],
-        seed=task.seed,
-    )
+    return query_metrics(_own_last(protocol, scores), gains > 0, gains, exclude_self=protocol.aligned)
+
+
+def summarise_queries(task: Task, protocol: Protocol, queries: dict[str, NDArray]) -> dict[str, Any]:
+    """What `rank` gives, from `rank_queries`."""
+    candidates = len(protocol.candidates) - protocol.aligned
+    return summarise(queries, candidates, groups=task.patients[protocol.queries], seed=task.seed)
 
 
 def spread(

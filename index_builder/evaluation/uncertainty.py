@@ -18,6 +18,8 @@ from index_builder.evaluation.bootstrap import RESAMPLES, interval, plain, resam
 from index_builder.evaluation.ranks import score_steps, thinned
 
 CURVE_POINTS = 200
+#: Error that predictions called reliable may have on validation cases.
+STATED_RISK = 0.05
 
 
 def threshold_for_risk(uncertainty: NDArray[np.floating], wrong: NDArray[np.bool_], risk: float) -> float:

@@ -8,7 +8,8 @@ Gidaris, Singh and Komodakis, "Unsupervised Representation Learning by Predictin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,8 +40,7 @@ class FilmCheck:
         references: [R, F] float16, features of indexed films, of length 1.
         rows: [R] int64, their rows in the casebook.
         distances: [101] float32, percentiles of the distance of indexed films to the others, none of its own patient.
-        similarities: [101] float32, the same of mean cosine to the nearest in the image space, of validation films where
-            there are enough.
+        similarities: [101] float32, the same of mean cosine to the nearest in the image space.
         unlike: [] float32, a film farther than this is unlike those indexed.
         no_chest: [] float32, one farther than this is farther than chest films are that were turned or inverted.
         weights: [5, 256] float32, of the orientation, rows as in `TURNS`.
@@ -55,6 +55,18 @@ class FilmCheck:
     no_chest: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+
+    def of_rows(self, rows: Sequence[int]) -> FilmCheck | None:
+        """The check of a casebook that holds only some of the rows, in that order; its limits stay those of the whole.
+
+        None where too few films are left to compare with.
+        """
+        place = {row: number for number, row in enumerate(rows)}
+        kept = np.array([row in place for row in self.rows.tolist()], bool)
+        if kept.sum() < NEIGHBOURS:
+            return None
+        moved = np.array([place[row] for row in self.rows[kept].tolist()], np.int64)
+        return replace(self, references=self.references[kept], rows=moved)
 
     def distance(self, features: NDArray[np.floating], without: NDArray[np.bool_] | None = None) -> float:
         """Mean distance of features [F] to those of the nearest indexed films, leaving out those of [R] `without`."""

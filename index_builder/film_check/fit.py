@@ -1,8 +1,7 @@
 """Fit the check of films on a casebook's own films; nothing but the films and their patients is looked at.
 
-Limits come from films of the training and validation parts, each compared with films of other patients; in the image
-space, which was fitted to training films, from those of the validation part. A film is unlike the others when it is
-farther from them than 99 % of those are. Beyond the distance that chest films reach when
+Limits come from films of the training and validation parts, each compared with films of other patients. A film is
+unlike the others when it is farther from them than 99 % of those are. Beyond the distance that chest films reach when
 they are turned or inverted, it is called no chest film: such copies are as strange as a chest film gets.
 """
 
@@ -76,9 +75,6 @@ def fit_film_check(
     trusted = np.array([cases[row].split != "test" for row in rows], bool)
     if trusted.sum() < FEWEST or ((~own).sum(axis=1) < NEIGHBOURS).any():
         return None
-    # The image space was fitted to training films, which lie nearer to each other there than new films will.
-    unseen = np.array([cases[row].split == "val" for row in rows], bool)
-    unseen = unseen if unseen.sum() >= FEWEST else trusted
     references = unit(features).astype(np.float16).astype(np.float32)
     distances = nearest_distances(references[trusted], references, own[trusted])
     unlike = float(np.quantile(distances, 1 - _FALSE_ALARMS))
@@ -88,7 +84,7 @@ def fit_film_check(
         references=references.astype(np.float16),
         rows=rows,
         distances=_percentiles(distances),
-        similarities=_percentiles(_similarities(vectors.astype(np.float32), own)[unseen]),
+        similarities=_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
         unlike=_rounded(unlike),
         no_chest=_rounded(max(unlike, float(strange.max()))),
         weights=_rounded(weights),

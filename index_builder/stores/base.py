@@ -10,14 +10,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+#: Stands for a case that an approximate search over many queries did not find.
+NO_CASE = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Nearest vectors of one query, best first.
+    """Nearest vectors of one query or of many, best first.
 
     Attributes:
-        keys: [k] int64, `case_key` of each case; shorter than asked when fewer cases are allowed.
-        scores: [k] float32, inner products with the query (cosine, as all vectors are normalised).
+        keys: [k] or [Q, k] int64, `case_key` of each case; shorter than asked when fewer cases are allowed.
+        scores: Likewise, float32, inner products with the query (cosine, as all vectors are normalised).
     """
 
     keys: NDArray[np.int64]
@@ -37,6 +40,10 @@ class VectorStore(Protocol):
             k: How many at most.
             allowed: Keys that may be returned, filtered before the top k; None allows all.
         """
+        ...
+
+    def search_many(self, queries: NDArray[np.float32], k: int) -> Hits:
+        """The `k` cases nearest to each of many queries [Q, D]; `NO_CASE` where an approximate index finds fewer."""
         ...
 
 

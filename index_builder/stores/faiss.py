@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.errors import CasebookError
-from index_builder.stores.base import Hits
+from index_builder.stores.base import NO_CASE, Hits
 
 # Its bundled type stubs lag behind its SWIG classes (no `refine_index`, no `SearchParametersHNSW`).
 faiss: Any = import_module("faiss")
@@ -91,6 +91,10 @@ class FaissStore:
         scores, found = self._index.search(query[None], k, params=self._parameters(rows))
         real = found[0] >= 0
         return Hits(self._keys[found[0][real]], scores[0][real])
+
+    def search_many(self, queries: NDArray[np.float32], k: int) -> Hits:
+        scores, found = self._index.search(queries, min(k, len(self)), params=self._parameters(None))
+        return Hits(np.where(found < 0, NO_CASE, self._keys[found]), scores)
 
     def write(self, index_path: Path, keys_path: Path) -> None:
         """Write the index and its keys."""

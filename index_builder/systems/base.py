@@ -15,11 +15,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from index_builder.casebook import Space
 from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
 from index_builder.held_out import Answers, read_answers, write_answers
 from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+from index_builder.systems.encoding import CrossAttention, Encoding
+from index_builder.systems.fusion import token_attention
+from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
     from index_builder.datasets.base import Case
@@ -30,39 +34,6 @@ HELD_OUT_FILE = "held_out.safetensors"
 
 _TEXT_FOLDER = "text"
 _ENCODERS = ("image_encoder", "text_encoder")
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """One modality of a batch.
-
-    Attributes:
-        tokens: [B, T, d] float32, image patches in row-major order or word pieces, projected to the width that both
-            modalities of a system share, so that a patch can be compared with a word.
-        mask: [B, T] bool, True at real tokens.
-        vector: [B, D] float32, L2-normalised, in the space shared by all modalities.
-    """
-
-    tokens: Tensor
-    mask: Tensor
-    vector: Tensor
-
-    def take(self, rows: Tensor) -> Encoding:
-        """The cases that `rows` (numbers, or [B] bool) names."""
-        return Encoding(self.tokens[rows], self.mask[rows], self.vector[rows])
-
-
-@dataclass(frozen=True, slots=True)
-class CrossAttention:
-    """How much each token of one modality looks at each of the other; rows sum to 1 over real tokens.
-
-    Attributes:
-        text_to_image: [B, L, P] float32.
-        image_to_text: [B, P, L] float32.
-    """
-
-    text_to_image: Tensor
-    image_to_text: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +63,10 @@ class Batch:
         """[B] bool."""
         return torch.tensor([bool(text) for text in self.texts], device=self.labels.device)
 
+    def texts_of(self, rows: Tensor) -> list[str]:
+        """Texts of the cases that `rows`, [B] bool, names."""
+        return [text for text, wanted in zip(self.texts, rows.tolist(), strict=True) if wanted]
+
 
 class SystemConfig(BaseModel):
     """What rebuilds a system without its weights. Systems extend it with their own fields.
@@ -99,9 +74,18 @@ class SystemConfig(BaseModel):
     Attributes:
         trained_image_stages: How many of the image encoder's last stages are trained; -1 all, 0 none.
         pyramid_width: Width of tokens taken from the image encoder's last resolutions by a trained pyramid; 0: none.
+        pyramid_levels, pyramid_blocks: Resolutions it merges, and convolution blocks after merging.
         trained_text_layers: How many of the text encoder's last layers are trained; -1 all, 0 none.
+        embedding_dim: Width of vectors.
+        token_dim: Width of tokens.
+        pool_queries: What each modality's pooling looks for.
+        pool_width: Numbers each query gathers.
+        dropout: In pooling.
+        label_names: Labels it was trained on.
         vote_neighbours: Cases that vote on a query's labels, chosen on validation data.
         vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
+        vote_temperatures: The same for queries of each modality. How near a label's cases lie differs: a profile tells
+            less of a stage than a film. Configurations without them have the one for all.
         held_out_dataset: Dataset of the validation cases whose answers are carried (`held_out`); empty: none are.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
         portable: Whether the frozen parts' weights lie beside this configuration.
@@ -117,22 +101,33 @@ class SystemConfig(BaseModel):
     image_size: int = 224
     trained_image_stages: int = 0
     pyramid_width: int = 0
+    pyramid_levels: int = Field(default=2, ge=2)
+    pyramid_blocks: int = Field(default=1, ge=1)
     trained_text_layers: int = 0
     embedding_dim: int = 256
+    token_dim: int = 256
+    pool_queries: int = 8
+    pool_width: int = 64
+    dropout: float = 0.2
     label_names: tuple[str, ...] = ()
     vote_neighbours: int = 10
     vote_temperature: float = 0.05
+    vote_temperatures: dict[Space, float] = Field(default_factory=dict)
     held_out_dataset: str = ""
     encoder_digests: dict[str, str] = Field(default_factory=dict)
     portable: bool = False
     image_architecture: dict[str, Any] | None = None
 
+    def temperature_of(self, space: Space) -> float:
+        """Of the vote of a space's cases on queries of the same modality."""
+        return self.vote_temperatures.get(space, self.vote_temperature)
+
 
 class RetrievalSystem(nn.Module, ABC):
-    """Encoders and heads of one published system.
+    """Encoders of one published system, and for each modality a tower that leads into the space all share.
 
     All vectors live in one space, so any modality can be compared with any other. A system differs from another
-    only in its encoders, its fusion and its losses; training, embedding, evaluation and search know this class alone.
+    only in its fusion, losses and predictions; training, embedding, evaluation and search know this class alone.
     """
 
     name: ClassVar[str]
@@ -141,6 +136,8 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
+    #: Whether a graph of findings is embedded after training, to reorder search results by.
+    reranks: ClassVar[bool] = False
     #: What `text_of` takes from a case.
     reads: ClassVar[Literal["report", "profile"]] = "report"
     config: SystemConfig
@@ -148,7 +145,7 @@ class RetrievalSystem(nn.Module, ABC):
     ranking: Ranking | None = None
 
     def __init__(self, config: SystemConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
-        """Build the encoders; subclasses add their heads.
+        """Build encoders and towers; subclasses add what is their own.
 
         Args:
             config: What to build.
@@ -165,11 +162,24 @@ class RetrievalSystem(nn.Module, ABC):
             pretrained=pretrained,
             trained_stages=config.trained_image_stages,
             pyramid_width=config.pyramid_width,
+            pyramid_levels=config.pyramid_levels,
+            pyramid_blocks=config.pyramid_blocks,
             architecture=config.image_architecture,
         )
         self.text_encoder = TextEncoder(
             config.text_encoder, pretrained=pretrained, trained_layers=config.trained_text_layers, folder=text_folder
         )
+        pool = (config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
+        self.image_tower = Tower(self.image_encoder.dim, config.token_dim, *pool)
+        self.text_tower = Tower(self.text_encoder.dim, config.token_dim, *pool)
+
+    @property
+    def theta(self) -> float | None:
+        """A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
+
+        A system that sets one has it as `config.theta`, chosen once training is over.
+        """
+        return None
 
     @classmethod
     def text_of(cls, case: Case) -> str:
@@ -181,21 +191,26 @@ class RetrievalSystem(nn.Module, ABC):
         """Wordings of a case to train on, the one of `text_of` first."""
         return (cls.text_of(case),)
 
-    @abstractmethod
     def encode_images(self, films: Tensor) -> Encoding:
         """Encode films.
 
         Args:
             films: [B, S, S] float32 in 0..1 as `imaging.model_input` gives them, S = `config.image_size`.
         """
+        encoding: Encoding = self.image_tower(self.image_encoder(films))
+        return encoding
 
-    @abstractmethod
     def encode_texts(self, texts: list[str]) -> Encoding:
         """Encode reports, queries or profile sentences, each a non-empty string."""
+        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
+        return encoding
 
-    @abstractmethod
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised."""
+        """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised.
+
+        Their normalised sum, unless a system fuses them.
+        """
+        return summed(image, text)
 
     @abstractmethod
     def label_logits(self, vectors: Tensor) -> Tensor | None:
@@ -209,9 +224,19 @@ class RetrievalSystem(nn.Module, ABC):
         logits = self.label_logits(vectors)
         return None if logits is None else logits.float().sigmoid()
 
-    @abstractmethod
+    def label_log_odds(self, vectors: Tensor) -> Tensor | None:
+        """Log-odds of each label, [B, C] float32, None without a classifier: what an explanation of a label explains.
+
+        Unlike a probability or its logarithm they go on growing where a label is all but certain.
+        """
+        return self.label_logits(vectors)
+
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
-        """How words look at patches and patches at words, of cases with both modalities."""
+        """How words look at patches and patches at words, of cases with both modalities.
+
+        Likeness of tokens, unless a system learns attention. Where no loss aligns tokens (siclip) it was not taught.
+        """
+        return token_attention(image.tokens, image.mask, text.tokens, text.mask)
 
     @abstractmethod
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
@@ -297,11 +322,6 @@ class RetrievalSystem(nn.Module, ABC):
             for encoder in _ENCODERS:
                 names -= {f"{encoder}.{name}" for name in _frozen_names(getattr(self, encoder))}
         return names
-
-
-def normalise(vectors: Tensor) -> Tensor:
-    """L2-normalise the last axis; a zero vector stays zero."""
-    return nn.functional.normalize(vectors, dim=-1)
 
 
 def system_class(name: str) -> type[RetrievalSystem]:

@@ -9,7 +9,7 @@ Image sources: see `backbones`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
@@ -66,6 +66,7 @@ class ImageEncoder(_PartlyFrozen):
         dim: Width of a token.
         stages: Parts of the backbone by name in the order films pass them.
         architecture: What rebuilds the backbone without its source; None where the name of the source is enough.
+        memory: Set while a frozen backbone's features are remembered (`training.memory`).
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class ImageEncoder(_PartlyFrozen):
         pretrained: bool,
         trained_stages: int = 0,
         pyramid_width: int = 0,
+        pyramid_levels: int = 2,
+        pyramid_blocks: int = 1,
         architecture: dict[str, Any] | None = None,
     ) -> None:
         """Build.
@@ -85,8 +88,10 @@ class ImageEncoder(_PartlyFrozen):
             image_size: Edge of its films in pixels.
             pretrained: Load the backbone's weights; otherwise only the architecture.
             trained_stages: Of the backbone, counted from its end; -1 all.
-            pyramid_width: Width of the tokens of a `FeaturePyramid` on the backbone's last two resolutions, which is
+            pyramid_width: Width of the tokens of a `FeaturePyramid` on the backbone's last resolutions, which is
                 trained; 0 takes the tokens of its last stage.
+            pyramid_levels: How many resolutions it merges, at least two.
+            pyramid_blocks: Its convolution blocks.
             architecture: As an earlier encoder of this source gave it.
 
         Raises:
@@ -104,23 +109,29 @@ class ImageEncoder(_PartlyFrozen):
         self.architecture = backbone.architecture
         self.backbone = backbone.module
         self._channels = len(backbone.mean)
+        self._levels = pyramid_levels
         self._tokens = backbone.tokens
         self.freeze_all_but(list(self.stages.values()), trained_stages)
+        self.memory: Callable[[Tensor, Callable[[Tensor], list[Tensor]]], list[Tensor]] | None = None
         self.pyramid: FeaturePyramid | None = None
         if pyramid_width:
-            channels, grid = feature_levels(backbone, source, image_size)
-            self.pyramid = FeaturePyramid(channels, pyramid_width, grid)
+            channels, grid = feature_levels(backbone, source, image_size, pyramid_levels)
+            self.pyramid = FeaturePyramid(channels, pyramid_width, grid, pyramid_blocks)
             self.stages = {**self.stages, "pyramid": self.pyramid}
             self.dim = pyramid_width
 
     def forward(self, films: Tensor) -> Tensor:
         """Films [B, S, S] in 0..1 to patch tokens [B, P, d] in row-major order of the patch grid."""
+        features = self.features(films) if self.memory is None else self.memory(films, self.features)
+        return features[0] if self.pyramid is None else self.pyramid(features)
+
+    def features(self, films: Tensor) -> list[Tensor]:
+        """What the backbone alone makes of films [B, S, S]: its tokens, or its maps where there is a pyramid."""
         pixels = (films.unsqueeze(1).expand(-1, self._channels, -1, -1) - self.mean) / self.std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.pyramid is None:
-            return self._tokens(self.backbone, pixels)
-        tokens: Tensor = self.pyramid(feature_maps(self.backbone, pixels))
-        return tokens
+            return [self._tokens(self.backbone, pixels)]
+        return feature_maps(self.backbone, pixels, self._levels)
 
 
 @dataclass(frozen=True, slots=True)

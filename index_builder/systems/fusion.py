@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from index_builder.systems.base import CrossAttention
+from index_builder.systems.encoding import CrossAttention
 
 _MASKED = -1e4
 

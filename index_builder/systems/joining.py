@@ -1,11 +1,64 @@
-"""Joint vectors of batches in which some cases lack a modality."""
+"""Vectors of batches in which some cases lack a modality."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from index_builder.systems.base import Encoding, RetrievalSystem
+from index_builder.casebook import SPACES, Space
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.encoding import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCases:
+    """Vectors of B cases.
+
+    Attributes:
+        spaces: [B, D] float32 per space, zero where a case lacks the modality (joint: both).
+        image_seconds, text_seconds: What the encoders took.
+    """
+
+    spaces: dict[Space, NDArray[np.float32]]
+    image_seconds: float
+    text_seconds: float
+
+
+@torch.inference_mode()
+def encode_cases(
+    system: RetrievalSystem, films: Tensor, has_film: Tensor, texts: Sequence[str], spaces: Collection[Space] = SPACES
+) -> EncodedCases:
+    """Encode whatever each case has.
+
+    Args:
+        system: In evaluation mode, on any device.
+        films: [b, S, S] float32 in 0..1 of the cases that have one, in order; not read where no case has.
+        has_film: [B] bool on the CPU, which cases those are.
+        texts: B strings, empty where a case has no text.
+        spaces: Which are wanted.
+    """
+    device = next(system.parameters()).device
+    has_text = torch.tensor([bool(text) for text in texts])
+    began = perf_counter()
+    image = system.encode_images(films.to(device)) if has_film.any() else None
+    middle = perf_counter()
+    text = system.encode_texts([text for text in texts if text]) if has_text.any() else None
+    done = perf_counter()
+    found = {space: torch.zeros(len(texts), system.config.embedding_dim) for space in spaces}
+    if image is not None and "image" in found:
+        found["image"][has_film] = image.vector.float().cpu()
+    if text is not None and "text" in found:
+        found["text"][has_text] = text.vector.float().cpu()
+    if "joint" in found:
+        found["joint"] = join_cases(system, image, has_film.to(device), text, has_text.to(device)).cpu()
+    vectors = {space: tensor.numpy() for space, tensor in found.items()}
+    return EncodedCases(vectors, middle - began, done - middle)
 
 
 def join_cases(

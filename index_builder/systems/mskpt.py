@@ -21,25 +21,21 @@ import torch
 from torch import Tensor, nn
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import Batch, CrossAttention, Encoding, RetrievalSystem, SystemConfig
-from index_builder.systems.fusion import token_attention
+from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.encoding import Encoding
 from index_builder.systems.losses.classification import weighted_cross_entropy
 from index_builder.systems.losses.contrast import symmetric_info_nce
 from index_builder.systems.losses.distillation import class_text_distillation, feature_distillation, weak_strong
 from index_builder.systems.losses.prototypes import Prototypes, prototype_alignment
 from index_builder.systems.losses.token_alignment import token_alignment
 from index_builder.systems.teacher import Teacher
-from index_builder.systems.towers import Tower, summed
+from index_builder.systems.towers import Classifier
 
 
 class MskPtConfig(SystemConfig):
     """Configuration of `MskPt`. A weight of 0 leaves its term out, which is the ablation.
 
     Attributes:
-        token_dim: Width of tokens.
-        pool_queries: What each modality's pooling looks for.
-        pool_width: Numbers each query gathers.
-        dropout: In pooling.
         label_smoothing: Of the cross-entropy.
         gra: λ1, weight of the global alignment of film and report.
         ta: λ2, weight of the token-wise alignment.
@@ -53,10 +49,6 @@ class MskPtConfig(SystemConfig):
     """
 
     system: str = "mskpt"
-    token_dim: int = 256
-    pool_queries: int = 8
-    pool_width: int = 64
-    dropout: float = 0.2
     label_smoothing: float = 0.05
     gra: float = 0.5
     ta: float = 0.25
@@ -72,7 +64,7 @@ class MskPtConfig(SystemConfig):
 
 
 class MskPt(RetrievalSystem):
-    """Encoders, a tower each, class prototypes and a classifier of the shared space."""
+    """Encoders and towers, class prototypes and a classifier of the shared space."""
 
     name: ClassVar[str] = "mskpt"
     config_class: ClassVar[type[SystemConfig]] = MskPtConfig
@@ -82,12 +74,9 @@ class MskPt(RetrievalSystem):
 
     def __init__(self, config: MskPtConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
         super().__init__(config, pretrained=pretrained, text_folder=text_folder)
-        head = (config.token_dim, config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
         stages = len(config.label_names)
-        self.image_tower = Tower(self.image_encoder.dim, *head)
-        self.text_tower = Tower(self.text_encoder.dim, *head)
         self.prototypes = Prototypes(stages, config.embedding_dim)
-        self.classifier = nn.Linear(config.embedding_dim, stages)
+        self.classifier = Classifier(config.embedding_dim, stages)
         # What begin_phase finds in the training cases; of use in training alone, so not saved.
         self.stage_shares: Tensor
         self.text_means: Tensor
@@ -95,32 +84,25 @@ class MskPt(RetrievalSystem):
         self.register_buffer("text_means", torch.zeros(stages, config.embedding_dim), persistent=False)
         self._teacher: Teacher | None = None
 
-    def encode_images(self, films: Tensor) -> Encoding:
-        encoding: Encoding = self.image_tower(self.image_encoder(films))
-        return encoding
-
-    def encode_texts(self, texts: list[str]) -> Encoding:
-        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
-        return encoding
-
-    def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        return summed(image, text)
+    @property
+    def theta(self) -> float:
+        return self.config.theta
 
     def label_logits(self, vectors: Tensor) -> Tensor:
         """Log-probabilities of the stages, of which exactly one holds: [B, C] float32; `exp` gives p.
 
         Unlike raw logits they also rank cases by each stage.
         """
-        # A unit vector's coordinates shrink with its length; this puts them back on the scale of one.
-        logits: Tensor = self.classifier(vectors * self.config.embedding_dim**0.5)
+        logits: Tensor = self.classifier(vectors)
         return logits.float().log_softmax(-1)
 
     def label_probabilities(self, vectors: Tensor) -> Tensor:
         """Probabilities of the stages, [B, C] float32; rows sum to 1."""
         return self.label_logits(vectors).exp()
 
-    def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
-        return token_attention(image.tokens, image.mask, text.tokens, text.mask)
+    def label_log_odds(self, vectors: Tensor) -> Tensor:
+        logits = self.label_logits(vectors)
+        return logits - (-torch.expm1(logits)).clamp(min=torch.finfo(logits.dtype).tiny).log()
 
     @torch.no_grad()
     def begin_phase(self, phase: str, batches: Iterable[Batch]) -> None:
@@ -138,7 +120,7 @@ class MskPt(RetrievalSystem):
             counts += stage[stage >= 0].bincount(minlength=len(counts))
             told = batch.has_text & (stage >= 0)
             if distils and told.any():
-                sums.index_add_(0, stage[told], self.encode_texts(_chosen(batch.texts, told)).vector.float())
+                sums.index_add_(0, stage[told], self.encode_texts(batch.texts_of(told)).vector.float())
         self.train(was_training)
         if not counts.any():
             raise ModelError(
@@ -159,8 +141,7 @@ class MskPt(RetrievalSystem):
             image = self.encode_images(batch.films[has_film])
             terms["image stage"] = self._stage_loss(image.vector, stage[has_film])
         if has_text.any():
-            texts = _chosen(batch.texts, has_text)
-            text = self.encode_texts(texts)
+            text = self.encode_texts(batch.texts_of(has_text))
             terms["text stage"] = self._stage_loss(text.vector, stage[has_text])
         paired = has_film & has_text
         if image is not None and text is not None and paired.any():
@@ -168,7 +149,7 @@ class MskPt(RetrievalSystem):
             if config.gra:
                 terms["GRA"] = config.gra * symmetric_info_nce(image.vector, text.vector, config.gra_temperature)
             if config.ta:
-                terms["TA"] = config.ta * self._token_loss(image, text, _chosen(batch.texts, paired))
+                terms["TA"] = config.ta * self._token_loss(image, text, batch.texts_of(paired))
             if config.pa:
                 terms["PA"] = config.pa * prototype_alignment(
                     image.vector,
@@ -238,7 +219,3 @@ def stages_of(batch: Batch) -> Tensor:
 def uncertainty(probabilities: Tensor) -> Tensor:
     """How unsure: u = 1 - max_c p_c of stage probabilities [B, C]: [B], 0 where certain, at most 1 - 1/C."""
     return 1 - probabilities.max(-1).values
-
-
-def _chosen(texts: list[str], rows: Tensor) -> list[str]:
-    return [text for text, wanted in zip(texts, rows.tolist(), strict=True) if wanted]

@@ -12,8 +12,6 @@ from torch.nn import functional
 from index_builder.errors import ModelError
 from index_builder.systems.backbones import Backbone
 
-_LEVELS = 2
-
 
 class FeaturePyramid(nn.Module):
     """Feature maps of several resolutions merged on one grid.
@@ -23,35 +21,46 @@ class FeaturePyramid(nn.Module):
     maps of twice its resolution.
     """
 
-    def __init__(self, channels: Sequence[int], width: int, grid: int) -> None:
+    def __init__(self, channels: Sequence[int], width: int, grid: int, blocks: int) -> None:
         """Build.
 
         Args:
             channels: Of each map.
             width: Of a token.
             grid: Edge of the grid in tokens: all maps are brought to it.
+            blocks: Convolution blocks after merging; of several each has a second, pointwise convolution.
         """
         super().__init__()
         self.grid = grid
         self.lateral = nn.ModuleList(
             nn.Sequential(nn.BatchNorm2d(count), nn.Conv2d(count, width, 1, bias=False)) for count in channels
         )
-        self.merge = nn.Sequential(
-            nn.BatchNorm2d(width), nn.GELU(), nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        )
         self.position = nn.Parameter(torch.zeros(1, width, grid, grid))
+        self.blocks = nn.ModuleList(nn.Sequential(*_block(width, pointwise=blocks > 1)) for _ in range(blocks))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Maps [B, C, H, W], one per level, to tokens [B, grid * grid, width] in row-major order."""
         merged: Tensor = self.position
         for lateral, found in zip(self.lateral, maps, strict=True):
-            merged = merged + functional.interpolate(lateral(found), (self.grid, self.grid), mode="nearest")
-        tokens: Tensor = merged + self.merge(merged)
-        return tokens.flatten(2).transpose(1, 2)
+            merged = merged + self._on_grid(lateral(found))
+        for block in self.blocks:
+            merged = merged + block(merged)
+        return merged.flatten(2).transpose(1, 2)
+
+    def _on_grid(self, found: Tensor) -> Tensor:
+        if found.shape[-1] > self.grid:
+            return functional.adaptive_avg_pool2d(found, self.grid)
+        return functional.interpolate(found, (self.grid, self.grid), mode="nearest")
 
 
-def feature_levels(backbone: Backbone, source: str, image_size: int) -> tuple[list[int], int]:
-    """Channels of the maps that `feature_maps` gives, and the edge of the finest.
+def _block(width: int, *, pointwise: bool) -> list[nn.Module]:
+    convolved = nn.Conv2d(width, width, 3, padding=1, bias=False)
+    block: list[nn.Module] = [nn.BatchNorm2d(width), nn.GELU(), convolved, nn.BatchNorm2d(width)]
+    return [*block, nn.GELU(), nn.Conv2d(width, width, 1, bias=False)] if pointwise else block
+
+
+def feature_levels(backbone: Backbone, source: str, image_size: int, levels: int) -> tuple[list[int], int]:
+    """Channels of the maps that `feature_maps` gives, and the edge of the last but one: the pyramid's grid.
 
     Raises:
         ModelError: The backbone is none of timm's with feature maps.
@@ -60,15 +69,15 @@ def feature_levels(backbone: Backbone, source: str, image_size: int) -> tuple[li
         raise ModelError(f"image encoder {source!r} gives no feature maps. Set pyramid_width to 0.")
     training = backbone.module.training
     with torch.no_grad():
-        maps = feature_maps(backbone.module.eval(), torch.zeros(1, len(backbone.mean), image_size, image_size))
+        maps = feature_maps(backbone.module.eval(), torch.zeros(1, len(backbone.mean), image_size, image_size), levels)
     backbone.module.train(training)
-    return [found.shape[1] for found in maps], maps[0].shape[-1]
+    return [found.shape[1] for found in maps], maps[-2].shape[-1]
 
 
-def feature_maps(module: nn.Module, pixels: Tensor) -> list[Tensor]:
-    """Maps [B, C, H, W] of the last two resolutions, finest first."""
+def feature_maps(module: nn.Module, pixels: Tensor, levels: int) -> list[Tensor]:
+    """Maps [B, C, H, W] of the last `levels` resolutions, finest first."""
     backbone: Any = module
     maps: list[Tensor] = backbone.forward_intermediates(
-        pixels, indices=_LEVELS, intermediates_only=True, output_fmt="NCHW"
+        pixels, indices=levels, intermediates_only=True, output_fmt="NCHW"
     )
     return maps

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from index_builder.systems.base import Batch, CrossAttention, Encoding, RetrievalSystem, SystemConfig
-from index_builder.systems.fusion import token_attention
+from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
 from index_builder.systems.losses.contrast import label_contrast, symmetric_info_nce
 from index_builder.systems.profile import profile_sentence
-from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
     from index_builder.datasets.base import Case
@@ -31,10 +29,6 @@ class SiClipConfig(SystemConfig):
     """Configuration of `SiClip`.
 
     Attributes:
-        token_dim: Width of tokens.
-        pool_queries: What each modality's pooling looks for.
-        pool_width: Numbers each query gathers.
-        dropout: In pooling.
         temperature: Of the image–profile softmax at the start of training; learned from there.
         image_contrast: Weight of the supervised contrast between films. 0 is the published system: image–profile alone.
             A profile says little of the film, so films of one class are otherwise drawn together only weakly.
@@ -42,17 +36,13 @@ class SiClipConfig(SystemConfig):
     """
 
     system: str = "siclip"
-    token_dim: int = 256
-    pool_queries: int = 8
-    pool_width: int = 64
-    dropout: float = 0.2
     temperature: float = 0.07
     image_contrast: float = 1.0
     image_contrast_temperature: float = 0.1
 
 
 class SiClip(RetrievalSystem):
-    """Encoders, a tower each and a learned temperature."""
+    """Encoders and towers, and a learned temperature."""
 
     name: ClassVar[str] = "siclip"
     config_class: ClassVar[type[SystemConfig]] = SiClipConfig
@@ -61,9 +51,6 @@ class SiClip(RetrievalSystem):
 
     def __init__(self, config: SiClipConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
         super().__init__(config, pretrained=pretrained, text_folder=text_folder)
-        head = (config.token_dim, config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
-        self.image_tower = Tower(self.image_encoder.dim, *head)
-        self.text_tower = Tower(self.text_encoder.dim, *head)
         # Learned as a logarithm, as in CLIP, so that it stays positive.
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
 
@@ -76,23 +63,8 @@ class SiClip(RetrievalSystem):
         """Of the image–profile softmax, a scalar that can be differentiated."""
         return (-self.log_scale).exp()
 
-    def encode_images(self, films: Tensor) -> Encoding:
-        encoding: Encoding = self.image_tower(self.image_encoder(films))
-        return encoding
-
-    def encode_texts(self, texts: list[str]) -> Encoding:
-        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
-        return encoding
-
-    def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        return summed(image, text)
-
     def label_logits(self, vectors: Tensor) -> Tensor | None:
         return None
-
-    def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
-        # No loss aligns patches with words here: likeness of tokens, not something the system was taught.
-        return token_attention(image.tokens, image.mask, text.tokens, text.mask)
 
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -105,7 +77,7 @@ class SiClip(RetrievalSystem):
             return terms
         image = self.encode_images(batch.films[wanted])
         if paired.any():
-            text = self.encode_texts([batch.texts[row] for row in torch.nonzero(paired)[:, 0].tolist()])
+            text = self.encode_texts(batch.texts_of(paired))
             same = same_class(batch.labels[paired], batch.known[paired])
             terms["profile contrast"] = symmetric_info_nce(
                 image.vector[paired[wanted]], text.vector, self.temperature, same

@@ -9,8 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from index_builder.systems.base import Encoding
 from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.encoding import Encoding
 from index_builder.systems.towers import Tower
 
 

@@ -1,11 +1,11 @@
-"""One modality's way from an encoder's tokens into the shared space."""
+"""From an encoder's tokens into the shared space, and from there to labels."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from index_builder.systems.base import Encoding, normalise
+from index_builder.systems.encoding import Encoding, normalise
 from index_builder.systems.fusion import AttentionPool
 
 
@@ -39,3 +39,12 @@ def summed(image: Encoding | None, text: Encoding | None) -> Tensor:
     if not present:
         raise ValueError("join needs at least one modality")
     return normalise(torch.stack(present).sum(0))
+
+
+class Classifier(nn.Linear):
+    """Labels of vectors of the shared space."""
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Unit vectors [B, D] to logits [B, C]."""
+        # A unit vector's coordinates shrink with its length; this puts them back on the scale of one.
+        return super().forward(vectors * self.in_features**0.5)

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from index_builder.systems.base import Batch, CrossAttention, Encoding, RetrievalSystem, SystemConfig, normalise
-from index_builder.systems.fusion import AttentionPool, CrossFusion, token_attention
+from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.encoding import CrossAttention, Encoding, normalise
+from index_builder.systems.fusion import AttentionPool, CrossFusion
 from index_builder.systems.joining import join_cases
 from index_builder.systems.losses.classification import mixed
 from index_builder.systems.losses.contrast import label_contrast
-from index_builder.systems.towers import Tower, summed
+from index_builder.systems.towers import Classifier
 
 if TYPE_CHECKING:
     from index_builder.datasets.base import Case
@@ -30,9 +31,7 @@ class UnifiedConfig(SystemConfig):
     """Configuration of `Unified`.
 
     Attributes:
-        token_dim: Width of tokens in fusion.
-        pool_queries: What each modality's pooling looks for, about one query per finding.
-        pool_width: Numbers each query gathers.
+        pool_queries: About one query per finding.
         fusion_layers: Cross-attention layers; 0 leaves fusion out: the joint vector is then the modalities' mean.
         fusion_heads: Attention heads of each.
         hybrid: A feed-forward block per layer instead of one shared by all.
@@ -44,13 +43,11 @@ class UnifiedConfig(SystemConfig):
     """
 
     system: str = "unified"
-    token_dim: int = 256
     pool_queries: int = 24
     pool_width: int = 48
     fusion_layers: int = 2
     fusion_heads: int = 4
     hybrid: bool = False
-    dropout: float = 0.2
     focal_gamma: float = 2.0
     focal_mixing: float = 0.5
     contrast: float = 0.15
@@ -59,40 +56,32 @@ class UnifiedConfig(SystemConfig):
 
 
 class Unified(RetrievalSystem):
-    """Encoders, pooling, cross-attention fusion and a label classifier on the shared space."""
+    """Encoders and towers, cross-attention fusion and a label classifier on the shared space."""
 
     name: ClassVar[str] = "unified"
     config_class: ClassVar[type[SystemConfig]] = UnifiedConfig
+    reranks: ClassVar[bool] = True
     config: UnifiedConfig
 
     def __init__(self, config: UnifiedConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
         super().__init__(config, pretrained=pretrained, text_folder=text_folder)
-        width = config.token_dim
-        head = (width, config.pool_queries, config.pool_width, config.embedding_dim, config.dropout)
-        self.image_tower = Tower(self.image_encoder.dim, *head)
-        self.text_tower = Tower(self.text_encoder.dim, *head)
+        width, dropout = config.token_dim, config.dropout
         if config.fusion_layers:
             self.fusion = CrossFusion(
-                width, config.fusion_layers, config.fusion_heads, hybrid=config.hybrid, dropout=config.dropout
+                width, config.fusion_layers, config.fusion_heads, hybrid=config.hybrid, dropout=dropout
             )
-            self.joint_pool = AttentionPool(*head)
-        self.classifier = nn.Linear(config.embedding_dim, len(config.label_names))
+            self.joint_pool = AttentionPool(
+                width, config.pool_queries, config.pool_width, config.embedding_dim, dropout
+            )
+        self.classifier = Classifier(config.embedding_dim, len(config.label_names))
 
     @classmethod
     def training_texts(cls, case: Case) -> tuple[str, ...]:
         # "Opacity, lung, base, left; Cardiomegaly": how people type a query.
         return (case.report, "; ".join(code.replace("/", ", ") for code in case.codes))
 
-    def encode_images(self, films: Tensor) -> Encoding:
-        encoding: Encoding = self.image_tower(self.image_encoder(films))
-        return encoding
-
-    def encode_texts(self, texts: list[str]) -> Encoding:
-        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
-        return encoding
-
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        mean = summed(image, text)
+        mean = super().join(image, text)
         if not self.config.fusion_layers:
             return mean
         tokens, mask, _ = self.fusion(_tokens_of(image), _tokens_of(text))
@@ -100,20 +89,19 @@ class Unified(RetrievalSystem):
         return normalise(mean + normalise(self.joint_pool(tokens, mask)))
 
     def label_logits(self, vectors: Tensor) -> Tensor:
-        # A unit vector's coordinates shrink with its length; this puts them back on the scale of one.
-        logits: Tensor = self.classifier(vectors * self.config.embedding_dim**0.5)
+        logits: Tensor = self.classifier(vectors)
         return logits
 
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:
         if not self.config.fusion_layers:
-            return token_attention(image.tokens, image.mask, text.tokens, text.mask)
+            return super().cross_attention(image, text)
         attention: CrossAttention = self.fusion(_tokens_of(image), _tokens_of(text))[2]
         return attention
 
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         has_film, has_text = batch.has_film, batch.has_text
         image = self.encode_images(batch.films[has_film]) if has_film.any() else None
-        text = self.encode_texts([text for text in batch.texts if text]) if has_text.any() else None
+        text = self.encode_texts(batch.texts_of(has_text)) if has_text.any() else None
         vectors = {name: one.vector for name, one in (("image", image), ("text", text)) if one is not None}
         rows = {"image": torch.nonzero(has_film)[:, 0], "text": torch.nonzero(has_text)[:, 0]}
         if self.config.fusion_layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,14 @@ def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, 
     if k < 1 or temperature <= 0:
         raise ValueError(f"k = {k} must be at least 1 and temperature = {temperature} above 0")
     voters = _nearest(similarity, k)
-    return _count(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
+    return count_votes(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
 
 
 def choose_vote(
-    similarity: NDArray[np.floating], labels: NDArray[np.generic], truth: NDArray[np.generic]
+    similarity: NDArray[np.floating],
+    labels: NDArray[np.generic],
+    truth: NDArray[np.generic],
+    neighbours: Sequence[int] = NEIGHBOURS,
 ) -> tuple[int, float]:
     """Choose number of voters and temperature on validation cases.
 
@@ -64,6 +68,7 @@ def choose_vote(
         similarity: [V, N], validation with training cases; -inf where one may not vote.
         labels: [N, C] of the training cases.
         truth: [V, C] of the validation cases.
+        neighbours: Numbers of voters to try; one number leaves the temperature to be chosen.
 
     Returns:
         k and temperature for `vote`.
@@ -73,14 +78,14 @@ def choose_vote(
     """
     if truth.shape != (len(similarity), labels.shape[1]) or not truth.size:
         raise ValueError(f"truth {truth.shape} must be [{len(similarity)}, {labels.shape[1]}] and not empty")
-    most = vote(similarity, labels, NEIGHBOURS[-1], 1.0).voters
+    most = vote(similarity, labels, max(neighbours), 1.0).voters
     scores = np.take_along_axis(similarity, most, 1)
     edge = 1 / (len(labels) + 1)
     present = truth.astype(bool)
     best = (np.inf, 0, 0.0)
-    for k in sorted({min(k, most.shape[1]) for k in NEIGHBOURS}):
+    for k in sorted({min(k, most.shape[1]) for k in neighbours}):
         for temperature in TEMPERATURES:
-            shares = _count(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
+            shares = count_votes(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
             loss = -float(np.log(np.where(present, shares, 1 - shares)).mean())
             if loss < best[0]:
                 best = (loss, k, temperature)
@@ -112,10 +117,20 @@ def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     return np.take_along_axis(found, order, 1).astype(np.int64)
 
 
-def _count(
+def count_votes(
     scores: NDArray[np.floating], voters: NDArray[np.int64], labels: NDArray[np.generic], temperature: float
 ) -> VoteResult:
-    """Vote of voters [Q, k] whose similarities are `scores`, nearest first."""
+    """Count the votes of neighbours that are known already.
+
+    Args:
+        scores: [Q, k], similarities of the voters, nearest first.
+        voters: [Q, k] int64, rows of `labels`.
+        labels: [N, C] of 0 and 1.
+        temperature: Above 0.
+
+    Raises:
+        ValueError: A query for which no case may vote.
+    """
     if not scores.shape[1] or not np.isfinite(scores[:, 0]).all():
         raise ValueError("a query has no case that may vote on it")
     nearness = scores.astype(np.float64)

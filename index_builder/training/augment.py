@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+#: (films [B, S, S], generator) -> views [B, S, S]
+View = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def weak_view(films: Tensor, generator: torch.Generator) -> Tensor:
@@ -30,6 +35,30 @@ def strong_view(films: Tensor, generator: torch.Generator) -> Tensor:
     view = _expose(moved, generator, contrast=0.3, brightness=0.12)
     noise = torch.randn(view.shape, generator=generator) * 0.03
     return _erase((view + noise).clamp(0, 1), generator, share=0.2)
+
+
+def fixed_views(
+    films: Tensor, numbers: Sequence[int], count: int, view: View, generator: torch.Generator, *, salt: int = 0
+) -> Tensor:
+    """One of `count` views of each film that are the same whenever it is met.
+
+    Args:
+        films: [B, S, S] float32 in 0..1.
+        numbers: Number of each film, which decides its views.
+        count: Views to choose from.
+        view: `weak_view` or `strong_view`.
+        generator: Chooses.
+        salt: Tells several kinds of views of one film apart.
+
+    Returns:
+        [B, S, S] float32 in 0..1.
+    """
+    chosen = torch.randint(count, (len(films),), generator=generator).tolist()
+    drawn = [
+        view(film[None], torch.Generator().manual_seed((number * 64 + salt) * 1_009 + one))
+        for film, number, one in zip(films, numbers, chosen, strict=True)
+    ]
+    return torch.cat(drawn) if drawn else films
 
 
 def _uniform(count: int, generator: torch.Generator, width: float) -> Tensor:

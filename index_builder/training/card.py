@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from index_builder.evaluation.uncertainty import STATED_RISK
 from index_builder.systems.base import RetrievalSystem
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.loop import Fitted
@@ -52,6 +53,7 @@ def write_card(
     lines += [
         "",
         "Test parts were not read. Epoch, vote and thresholds were chosen on the validation parts.",
+        *([] if system.theta is None else ["", _threshold(system.theta)]),
         "",
         "## Validation",
         "",
@@ -69,6 +71,19 @@ def write_card(
         f"Labels: {', '.join(config.label_names)}",
     ]
     (out / CARD).write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _threshold(theta: float) -> str:
+    """What θ means; 1, which nothing is more uncertain than, where none kept the stated error."""
+    if theta < 1:
+        return (
+            f"Predictions more uncertain than θ = {theta:.3f} are shown as not reliable; the others err on at most "
+            f"{STATED_RISK:.0%} of the validation cases."
+        )
+    return (
+        f"No threshold of uncertainty was found that keeps the error on validation cases to {STATED_RISK:.0%}: θ is 1, "
+        "and no prediction is marked as not reliable."
+    )
 
 
 def commit_of_code() -> str:

@@ -19,27 +19,11 @@ from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
 from index_builder.imaging import model_input
 from index_builder.systems.base import Batch, RetrievalSystem
-from index_builder.training.augment import strong_view, weak_view
+from index_builder.training.augment import fixed_views, strong_view, weak_view
+from index_builder.training.meaning import decided, meaning
 
 #: (what is being done, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
-
-#: Open-i classes that other datasets' labels also mean. Used in training alone, to tie real films to reports; each
-#: dataset is shown and scored with its own labels.
-OPENI_MEANING: dict[str, str] = {
-    "Atelectasis": "Atelectasis",
-    "Cardiomegaly": "Cardiomegaly",
-    "Consolidation": "Airspace Disease",
-    "Edema": "Pulmonary Edema or Congestion",
-    "Effusion": "Pleural Effusion",
-    "Emphysema": "Hyperinflation or Emphysema",
-    "Fibrosis": "Scarring",
-    "Hernia": "Hiatal Hernia",
-    "Infiltration": "Airspace Disease",
-    "Mass": "Nodule or Mass",
-    "Nodule": "Nodule or Mass",
-    "Pneumonia": "Airspace Disease",
-}
 
 _POOL = 8
 
@@ -109,19 +93,26 @@ class TrainingCases:
         films: [F, S, S] uint8, a memory map.
         groups: Dataset name of each group number.
         label_names: The C labels.
+        origin: Digest of where the cases come from (sources, folders, seeds) and which they are.
     """
 
     examples: list[Example]
     films: NDArray[np.uint8]
     groups: tuple[str, ...]
     label_names: tuple[str, ...]
+    origin: str
 
     def of(self, split: Split) -> list[Example]:
         """Examples of one part."""
         return [example for example in self.examples if example.split == split]
 
     def batch(
-        self, examples: Sequence[Example], generator: torch.Generator | None = None, *, strong: bool = False
+        self,
+        examples: Sequence[Example],
+        generator: torch.Generator | None = None,
+        *,
+        strong: bool = False,
+        views: int = 0,
     ) -> Batch:
         """Put examples together; augmented by `generator`, as they are without one.
 
@@ -129,6 +120,7 @@ class TrainingCases:
             examples: Which.
             generator: Draws the wording of each text and the weak view of each film.
             strong: Add a strong view.
+            views: Views of each film to draw from; 0: a new one each time.
         """
         size = self.films.shape[-1]
         films = torch.zeros(len(examples), size, size)
@@ -139,8 +131,18 @@ class TrainingCases:
         second = None
         texts = [example.texts[0] if example.texts else "" for example in examples]
         if generator is not None:
-            second = strong_view(films, generator) if strong else None
-            films = weak_view(films, generator)
+            given = films.clone()
+            if views:
+                films[has_film] = fixed_views(given[has_film], rows, views, weak_view, generator)
+            else:
+                films = weak_view(given, generator)
+            if strong:
+                second = torch.zeros_like(given)
+                second[has_film] = (
+                    fixed_views(given[has_film], rows, views, strong_view, generator, salt=1)
+                    if views
+                    else strong_view(given[has_film], generator)
+                )
             texts = [_pick(example.texts, generator) for example in examples]
         return Batch(
             films=films,
@@ -153,7 +155,13 @@ class TrainingCases:
         )
 
     def batches(
-        self, split: Split, size: int, generator: torch.Generator | None = None, *, strong: bool = False
+        self,
+        split: Split,
+        size: int,
+        generator: torch.Generator | None = None,
+        *,
+        strong: bool = False,
+        views: int = 0,
     ) -> Iterator[Batch]:
         """All batches of a part: shuffled and augmented by `generator`, in order and as they are without one.
 
@@ -163,7 +171,7 @@ class TrainingCases:
         for rows in batch_rows(
             [len(example.texts[0]) if example.texts else 0 for example in examples], size, generator
         ):
-            yield self.batch([examples[row] for row in rows], generator, strong=strong)
+            yield self.batch([examples[row] for row in rows], generator, strong=strong, views=views)
 
 
 def batch_rows(lengths: Sequence[int], size: int, generator: torch.Generator | None) -> list[list[int]]:
@@ -214,21 +222,22 @@ def gather(
         kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or whole]
     if not any(case.split == "train" for _, case in kept):
         raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
-    films = _decoded(sources, kept, image_size, films_file, progress)
+    origin = _origin(sources, [case for _, case in kept], image_size)
+    films = _decoded(kept, image_size, films_file, origin, progress)
     filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
     film_of = {row: place for place, row in enumerate(filmed)}
     column = {name: number for number, name in enumerate(label_names)}
     examples = []
     for row, (dataset, case) in enumerate(kept):
         labels = np.zeros(len(label_names), np.float32)
-        labels[[column[label] for label in with_openi_meaning(case.labels) if label in column]] = 1
-        known = np.isin(label_names, list(with_openi_meaning(dataset.label_names)))
+        labels[[column[label] for label in meaning(dataset, case) if label in column]] = 1
+        known = np.isin(label_names, list(decided(dataset)))
         group = groups.index(dataset.card.name)
         texts = tuple(dict.fromkeys(text for text in system_type.training_texts(case) if text))
         if not any(dataset is first for first in firsts):
             texts = ()  # another draw of the same reports: only its films are new
         examples.append(Example(film_of.get(row), texts, labels, known, group, case.split))
-    return TrainingCases(examples, films, groups, label_names)
+    return TrainingCases(examples, films, groups, label_names, origin)
 
 
 def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
@@ -236,29 +245,24 @@ def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for dataset in datasets for name in dataset.label_names))
 
 
-def with_openi_meaning(labels: Sequence[str]) -> set[str]:
-    """Labels together with the Open-i classes they mean."""
-    return {*labels, *(OPENI_MEANING[label] for label in labels if label in OPENI_MEANING)}
-
-
 def _first_of_each_name(datasets: Sequence[Dataset]) -> list[Dataset]:
     return list({dataset.card.name: dataset for dataset in reversed(datasets)}.values())
 
 
+def _origin(sources: Sequence[Source], cases: Sequence[Case], image_size: int) -> str:
+    places = [(source.kind, str(source.root and source.root.resolve()), source.seed) for source in sources]
+    content = [image_size, places, [(case.case_id, case.image) for case in cases]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def _decoded(
-    sources: Sequence[Source],
-    kept: Sequence[tuple[Dataset, Case]],
-    image_size: int,
-    films_file: Path,
-    progress: Progress,
+    kept: Sequence[tuple[Dataset, Case]], image_size: int, films_file: Path, origin: str, progress: Progress
 ) -> NDArray[np.uint8]:
     """[F, S, S] uint8 memory map of the films of all cases that have one, in order."""
     filmed = [(dataset, str(case.image)) for dataset, case in kept if case.image is not None]
     shape = (max(1, len(filmed)), image_size, image_size)
-    origin = [(source.kind, str(source.root), source.seed) for source in sources]
-    content = hashlib.sha256(json.dumps([shape, origin, [name for _, name in filmed]]).encode()).hexdigest()
     complete = films_file.with_suffix(".sha256")
-    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == content:
+    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == origin:
         found: NDArray[np.uint8] = np.load(films_file, mmap_mode="r")
         return found
     complete.unlink(missing_ok=True)
@@ -273,7 +277,7 @@ def _decoded(
         for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
             progress("Reading films", done, len(filmed))
     films.flush()
-    complete.write_text(content, "utf-8")
+    complete.write_text(origin, "utf-8")
     return films
 
 

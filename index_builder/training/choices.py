@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
+from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case
 from index_builder.errors import ModelError
+from index_builder.evaluation.prediction import classifier_logits
 from index_builder.evaluation.retrieval import retrieval
-from index_builder.evaluation.uncertainty import threshold_for_risk
+from index_builder.evaluation.uncertainty import STATED_RISK, threshold_for_risk
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.findings_graph import findings_graph
 from index_builder.graph.node_vectors import GraphMethod, embed_graph
@@ -22,15 +24,10 @@ from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import choose_weights
 from index_builder.held_out import classifier_answers
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.mskpt import MskPt
-from index_builder.systems.unified import Unified
-from index_builder.systems.voting import choose_vote
+from index_builder.systems.voting import NEIGHBOURS, choose_vote
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.validate import embed_cases, targets
 
-_BATCH = 64
-#: Error that predictions called reliable may have on validation data.
-STATED_RISK = 0.05
 _METHODS: tuple[GraphMethod, ...] = ("transe", "compgcn")
 
 
@@ -42,30 +39,48 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     cases = replace(cases, examples=[example for example in cases.examples if example.group == 0])
     if not cases.of("val") or not cases.of("train"):
         return
-    held = embed_cases(system, cases.batches("val", _BATCH))
-    base = embed_cases(system, cases.batches("train", _BATCH))
+    held = embed_cases(system, cases, "val")
+    base = embed_cases(system, cases, "train")
     truth, known, _ = targets(cases, "val")
     labels, _, _ = targets(cases, "train")
-    space: Space = "image" if held["image"].any() else "joint"
-    queries, voters = np.flatnonzero(held[space].any(1)), np.flatnonzero(base[space].any(1))
-    if not len(queries) or not len(voters):
-        return
-    columns = np.flatnonzero(known[queries[0]])
-    k, temperature = choose_vote(
-        held[space][queries] @ base[space][voters].T, labels[voters][:, columns], truth[queries][:, columns]
-    )
-    update: dict[str, Any] = {"vote_neighbours": k, "vote_temperature": temperature}
-    if isinstance(system, MskPt):
-        update["theta"] = _theta(system, held["image"][queries], truth[queries])
+    columns = np.flatnonzero(known[0])
+    update: dict[str, Any] = vote_settings(held, base, truth[:, columns], labels[:, columns])
+    if system.theta is not None and (filmed := held["image"].any(1)).any():
+        update["theta"] = _theta(system, held["image"][filmed], truth[filmed])
+    classify = partial(classifier_logits, system)
     names = [cases.label_names[column] for column in columns]
-    system.held_out = classifier_answers(system, names, held, truth[:, columns].astype(bool))
+    system.held_out = classifier_answers(classify, cases.label_names, names, held, truth[:, columns].astype(bool))
     update["held_out_dataset"] = sources[0].kind if system.held_out else ""
     system.config = system.config.model_copy(update=update)
-    if isinstance(system, Unified):
+    if system.reranks and held["joint"].any() and base["joint"].any():
         system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])
 
 
-def _theta(system: MskPt, vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+def vote_settings(
+    held: dict[Space, NDArray[np.float32]],
+    base: dict[Space, NDArray[np.float32]],
+    truth: NDArray[np.float32],
+    labels: NDArray[np.float32],
+) -> dict[str, Any]:
+    """Number of voters, chosen on films where there are any, and with it a temperature for queries of each modality."""
+    present = [space for space in SPACES if held[space].any() and base[space].any()]
+    found: dict[Space, tuple[int, float]] = {}
+    for space in present:
+        queries, voters = held[space].any(1), base[space].any(1)
+        similarity = held[space][queries] @ base[space][voters].T
+        tried = [found[present[0]][0]] if found else NEIGHBOURS
+        found[space] = choose_vote(similarity, labels[voters], truth[queries], tried)
+    if not found:
+        return {}
+    neighbours, temperature = found[present[0]]
+    return {
+        "vote_neighbours": neighbours,
+        "vote_temperature": temperature,
+        "vote_temperatures": {space: chosen for space, (_, chosen) in found.items()},
+    }
+
+
+def _theta(system: RetrievalSystem, vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     """Largest uncertainty at which answered validation cases still err no more than the stated risk; else 1."""
     probabilities = probabilities_of(system, vectors)
     wrong = probabilities.argmax(1) != truth.argmax(1)
@@ -76,7 +91,7 @@ def _theta(system: MskPt, vectors: NDArray[np.float32], truth: NDArray[np.float3
 
 
 def _ranking(
-    system: Unified,
+    system: RetrievalSystem,
     cases: TrainingCases,
     source: Source,
     held: NDArray[np.float32],

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +19,7 @@ from torch import Tensor
 from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.cases import TrainingCases
+from index_builder.training.memory import FeatureMemory
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
 
@@ -69,13 +71,28 @@ def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: 
     fabric.seed_everything(schedule.seed, verbose=False)
     system.to(fabric.device)
     progress = _Progress.resume(out / LAST, system, cases, schedule, fabric)
-    for number, phase in enumerate(system.phases):
-        if number < progress.phase:
-            continue
-        _run_phase(fabric, system, cases, schedule, phase, progress, out, report)
-        progress.next_phase()
+    with _remembering(system, schedule, out):
+        for number, phase in enumerate(system.phases):
+            if number < progress.phase:
+                continue
+            _run_phase(fabric, system, cases, schedule, phase, progress, out, report)
+            progress.next_phase()
     system.eval()
     return Fitted(progress.scores, dict(zip(system.phases, progress.epochs, strict=True)), progress.seconds)
+
+
+@contextmanager
+def _remembering(system: RetrievalSystem, schedule: Schedule, out: Path) -> Iterator[None]:
+    """Let a frozen image encoder look at each view only once, where views come again."""
+    if system.config.trained_image_stages or not schedule.views:
+        yield
+        return
+    with FeatureMemory(out / "features") as memory:
+        system.image_encoder.memory = memory
+        try:
+            yield
+        finally:
+            system.image_encoder.memory = None
 
 
 def _run_phase(
@@ -110,7 +127,7 @@ def _run_phase(
         generator = torch.Generator().manual_seed(torch.initial_seed())
         system.train()
         sums: dict[str, float] = {}
-        for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong)):
+        for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong, views=schedule.views)):
             with fabric.autocast():
                 terms = system.losses(to_device(batch, fabric.device), phase)
             loss = torch.stack(list(terms.values())).sum()
@@ -174,8 +191,7 @@ class _Progress:
         cls, path: Path, system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, fabric: Fabric
     ) -> _Progress:
         """The state in `path` put into the system, or a new one."""
-        settings = [system.config.model_dump_json(), schedule.model_dump_json(), len(cases.examples), cases.groups]
-        progress = cls(json.dumps(settings))
+        progress = cls(json.dumps([system.config.model_dump_json(), schedule.model_dump_json(), cases.origin]))
         if not path.is_file():
             return progress
         try:
@@ -211,10 +227,10 @@ class _Progress:
         self._pending = None
 
     def judge(self, system: RetrievalSystem, scores: dict[str, float]) -> None:
-        """Keep the weights if they are the best yet."""
+        """Keep the weights if they are the best yet; where nothing can be scored, the latest."""
         mean = sum(scores.values()) / len(scores) if scores else 0.0
         before = sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
-        if self.best is None or mean > before:
+        if self.best is None or mean > before or not scores:
             self.best, self.scores, self.stale = trained_weights(system), scores, 0
         else:
             self.stale += 1
@@ -272,9 +288,16 @@ def _fabric() -> Fabric:
     precision: Any = "32-true"
     if torch.cuda.is_available():
         precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    elif torch.cpu._is_avx512_bf16_supported():
+    elif cpu_computes_bf16():
         precision = "bf16-mixed"
     return Fabric(accelerator="auto", devices=1, precision=precision)
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16, as far as torch tells."""
+    # It has none but a private function for it, which another version may lack.
+    told = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return told is not None and bool(told())
 
 
 def _parameter_groups(system: RetrievalSystem, schedule: Schedule) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ class Schedule(BaseModel):
         learning_rate: Peak rate of the heads (one cycle, AdamW).
         encoder_learning_rate: Peak rate of the encoders' trained stages.
         weight_decay: Of AdamW.
+        views: Augmented views of each film, drawn once and met in turn, so that a frozen image encoder need look at
+            each only once; 0: another view at every epoch.
         validate_every: Epochs between validations.
         patience: Validations without improvement before a phase ends.
         seed: Of weights, order and augmentation.
@@ -26,6 +28,7 @@ class Schedule(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     encoder_learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
+    views: int = Field(default=0, ge=0)
     validate_every: int = Field(default=1, ge=1)
     patience: int = Field(default=6, ge=1)
     seed: int = 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from index_builder.casebook import SPACES, Space
-from index_builder.systems.base import Batch, RetrievalSystem
-from index_builder.systems.joining import join_cases
+from index_builder.datasets.base import Split
+from index_builder.evaluation.prediction import classifier_logits, has_classifier
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.joining import encode_cases
 from index_builder.systems.voting import vote
 from index_builder.training.cases import TrainingCases
 
@@ -19,25 +18,14 @@ _BATCH = 64
 _FEWEST = 3
 
 
-@torch.inference_mode()
-def embed_cases(system: RetrievalSystem, batches: Iterable[Batch]) -> dict[Space, NDArray[np.float32]]:
-    """Vectors of all cases per space, [N, D] float32, zero where a case lacks the modality (joint: either)."""
-    device = next(system.parameters()).device
+def embed_cases(system: RetrievalSystem, cases: TrainingCases, split: Split) -> dict[Space, NDArray[np.float32]]:
+    """Vectors of a part's cases per space, [N, D] float32, zero where a case lacks the modality (joint: either)."""
     rows: dict[Space, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
-    for batch in batches:
-        has_film, has_text = batch.has_film, batch.has_text
-        found = {space: torch.zeros(len(has_film), system.config.embedding_dim) for space in SPACES}
-        image = system.encode_images(batch.films[has_film].to(device)) if has_film.any() else None
-        text = system.encode_texts([text for text in batch.texts if text]) if has_text.any() else None
-        if image is not None:
-            found["image"][has_film] = image.vector.float().cpu()
-        if text is not None:
-            found["text"][has_text] = text.vector.float().cpu()
-        if (both := has_film & has_text).any():
-            joint = join_cases(system, image, has_film.to(device), text, has_text.to(device)).cpu()
-            found["joint"][both] = joint[both]
+    for batch in cases.batches(split, _BATCH):
+        found = encode_cases(system, batch.films[batch.has_film], batch.has_film, batch.texts).spaces
+        found["joint"][~(batch.has_film & batch.has_text).numpy()] = 0
         for space in SPACES:
-            rows[space].append(found[space].numpy())
+            rows[space].append(found[space])
     return {space: np.concatenate(parts) for space, parts in rows.items()}
 
 
@@ -48,12 +36,11 @@ def validation_scores(system: RetrievalSystem, cases: TrainingCases) -> dict[str
     positives or negatives are left out.
     """
     system.eval()
-    held = embed_cases(system, cases.batches("val", _BATCH))
-    examples = cases.of("val")
+    if not cases.of("val"):
+        return {}
+    held = embed_cases(system, cases, "val")
     labels, known, group = targets(cases, "val")
-    voters = None
-    if system.label_logits(torch.zeros(1, system.config.embedding_dim, device=_device(system))) is None:
-        voters = embed_cases(system, cases.batches("train", _BATCH))
+    voters = None if has_classifier(system) else embed_cases(system, cases, "train")
     scores = {}
     for number, name in enumerate(cases.groups):
         for space, vectors in held.items():
@@ -63,13 +50,12 @@ def validation_scores(system: RetrievalSystem, cases: TrainingCases) -> dict[str
             columns = np.flatnonzero(known[rows[0]])
             truth = labels[rows][:, columns]
             if voters is None:
-                found = _classified(system, vectors[rows])[:, columns]
+                found = classifier_logits(system, vectors[rows])
             else:
-                found = _voted(system, cases, vectors[rows], voters[space], number)[:, columns]
-            if (score := macro_average_precision(found, truth)) is not None:
+                found = _voted(system, cases, space, vectors[rows], voters[space], number)
+            score = None if found is None else macro_average_precision(found[:, columns], truth)
+            if score is not None:
                 scores[f"{name}/{space}"] = score
-    if not examples or not scores:
-        return {}
     return scores
 
 
@@ -84,35 +70,28 @@ def macro_average_precision(scores: NDArray[np.float32], truth: NDArray[np.float
     return float(np.mean([average_precision_score(truth[:, one], scores[:, one]) for one in np.flatnonzero(usable)]))
 
 
-def targets(cases: TrainingCases, split: str) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-    examples = [example for example in cases.examples if example.split == split]
+def targets(cases: TrainingCases, split: Split) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+    """Labels [N, C] and which of them are known of a part's cases, and the number of the dataset of each."""
+    examples = cases.of(split)
     width = len(cases.label_names)
     labels = np.stack([example.labels for example in examples]) if examples else np.zeros((0, width), np.float32)
     known = np.stack([example.known for example in examples]) if examples else np.zeros((0, width), np.bool_)
     return labels, known, np.array([example.group for example in examples], np.int64)
 
 
-@torch.inference_mode()
-def _classified(system: RetrievalSystem, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    logits = system.label_logits(torch.from_numpy(vectors).to(_device(system)))
-    assert logits is not None
-    return logits.float().cpu().numpy()
-
-
 def _voted(
     system: RetrievalSystem,
     cases: TrainingCases,
+    space: Space,
     queries: NDArray[np.float32],
     base: NDArray[np.float32],
     group: int,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float32] | None:
+    """Shares of the vote of a dataset's training cases, [Q, C]; None where it has none."""
     labels, _, groups = targets(cases, "train")
     rows = np.flatnonzero(base.any(1) & (groups == group))
+    if not len(rows):
+        return None
     config = system.config
-    similarity = queries @ base[rows].T
-    k = min(config.vote_neighbours, len(rows))
-    return np.asarray(vote(similarity, labels[rows], k, config.vote_temperature).probabilities, np.float32)
-
-
-def _device(system: RetrievalSystem) -> torch.device:
-    return next(system.parameters()).device
+    found = vote(queries @ base[rows].T, labels[rows], config.vote_neighbours, config.temperature_of(space))
+    return np.asarray(found.probabilities, np.float32)

@@ -11,7 +11,6 @@ by the epoch that validation chose.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ import torch
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
 from index_builder.evaluation.run import EvaluateRequest, measure
+from index_builder.evaluation.runs import FULL, Run
 from index_builder.imaging import Film
 from index_builder.systems.base import RetrievalSystem, system_class
 from index_builder.systems.presets import preset, preset_schedule
@@ -32,14 +32,14 @@ from index_builder.training.loop import fit
 
 VARIANTS = {
     "mskpt": {
-        "full": {},
+        FULL: {},
         "- GRA": {"gra": 0.0},
         "- TA": {"ta": 0.0},
         "- PA": {"pa": 0.0},
         "- distillation": {"distillation": 0.0},
         "- GRA, TA, PA, distillation": {"gra": 0.0, "ta": 0.0, "pa": 0.0, "distillation": 0.0},
     },
-    "unified": {"full": {}, "- fusion": {"fusion_layers": 0}, "- contrast": {"contrast": 0.0}},
+    "unified": {FULL: {}, "- fusion": {"fusion_layers": 0}, "- contrast": {"contrast": 0.0}},
 }
 DATASET = {"mskpt": "phantom-dust", "unified": "phantom-openi"}
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
@@ -115,6 +115,7 @@ def main() -> None:
     arguments.add_argument("system", choices=VARIANTS)
     arguments.add_argument("--fraction", type=float, default=0.25)
     arguments.add_argument("--seeds", type=int, default=1)
+    arguments.add_argument("--first-seed", type=int, default=0)
     arguments.add_argument("--epochs", type=int, default=6, help="per phase")
     arguments.add_argument("--limit", type=int, help="cases of each part at most")
     arguments.add_argument("--curve", action="store_true", help="the full system on 25, 50, 75 and 100 % of the data")
@@ -122,13 +123,13 @@ def main() -> None:
     arguments.add_argument("--out", type=Path, help="JSON lines, one per run")
     args = arguments.parse_args()
     source = KeptSource(DATASET[args.system], limit=args.limit)
-    runs = [(f"full, {share:.0%} of the data", {}, share) for share in FRACTIONS]
+    runs = [(FULL, {}, share) for share in FRACTIONS]
     if not args.curve:
         chosen = {k: v for k, v in VARIANTS[args.system].items() if not args.only or k in args.only}
         runs = [(label, changes, args.fraction) for label, changes in chosen.items()]
     modality = "image" if args.system == "mskpt" else "joint"
-    for label, changes, share in runs:
-        for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
+        for label, changes, share in runs:
             with tempfile.TemporaryDirectory() as folder:
                 cases = gather(
                     [source], system_class(args.system), 224, Path(folder) / "films.npy", lambda *_: None,
@@ -137,13 +138,15 @@ def main() -> None:
                 system = trained(args.system, changes, cases, source, args, seed)
             request = EvaluateRequest(args.system, DATASET[args.system], None, modality, "test", False, 0)
             row = figures(measure(system, source.open(), request, lambda *_: None))
-            print(
-                f"{label:32s} seed {seed}  " + "  ".join(f"{name} {value:.3f}" for name, value in row.items()),
-                flush=True,
-            )
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in row.items())
+            print(f"{label:32s} {share:4.0%} seed {seed}  {shown}", flush=True)
             if args.out:
                 with args.out.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps({"variant": label, "fraction": share, "seed": seed, **row}) + "\n")
+                    run = Run(
+                        system=args.system, dataset=DATASET[args.system], variant=label, fraction=share,
+                        training_cases=len(cases.of("train")), seed=seed, figures=row,
+                    )  # fmt: skip
+                    stream.write(run.model_dump_json() + "\n")
 
 
 def figures(result: dict) -> dict[str, float]:

@@ -49,7 +49,7 @@ def film_features(films: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     for start in range(0, len(films), 32):
         pixels = torch.from_numpy(np.stack(films[start : start + 32]))
         pixels = (pixels[:, None].expand(-1, 3, -1, -1) - encoder.mean) / encoder.std
-        maps = feature_maps(encoder.backbone, pixels)
+        maps = feature_maps(encoder.backbone, pixels, 2)
         rows.append(torch.cat([part for one in maps for part in (one.mean((2, 3)), one.amax((2, 3)))], 1))
     return torch.cat(rows).numpy()
 

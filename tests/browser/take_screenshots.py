@@ -24,7 +24,7 @@ _MOST_BYTES = 400_000
 
 
 def main(casebook: Path, out: Path) -> None:
-    """Write search.png, case.png, map.png and about.png to `out`."""
+    """Write search.png, case.png, explain….png, map.png and about.png to `out`."""
     if not read_manifest(casebook).dataset.synthetic:
         sys.exit(f"{casebook} holds real films. The README shows synthetic ones only.")
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,28 @@ def main(casebook: Path, out: Path) -> None:
         page.get_by_role("link", name="About").click()
         expect(page.get_by_role("heading", name="Limits")).to_be_visible()
         _save(page, out / "about.png")
+        _explanations(page, url, casebook, out)
         browser.close()
+
+
+def _explanations(page: Page, url: str, casebook: Path, out: Path) -> None:
+    """One finding on one film, two similar cases, and methods that need not agree."""
+    opened = Casebook.open(casebook)
+    case_id = next(one for one in opened.case_ids if set(opened.case(one).labels) >= _LABELS and opened.case(one).image)
+    address = f"{url}/explain?case={case_id}"
+    page.goto(f"{address}&finding=Cardiomegaly")
+    page.get_by_role("radio", name="Integrated Gradients").click()
+    expect(page.get_by_text("What Integrated Gradients shows")).to_be_visible()
+    _save(page, out / "explain.png")
+    page.get_by_text("All methods side by side").click()
+    expect(page.get_by_text("Pearson ρ compares weights")).to_be_visible()
+    page.get_by_text("Pearson ρ compares weights").scroll_into_view_if_needed()
+    _save(page, out / "explain-methods.png")
+    page.goto(address)
+    page.get_by_role("radio", name="Similarity").click()
+    expect(page.get_by_text("What Similarity parts shows")).to_be_visible()
+    page.set_viewport_size({"width": 1440, "height": 1200})
+    _save(page, out / "explain-similar.png")
 
 
 def _new_case(casebook: Path) -> tuple[bytes, str]:

@@ -42,7 +42,7 @@ def test_dicom_to_neighbours_to_case_to_map(app, page: Page, tmp_path: Path) -> 
     page.get_by_role("link", name="Show on map").click()
     canvas = page.get_by_role("application", name=re.compile("^Map of"))
     expect(canvas).to_be_visible()
-    expect(page.get_by_text("placed at the mean of its 5 neighbours")).to_be_visible()
+    expect(page.get_by_text("placed at the mean of its 10 nearest cases")).to_be_visible()
     # The case sought is chosen on the map, with its film beside it.
     expect(page.get_by_alt_text(f"Chest film of case {case_id}")).to_be_visible()
     canvas.focus()
@@ -196,7 +196,7 @@ def _assert_fits(page: Page, scheme: str) -> None:
 def _place_of_a_point(folder: Path, canvas: Locator) -> tuple[float, float]:
     """Where the case nearest the middle of the first map is drawn, by the same rule as the map's own script."""
     casebook = Casebook.open(folder)
-    positions, _ = casebook.projection("image")
+    positions = casebook.projection("image")
     box = canvas.bounding_box()
     assert box is not None
     low, high = positions.min(0), positions.max(0)

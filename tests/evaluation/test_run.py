@@ -20,7 +20,9 @@ from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import DatasetError, InstallationError, ModelError
 from index_builder.evaluation.embedding import embed_modality
+from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.run import EvaluateRequest, evaluate, measure
+from index_builder.evaluation.task import set_task
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
@@ -218,6 +220,17 @@ def test_without_a_classifier_training_cases_vote(tiny_system: Unified, films: S
             assert found["classification"]["per_class"][name]["auroc"] == pytest.approx(expected)
 
 
+def test_a_vote_has_the_temperature_of_its_modality(tiny_system: Unified, films: Some) -> None:
+    settings = {"vote_neighbours": 5, "vote_temperature": 1e-6, "vote_temperatures": {"text": 1e6}}
+    system = Voting(tiny_system.config.model_copy(update=settings)).eval()
+    task, _ = set_task(films, system.text_of, None, modality="joint", split="test", seed=0)
+    vectors = embed_modality(system, films, task.cases, "joint", quiet).spaces["joint"]
+    for modality, votes in (("text", 5), ("joint", 1)):
+        shares = votes * predict(system, task, vectors, modality).probabilities[task.scored]
+        np.testing.assert_allclose(shares, shares.round(), atol=1e-3)
+        assert set(np.unique(shares.round())) == set(range(votes + 1))
+
+
 def test_stages_of_the_dust_cohort(tiny_system: Unified, workers: Some) -> None:
     found = measure(tiny_system, workers, request(modality="image", baselines=True), quiet)
     test = [case for case in workers.cases() if case.split == "test"]
@@ -256,7 +269,12 @@ def test_films_drawn_from_codes_are_also_scored_on_what_they_show(
         assert row["positives"] == sum(name in source.visible_labels(case) for case in test)
     for name, row in found["classification"]["per_class"].items():
         assert row["positives"] == sum(name in case.labels for case in test)
-    assert found["cross_modal"]["image_to_report"]["same_codes"]["recall@10"] >= 0
+    crossed = found["cross_modal"]["image_to_report"]
+    assert crossed["same_codes"]["recall@10"] >= 0
+    pool = Counter(frozenset(case.codes) for case in cases)
+    expected = np.mean([min(1, 1 / pool[frozenset(case.codes)]) for case in test])
+    assert crossed["ceiling"]["recall@1"] == pytest.approx(expected)
+    assert "ceiling" not in crossed["same_codes"]
 
 
 def test_reports_that_nobody_coded_are_left_out(tiny_system: Unified) -> None:

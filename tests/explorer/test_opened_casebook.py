@@ -22,7 +22,13 @@ def test_cases_columns_and_films_are_those_of_the_source(small_casebook: Path, f
     assert [casebook.labels[row] for row in range(300)] == [case.labels for case in cases]
     assert casebook.thumbnail("case-004") is None
     assert casebook.film("000.png").pixels.shape == (72, 64)
-    assert casebook.projection("joint")[0].shape == (300, 2)
+    assert casebook.map_names("joint") == ("umap", "tsne", "umap3d")
+    assert casebook.projection("joint").shape == (300, 2)
+    assert casebook.projection("joint", "umap3d").shape == (300, 3)
+    assert casebook.clusters("joint").shape == (300,)
+    assert casebook.distinct("view") == ["AP", "PA"]
+    with pytest.raises(QueryError, match="no pca map"):
+        casebook.projection("joint", "pca")
     assert "case-004" in casebook
     assert "nobody" not in casebook
 

@@ -13,8 +13,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
+from explorer.tables import safe_cell
 from explorer.widgets.examples import example_profiles
-from explorer.widgets.export import result_csv, result_json, safe_cell
+from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.library import shelve
 from explorer.widgets.markup import closeness_words, excerpt_html, film_html, highlighted_html
 from explorer.widgets.session import Outcome

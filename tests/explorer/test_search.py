@@ -13,7 +13,7 @@ import torch
 from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.casebook import LABEL_OVERLAP
 from explorer.filters import matching_rows
-from index_builder.casebook import Space
+from index_builder.casebook import SPACES, Space, read_manifest, write_manifest
 from index_builder.errors import ModelError, QueryError
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
@@ -195,6 +195,24 @@ def test_a_damaged_findings_graph_is_told(tmp_path: Path, small_casebook: Path) 
     (folder / "system" / "graph.json").write_text("{}")
     with pytest.raises(ModelError, match=r"graph\.json: damaged"):
         Casebook.open(folder).search(Query(case_id="case-005"), SearchOptions(rerank=0.5))
+
+
+def test_a_vote_has_the_temperature_of_the_modality_that_was_given(tmp_path: Path, small_casebook: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "tempered")
+    manifest = read_manifest(folder)
+    wide, sharp = 1e6, 1e-6
+    record = manifest.system.model_copy(update={"vote_temperatures": {"text": wide}, "vote_temperature": sharp})
+    write_manifest(folder, manifest.model_copy(update={"system": record}))
+    casebook = Casebook.open(folder)
+    told = casebook.search(Query(text="nodule"))
+    assert dict(told.findings) == pytest.approx({name: n / 7 for name, n in told.votes.items() if n}, abs=1e-5)
+    # Whichever space is searched, the vote is that of cases of the query's own modality.
+    for space in SPACES:
+        assert casebook.search(Query(text="nodule"), SearchOptions(space=space)).findings == told.findings
+    result = casebook.search(Query(pixels=film(casebook, "case-005")), SearchOptions())
+    decided = {name for name, share in result.findings.items() if share > 0.5}
+    assert decided == set(result.neighbours[0].labels)
+    assert dict(result.findings) == pytest.approx({name: float(name in decided) for name in result.findings}, abs=1e-5)
 
 
 def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(casebook: Casebook) -> None:

@@ -17,7 +17,6 @@ from streamlit.testing.v1 import AppTest
 from explorer import Casebook, Query, SearchOptions
 from explorer.widgets.export import predictions_csv, result_json
 from explorer.widgets.library import shelve
-from explorer.widgets.predict_panel import explain_parameters
 from explorer.widgets.session import Outcome
 from index_builder.casebook import Layout
 from index_builder.held_out import HeldOut, write_answers
@@ -145,4 +144,3 @@ def test_downloads_carry_the_predictions(small_casebook: Path) -> None:
     content = json.loads(result_json(outcome))
     assert content["assessment"] == json.loads(json.dumps(result.assessment.as_dict()))
     assert content["film"] is None
-    assert explain_parameters(shelved, "Nodule") == {"casebook": "small", "finding": "Nodule"}

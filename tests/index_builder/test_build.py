@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from index_builder.build import BuildRequest, build, select_cases
-from index_builder.casebook import case_from_row, read_embeddings, read_manifest, read_table, verify
+from index_builder.casebook import case_from_row, read_embeddings, read_manifest, read_maps, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
@@ -46,9 +46,26 @@ def test_vectors_are_unit_where_a_modality_is_and_zero_where_not(small_casebook:
 
 def test_projection_and_thumbnails_cover_the_cases(small_casebook: Path) -> None:
     projections = read_table(small_casebook / "projections.parquet")
-    assert projections.column_names == ["case_id", *(f"{s}_umap_{a}" for s in ("image", "text", "joint") for a in "xy")]
+    maps = {"umap": "xy", "tsne": "xy", "umap3d": "xyz"}
+    assert projections.column_names == [
+        "case_id",
+        *(
+            column
+            for space in ("image", "text", "joint")
+            for column in [*(f"{space}_{name}_{axis}" for name in maps for axis in maps[name]), f"{space}_cluster"]
+        ),
+    ]
     assert projections.column("image_umap_x").null_count == 60
+    assert projections.column("image_cluster").null_count == 60
     assert projections.column("joint_umap_x").null_count == 0
+    spaces = read_maps(small_casebook).spaces
+    assert {space: spaces[space].maps["tsne"].cases for space in spaces} == {
+        space: record.count for space, record in read_manifest(small_casebook).spaces.items()
+    }
+    clusters = projections.column("image_cluster").drop_null().to_numpy()
+    assert [one.cases for one in spaces["image"].clusters] == [
+        (clusters == number).sum() for number in range(clusters.max() + 1)
+    ]
     thumbnails = read_table(small_casebook / "thumbnails.parquet").column("thumbnail")
     assert thumbnails.null_count == 60
     assert thumbnails[0].as_py()[:2] == b"\xff\xd8"
@@ -58,9 +75,9 @@ def test_progress_reaches_every_case(tmp_path: Path, film_folder: Path, tiny_che
     seen: list[tuple[str, int, int]] = []
     request = BuildRequest("manifest", film_folder, tmp_path / "out", tiny_checkpoint, limit=40)
     report = build(request, lambda *step: seen.append(step))
-    assert seen[-1] == ("Drawing maps", 3, 3)
+    assert seen[-1] == ("Evaluating", 3, 3)
     assert ("Embedding cases", 40, 40) in seen
-    assert {"read cases", "embed", "index", "project", "finish"} <= set(report.seconds)
+    assert {"read cases", "embed", "index", "draw maps", "evaluate", "finish"} <= set(report.seconds)
 
 
 def test_a_killed_build_resumes_to_the_same_bytes(

@@ -1,5 +1,6 @@
 """The artifact: round trips, validation, and damage that must not go unseen."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -52,6 +53,21 @@ def test_a_casebook_as_built_verifies_and_counts(small_casebook: Path) -> None:
     assert manifest.spaces["image"].count == 240
     assert manifest.spaces["text"].count == 266
     assert manifest.spaces["joint"].count == 300
+
+
+def test_a_manifest_of_before_a_field_was_added_verifies(tmp_path: Path, small_casebook: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "older")
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["system"]["vote_temperatures"]
+    path.write_text(json.dumps(content))
+    assert verify(folder) != []
+    manifest = read_manifest(folder)
+    earlier = manifest.model_dump_json(exclude={"digest": True, "system": {"vote_temperatures"}}, exclude_unset=True)
+    content["digest"] = hashlib.sha256(earlier.encode()).hexdigest()
+    path.write_text(json.dumps(content))
+    assert verify(folder) == []
+    assert manifest.system.temperature_of("text") == manifest.system.vote_temperature
 
 
 def flip(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from index_builder.casebook import SPACES, Layout, case_from_row, read_embedding
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.evaluation.calibration import TEMPERATURES, fit_stage_temperature
+from index_builder.evaluation.prediction import classifier_logits
 from index_builder.held_out import (
     FEWEST,
+    Answers,
     HeldOut,
     are_stages,
+    carried_answers,
     classifier_answers,
     held_out_answers,
     read_answers,
@@ -33,6 +37,7 @@ class Opened:
 
     def __init__(self, folder: Path) -> None:
         manifest, layout = read_manifest(folder), Layout(folder)
+        self.record = manifest.system
         self.cases = [case_from_row(row) for row in read_table(layout.cases).to_pylist()]
         self.names = manifest.dataset.label_names
         self.system: RetrievalSystem = load_system(layout.system)
@@ -42,8 +47,15 @@ class Opened:
             for space, record in manifest.spaces.items()
         }
 
-    def answers(self, cases: list[Case] | None = None, dataset: str = "manifest"):
-        return held_out_answers(self.system, dataset, cases or self.cases, self.names, self.vectors, self.stores)
+    def answers(self, cases: list[Case] | None = None) -> Answers:
+        return held_out_answers(
+            self.record,
+            cases or self.cases,
+            self.names,
+            self.vectors,
+            self.stores,
+            partial(classifier_logits, self.system),
+        )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +74,7 @@ def test_all_cases_vote_but_those_of_the_own_patient(opened: Opened) -> None:
     patients = np.array([case.patient_id for case in cases])
     for number, row in enumerate(rows):
         similarity = np.where(vectors.any(1) & (patients != patients[row]), vectors @ vectors[row], -np.inf)
-        shares = vote(similarity[None], labels, 7, opened.system.config.vote_temperature).probabilities
+        shares = vote(similarity[None], labels, 7, opened.record.temperature_of("text")).probabilities
         expected = vote_logits(shares, int(vectors.any(1).sum()), stages=False)[0]
         np.testing.assert_allclose(found.logits[number], expected, atol=1e-3)
 
@@ -110,10 +122,6 @@ def test_what_is_written_is_read_however_arrays_lie_in_memory(tmp_path: Path) ->
     np.testing.assert_array_equal(found.logits, logits[:, [2, 0, 1, 3]])
     np.testing.assert_array_equal(found.truth, (logits > 0)[:, ::-1])
     assert (found.names, found.stages, found.temperature) == (held.names, False, held.temperature)
-    some = found.of_labels(["d", "a"])
-    assert some is not None
-    np.testing.assert_array_equal(some.logits, logits[:, [3, 2]])
-    assert found.of_labels(["e"]) is None
 
 
 def test_no_file_no_answers_and_a_damaged_one_is_named(tmp_path: Path) -> None:
@@ -145,23 +153,19 @@ def test_stages_are_known_by_their_names_and_by_being_exclusive() -> None:
 def test_a_checkpoint_lends_its_answers_where_the_casebook_has_fewer(stage_casebook: Path) -> None:
     opened = Opened(stage_casebook)
     assert sum(case.split == "val" for case in opened.cases) < FEWEST
-    assert opened.answers(dataset="phantom-dust") == {}
+    assert opened.answers() == {}
     random = np.random.default_rng(1)
     vectors = random.normal(size=(50, 16)).astype(np.float32)
     truth = random.integers(0, 4, 50)[:, None] == np.arange(4)
-    spaces = {"image": vectors, "text": np.zeros_like(vectors)}
-    opened.system.held_out = classifier_answers(opened.system, DUST_STAGES, spaces, truth)  # type: ignore[arg-type]
-    assert set(opened.system.held_out) == {("image", "classifier")}
-    assert opened.answers(dataset="phantom-dust") == {}, "the checkpoint does not say of which dataset they are"
-    config = opened.system.config
-    opened.system.config = config.model_copy(update={"held_out_dataset": "phantom-dust"})
-    found = opened.answers(dataset="phantom-dust")
-    assert len(found["image", "classifier"].truth) == 50
-    assert found["image", "classifier"].stages
-    assert ("image", "vote") not in found
-    assert opened.answers(dataset="nih") == {}
-    opened.system.config = config.model_copy(update={"held_out_dataset": "manifest"})
-    assert opened.answers(dataset="manifest") == {}, "one manifest is not another"
+    spaces = {"image": vectors, "text": np.zeros_like(vectors), "joint": vectors}
+    classify = partial(classifier_logits, opened.system)
+    carried = classifier_answers(classify, DUST_STAGES, DUST_STAGES, spaces, truth)  # type: ignore[arg-type]
+    assert set(carried) == {("image", "classifier")}, "no text, so nothing of the joint space either"
+    assert carried["image", "classifier"].stages
+    assert carried_answers(carried, {}, "phantom-dust", DUST_STAGES) == carried
+    assert carried_answers(carried, {}, "manifest", DUST_STAGES) == {}, "one manifest is not another"
+    assert carried_answers(carried, {}, "phantom-dust", DUST_STAGES[:3]) == {}
+    assert carried_answers(carried, carried, "phantom-dust", DUST_STAGES) == {}, "the casebook's own are as many"
 
 
 def test_answers_travel_with_a_checkpoint(tmp_path: Path, stage_casebook: Path) -> None:

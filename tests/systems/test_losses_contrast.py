@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from index_builder.systems.base import normalise
+from index_builder.systems.encoding import normalise
 from index_builder.systems.losses.contrast import label_contrast, symmetric_info_nce
 
 CLASSES = torch.tensor([0, 1, 0, 2, 1, 0])

@@ -8,13 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.nn import functional
 
 from index_builder.systems.losses.distillation import (
     class_text_distillation,
     class_text_targets,
     feature_distillation,
-    soft_targets,
     weak_strong,
 )
 
@@ -24,26 +22,9 @@ def test_feature_distillation_has_the_value_of_its_formula() -> None:
     assert feature_distillation(student, teacher).item() == pytest.approx((2 + 1 - 24 / 25) / 2)
 
 
-def test_soft_targets_have_the_value_of_their_formula() -> None:
-    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2 * math.log(3), 0.0]])
-    # At T = 2 the teacher says 3/4, 1/4 and the student 1/2, 1/2.
-    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    assert soft_targets(student, teacher, 2.0).item() == pytest.approx(4 * kl)
-
-
-@given(st.integers(0, 10_000), st.sampled_from([0.5, 1.0, 4.0]))
-def test_soft_targets_agree_with_torch(seed: int, temperature: float) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    student, teacher = (5 * torch.randn(4, 3, generator=generator) for _ in range(2))
-    peer = functional.kl_div(
-        (student / temperature).log_softmax(1), (teacher / temperature).softmax(1), reduction="batchmean"
-    )
-    torch.testing.assert_close(soft_targets(student, teacher, temperature), temperature**2 * peer, rtol=1e-3, atol=1e-5)
-
-
 def test_equal_student_and_teacher_have_nothing_to_learn() -> None:
     vectors = torch.randn(4, 5, requires_grad=True)
-    loss = feature_distillation(vectors, vectors) + soft_targets(vectors, vectors, 3.0)
+    loss = feature_distillation(vectors, vectors)
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-5)
     torch.testing.assert_close(vectors.grad, torch.zeros(4, 5), atol=1e-6, rtol=0)
@@ -51,7 +32,7 @@ def test_equal_student_and_teacher_have_nothing_to_learn() -> None:
 
 def test_teachers_take_no_gradient() -> None:
     student, teacher = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
-    loss = feature_distillation(student, teacher) + soft_targets(student, teacher, 2.0)
+    loss = feature_distillation(student, teacher)
     loss = loss + class_text_distillation(student, torch.tensor([0, 1, 2, 3]), teacher, 0.1)
     loss = loss + weak_strong(teacher, student, 1.0)[0]
     loss.backward()
@@ -107,7 +88,7 @@ def test_only_used_strong_views_take_a_gradient() -> None:
 def test_nothing_to_distil_is_an_exact_zero_with_gradient(cases: int) -> None:
     student = torch.randn(cases, 3, requires_grad=True)
     none = student[:0]
-    loss = feature_distillation(none, none) + soft_targets(none, none, 2.0)
+    loss = feature_distillation(none, none)
     loss = loss + class_text_distillation(student, torch.full((cases,), -1), torch.randn(4, 3), 0.1)
     unused, share = weak_strong(torch.zeros(cases, 3), student, 0.1)
     (loss + unused).backward()
@@ -122,7 +103,6 @@ def test_gradients_of_distillation() -> None:
     student, teacher = torch.randn(3, 4, dtype=torch.double, requires_grad=True), torch.randn(3, 4, dtype=torch.double)
     labels = torch.tensor([0, -1, 2])
     assert torch.autograd.gradcheck(lambda x: feature_distillation(x, teacher), student)
-    assert torch.autograd.gradcheck(lambda x: soft_targets(x, teacher, 2.0), student)
     assert torch.autograd.gradcheck(lambda x: class_text_distillation(x, labels, teacher, 0.3), student)
     assert torch.autograd.gradcheck(lambda x: weak_strong(teacher, x, 0.6)[0], student)
 
@@ -134,7 +114,6 @@ def test_order_of_cases_does_not_matter_to_distillation(order: list[int]) -> Non
     labels, means = torch.tensor([0, 1, -1, 2, 1]), torch.randn(3, 4, generator=generator)
     for loss in (
         feature_distillation,
-        lambda s, t: soft_targets(s, t, 2.0),
         lambda s, t: weak_strong(t, s, 0.5)[0],
         lambda s, t: weak_strong(t, s, 0.5)[1],
     ):

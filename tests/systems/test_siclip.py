@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from index_builder.casebook import SPACES
 from index_builder.datasets.base import Case
 from index_builder.systems.base import Batch, load_system
 from index_builder.systems.losses.contrast import symmetric_info_nce
@@ -179,3 +180,12 @@ def test_a_saved_system_gives_the_same_vectors(make: Make, batch: Batch, tmp_pat
     ):
         torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
     assert again.temperature.item() == pytest.approx(0.07, rel=1e-3)
+
+
+def test_a_vote_has_the_temperature_of_its_modality_and_older_configurations_one_for_all() -> None:
+    older = SiClipConfig.model_validate({"system": "siclip", "vote_temperature": 0.02})
+    assert {older.temperature_of(modality) for modality in SPACES} == {0.02}
+    config = SiClipConfig.model_validate_json(
+        older.model_copy(update={"vote_temperatures": {"image": 0.02, "text": 0.5}}).model_dump_json()
+    )
+    assert [config.temperature_of(modality) for modality in SPACES] == [0.02, 0.5, 0.02]

@@ -86,6 +86,15 @@ def test_the_choice_has_the_least_log_loss_of_the_grid() -> None:
     assert chosen[0] > NEIGHBOURS[0]
 
 
+def test_the_temperature_alone_is_chosen_for_a_given_number_of_voters() -> None:
+    random = np.random.default_rng(4)
+    similarity = random.uniform(-1, 1, (40, 120))
+    labels, truth = random.random((120, 2)) < 0.5, random.random((40, 2)) < 0.5
+    k, temperature = choose_vote(similarity, labels, truth, [20])
+    losses = {one: log_loss(vote(similarity, labels, 20, one).probabilities, truth, 120) for one in TEMPERATURES}
+    assert (k, temperature) == (20, min(losses, key=lambda one: losses[one]))
+
+
 def test_a_small_base_is_never_asked_for_more_voters_than_it_has() -> None:
     k, _ = choose_vote(np.array([[0.9, 0.1], [0.1, 0.9]]), np.eye(2), np.eye(2))
     assert k <= 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from training_samples import Interrupt, quiet, silent
 from index_builder.errors import ModelError
 from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig, system_class
 from index_builder.training.cases import Source, TrainingCases, gather
-from index_builder.training.loop import LAST, LOG, fit, trained_weights
+from index_builder.training.loop import LAST, LOG, cpu_computes_bf16, fit, trained_weights
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import macro_average_precision, validation_scores
 
@@ -121,6 +123,28 @@ def test_validation_comes_every_few_epochs_and_after_the_last(
     assert {row["epoch"] for row in rows if row["metric"] == "image labels"} == {"1", "2", "3"}
 
 
+def test_without_validation_cases_the_latest_weights_are_kept(
+    tmp_path: Path, configs: dict[str, SystemConfig], cases: dict[str, TrainingCases]
+) -> None:
+    alone = replace(cases["siclip"], examples=cases["siclip"].of("train"))
+    system = fresh(configs["siclip"], alone)
+    fitted = fit(system, alone, SHORT.model_copy(update={"patience": 1}), tmp_path, silent)
+    assert (fitted.scores, fitted.epochs) == ({}, {"fit": 3})
+    latest = torch.load(tmp_path / LAST, weights_only=True)["weights"]
+    found = trained_weights(system)
+    assert all(torch.equal(found[name], latest[name]) for name in found)
+
+
+@pytest.mark.parametrize(("told", "expected"), [(lambda: True, True), (lambda: False, False), (None, False)])
+def test_precision_is_full_where_torch_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, told: Callable[[], bool] | None, expected: bool
+) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    if told is not None:
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", told, raising=False)
+    assert cpu_computes_bf16() == expected
+
+
 def test_a_loss_that_is_no_number_stops_the_training(
     tmp_path: Path, configs: dict[str, SystemConfig], cases: dict[str, TrainingCases]
 ) -> None:
@@ -143,6 +167,8 @@ def test_the_state_of_another_run_or_a_damaged_one_is_refused(
         fit(fresh(configs["siclip"], own), own, other, tmp_path, silent)
     with pytest.raises(ModelError, match="other data or settings"):
         fit(fresh(configs["unified"], cases["unified"]), cases["unified"], SHORT, tmp_path, silent)
+    with pytest.raises(ModelError, match="other data or settings"):
+        fit(fresh(configs["siclip"], own), replace(own, origin="of another seed"), SHORT, tmp_path, silent)
     state = tmp_path / LAST
     content = state.read_bytes()
     for damage in (content[: len(content) // 2], b"not a state", b""):

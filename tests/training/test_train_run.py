@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -14,11 +15,14 @@ from training_samples import Interrupt, Opened, Renamed, quiet, silent
 
 from explorer.cli import app
 from index_builder.build import BuildRequest, build
+from index_builder.casebook import SPACES, Space
 from index_builder.errors import CxrError, ModelError
+from index_builder.evaluation.uncertainty import threshold_for_risk
 from index_builder.labels import DUST_STAGES
 from index_builder.systems.base import SystemConfig, load_system
 from index_builder.systems.mskpt import MskPtConfig
 from index_builder.systems.voting import NEIGHBOURS, TEMPERATURES
+from index_builder.training import choices
 from index_builder.training.cases import Source
 from index_builder.training.run import TrainRequest, train
 from index_builder.training.schedule import Schedule
@@ -39,7 +43,9 @@ def test_a_checkpoint_with_its_card_comes_out(
     config = system.config
     assert (config.system, config.label_names, config.portable) == (name, DUST_STAGES, False)
     assert config.vote_neighbours in NEIGHBOURS
-    assert config.vote_temperature in TEMPERATURES
+    assert config.vote_temperature == config.vote_temperatures["image"]
+    assert set(config.vote_temperatures) == set(SPACES)
+    assert set(config.vote_temperatures.values()) <= set(TEMPERATURES)
     assert set(config.encoder_digests) == {"image_encoder", "text_encoder"}
     if isinstance(config, MskPtConfig):
         assert 0 < config.theta <= 1
@@ -65,8 +71,46 @@ def test_a_checkpoint_with_its_card_comes_out(
         *(f"| {space} | {score:.3f} |" for space, score in fitted.scores.items()),
     ):
         assert told in card
+    assert ("θ" in card) == (name == "mskpt")
     with pytest.raises(ModelError, match="a checkpoint is there already"):
         train(request, quiet, silent)
+
+
+def test_a_card_says_when_no_threshold_keeps_the_stated_error(
+    tmp_path: Path, configs: dict[str, SystemConfig], workers: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_keeps_it(uncertainty: np.ndarray, wrong: np.ndarray, risk: float) -> float:
+        return threshold_for_risk(uncertainty, np.ones_like(wrong), risk)
+
+    monkeypatch.setattr(choices, "threshold_for_risk", none_keeps_it)
+    train(TrainRequest(configs["mskpt"], SHORT, [workers], tmp_path, fraction=0.5), quiet, silent)
+    assert load_system(tmp_path).theta == 1
+    assert "to 5%: θ is 1, and no prediction is marked" in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_queries_that_tell_little_are_voted_on_by_all_neighbours_alike() -> None:
+    random = np.random.default_rng(0)
+
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    truth, labels = (np.eye(4, dtype=np.float32)[random.integers(0, 4, count)] for count in (60, 200))
+    held: dict[Space, np.ndarray] = {}
+    base: dict[Space, np.ndarray] = {}
+    # Films lie with those of their stage, profiles anywhere; no validation case has both.
+    for space in SPACES:
+        told = 3 if space == "image" else 0
+        held[space], base[space] = (
+            unit(told * np.pad(stage, ((0, 0), (0, 12))) + random.normal(size=(len(stage), 16)) / 4)
+            for stage in (truth, labels)
+        )
+    held["joint"][:] = 0
+    found = choices.vote_settings(held, base, truth, labels)
+    temperatures = found["vote_temperatures"]
+    assert set(temperatures) == {"image", "text"}
+    assert found["vote_temperature"] == temperatures["image"] < temperatures["text"]
+    nobody = {space: np.zeros_like(rows) for space, rows in base.items()}
+    assert choices.vote_settings(held, nobody, truth, labels) == {}
 
 
 def test_a_trained_checkpoint_embeds_a_casebook(
@@ -78,6 +122,7 @@ def test_a_trained_checkpoint_embeds_a_casebook(
     config = load_system(tmp_path / "siclip").config
     record = report.manifest.system
     assert (record.vote_neighbours, record.vote_temperature) == (config.vote_neighbours, config.vote_temperature)
+    assert record.vote_temperatures == config.vote_temperatures
     copy = load_system(out / "system")
     assert copy.config.portable
     assert copy.config.vote_neighbours == config.vote_neighbours

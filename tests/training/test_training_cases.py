@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_samples import Opened, Renamed, quiet
 
+from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import DatasetError
 from index_builder.imaging import model_input
 from index_builder.labels import DUST_STAGES
 from index_builder.systems.mskpt import MskPt
 from index_builder.systems.siclip import SiClip
 from index_builder.systems.unified import Unified
-from index_builder.training.cases import Source, TrainingCases, batch_rows, gather, with_openi_meaning
+from index_builder.training.cases import Source, TrainingCases, batch_rows, gather
+from index_builder.training.meaning import decided, meaning
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,20 @@ def test_films_are_decoded_once_and_anew_when_others_are_wanted(tmp_path: Path, 
     assert len(steps) == 2 * decoded
 
 
+def test_cases_know_where_they_come_from(tmp_path: Path, workers: Source) -> None:
+    base = workers.open()
+    some = Renamed(base, "some", base.cases()[:12], DUST_STAGES)
+    fewer = Renamed(base, "some", base.cases()[1:13], DUST_STAGES)
+
+    def origin(dataset: Renamed, **place: Any) -> str:
+        return gather([Opened("manifest", dataset=dataset, **place)], Unified, 32, tmp_path / "films.npy", quiet).origin
+
+    plain = origin(some, root=tmp_path)
+    assert origin(some, root=tmp_path / "." / "x" / "..") == plain
+    others = [origin(some), origin(some, root=tmp_path, seed=1), origin(fewer, root=tmp_path)]
+    assert len({plain, *others}) == 4
+
+
 def test_labels_of_several_datasets_stand_side_by_side(tmp_path: Path, workers: Source) -> None:
     base = workers.open()
     own = [case for case in base.cases() if case.split != "test"][:10]
@@ -138,7 +155,18 @@ def test_labels_of_several_datasets_stand_side_by_side(tmp_path: Path, workers: 
     # Of Open-i's classes its labels tell of the one that means the same, and of no other.
     assert last.known.tolist() == [True, False, True, True]
     assert both.examples[0].known.tolist() == [True, True, False, False]
-    assert with_openi_meaning(["Mass"]) == {"Mass", "Nodule or Mass"}
+
+
+def test_drawn_findings_also_teach_the_labels_of_real_films() -> None:
+    dataset = PhantomOpenI()
+    assert {"Mass", "Pneumothorax"} <= decided(dataset)
+    assert "Pneumonia" not in decided(dataset)  # a cause, which a drawing does not show
+    cases = [case for case in dataset.cases() if {"Mass/lung/upper lobe/right", "Nodule"} & set(case.codes)]
+    assert cases
+    for case in cases:
+        expected = {"Mass"} if "Mass/lung/upper lobe/right" in case.codes else {"Nodule"}
+        assert expected <= meaning(dataset, case)
+        assert set(case.labels) <= meaning(dataset, case)
 
 
 def test_a_second_draw_lends_its_training_films_alone(tmp_path: Path, workers: Source) -> None:

@@ -1,8 +1,8 @@
 """Stage 2 of MSK-PT: a student that sees films only learns from a teacher that read the reports too.
 
-`feature_distillation` copies the teacher's vector of the same case, `soft_targets` its opinion on classes where it
-has a classifier, `class_text_distillation` what the reports of a class say of the classes next to it, for films without
-a report; `weak_strong` needs neither teacher nor label, only two views of a film.
+`feature_distillation` copies the teacher's vector of the same case, `class_text_distillation` what the reports of a
+class say of the classes next to it, for films without a report; `weak_strong` needs neither teacher nor label, only two
+views of a film.
 """
 
 from __future__ import annotations
@@ -27,22 +27,6 @@ def feature_distillation(student: Tensor, teacher: Tensor) -> Tensor:
     teacher = teacher.detach()
     distance = (student - teacher).square().sum(1)
     return mean_or_zero(distance + 1 - functional.cosine_similarity(student, teacher))
-
-
-@full_precision
-def soft_targets(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """T² · KL(softmax(teacher/T) ‖ softmax(student/T)), mean over cases.
-
-    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015; T² keeps gradients of one size.
-
-    Args:
-        student_logits: [B, C].
-        teacher_logits: [B, C]; takes no gradient.
-        temperature: T > 0, above 1 to hear of the less likely classes.
-    """
-    wanted = functional.log_softmax(teacher_logits.detach() / temperature, 1)
-    found = functional.log_softmax(student_logits / temperature, 1)
-    return temperature**2 * mean_or_zero(functional.kl_div(found, wanted, reduction="none", log_target=True).sum(1))
 
 
 @full_precision

@@ -1,0 +1,60 @@
+"""A map drawn anew of some of a casebook's cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.casebook import Casebook
+from index_builder.casebook import MapName, MapRecord, Space, case_from_row
+from index_builder.errors import QueryError
+from index_builder.projections.layout import Steps
+from index_builder.projections.maps import LEAST_CASES, draw_maps
+from index_builder.projections.stored import mapped_cases
+from index_builder.stores.faiss import FaissStore
+
+
+@dataclass(frozen=True, slots=True)
+class RefittedMap:
+    """A map of some cases.
+
+    Attributes:
+        positions: [N, 2 or 3] float32 by row of the casebook, NaN for the other cases.
+        record: How far it can be trusted.
+    """
+
+    positions: NDArray[np.float32]
+    record: MapRecord
+
+
+def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int64], progress: Steps) -> RefittedMap:
+    """Draw a map of chosen cases, as `build` would have drawn it of these alone.
+
+    Args:
+        casebook: Whose cases.
+        space: Of which vectors.
+        name: Which kind of map.
+        rows: Which cases; those without the modality are left out.
+        progress: Told of steps done and in all.
+
+    Raises:
+        QueryError: Too few cases for a map.
+    """
+    import pyarrow as pa
+
+    held = rows[casebook.has_vector(space)[rows]]
+    if len(held) < LEAST_CASES:
+        raise QueryError(f"{len(held)} cases meet the filters: a map wants at least {LEAST_CASES}. Take a filter away.")
+    cases = [case_from_row(row) for row in casebook.table.take(pa.array(held)).to_pylist()]
+    vectors = np.asarray(casebook.vectors(space)[held])
+    store = FaissStore.build(vectors.astype(np.float32), casebook.keys[held])
+    mapped = mapped_cases(cases, np.arange(len(held)), vectors, store, casebook.manifest.system.reads)
+    drawn = draw_maps(
+        mapped, casebook.manifest.dataset.seed, lambda _, done, total: progress(done, total), names=(name,)
+    )
+    found = drawn.positions[name]
+    positions = np.full((len(casebook), found.shape[1]), np.nan, np.float32)
+    positions[held] = found
+    return RefittedMap(positions, drawn.record.maps[name])

@@ -1,0 +1,177 @@
+"""The evaluation page: how good the system is on this casebook, and how good the casebook's data are."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+
+import streamlit as st
+
+from explorer.evaluation.cases import cases_behind, worst_cases
+from explorer.evaluation.chart import words
+from explorer.evaluation.class_charts import class_curve, class_intervals, class_table, confusion
+from explorer.evaluation.confidence_charts import reliability, risk_against_coverage
+from explorer.evaluation.measured import Measured, of_casebook
+from explorer.evaluation.retrieval_charts import (
+    PROTOCOLS,
+    counterparts,
+    query_shares,
+    retrieval_levels,
+    retrieval_table,
+)
+from explorer.evaluation.summary import head_figures, scope_sentences
+from explorer.widgets.evaluation_systems import systems_section
+from explorer.widgets.figure_row import figure_row, scheme
+from explorer.widgets.gallery import case_gallery
+from explorer.widgets.library import Shelved
+from explorer.widgets.markup import plain_markdown
+from explorer.widgets.quality_panel import quality_section
+
+_SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data quality")
+
+
+def evaluation_page(shelved: Shelved) -> None:
+    """Draw the section the reader chose, and no other."""
+    found = of_casebook(shelved.casebook)
+    st.html('<h1 class="cxr-title">Evaluation</h1>')
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="cxr-evaluation-controls"):
+        section = st.segmented_control(
+            "Show", _SECTIONS, default=_SECTIONS[0], required=True, key="section", bind="query-params"
+        )
+        measured = _modality(shelved, found) if found else None
+    if section == "Data quality":
+        quality_section(shelved)
+        return
+    if measured is None:
+        _nothing_measured(shelved)
+        return
+    st.caption(plain_markdown(" ".join(scope_sentences(measured))))
+    if section == "Findings":
+        _findings(shelved, measured)
+    elif section == "Confidence":
+        _confidence(shelved, measured)
+    elif section == "Retrieval":
+        _retrieval(shelved, measured)
+    elif section == "Systems":
+        systems_section(shelved, measured)
+    else:
+        _overview(shelved, measured)
+
+
+def _modality(shelved: Shelved, found: list[Measured]) -> Measured:
+    by_name = {one.modality: one for one in found}
+    if len(found) == 1:
+        return found[0]
+    chosen = st.segmented_control(
+        "The system reads",
+        list(by_name),
+        default=next(iter(by_name)),
+        required=True,
+        format_func=lambda name: by_name[name].read_words.capitalize(),
+        key=f"evaluation-modality-{shelved.name}",
+        persist_state="session",
+    )
+    return by_name[chosen or next(iter(by_name))]
+
+
+def _nothing_measured(shelved: Shelved) -> None:
+    metrics = shelved.casebook.metrics
+    reasons = "" if metrics is None else " ".join(dict.fromkeys(metrics["not_measured"].values()))
+    st.info(
+        "Nothing was measured on this casebook. "
+        + (
+            plain_markdown(reasons) or "It may be older than this page. This command measures it, without new training:"
+        ),
+        icon=":material/monitoring:",
+    )
+    st.code(f"cxr-explorer metrics {shelved.folder.name}", language=None)
+
+
+def _overview(shelved: Shelved, measured: Measured) -> None:
+    tiles = "".join(
+        f'<div class="cxr-tile"><dt>{escape(one.name)}</dt><dd>{escape(one.value)}</dd>'
+        f'<dd class="cxr-tile-note">{escape(one.note)}</dd></div>'
+        for one in head_figures(measured)
+    )
+    st.html(f'<section class="cxr-evaluation"><dl class="cxr-tiles">{tiles}</dl></section>')
+    find = partial(cases_behind, measured)
+    figure_row(shelved, [class_intervals(measured, scheme())], _place("overview", measured), find)
+    table = class_table(measured)
+    st.markdown("#### Each finding in figures")
+    chosen = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"class-table-{shelved.name}-{measured.modality}",
+        alt="Figures of each finding with 95 % intervals",
+    )
+    st.caption("Choose a row to see the cases that were missed or called wrongly, the surest errors first.")
+    _csv(shelved, "classes-table", table.to_csv(index=False).encode("utf-8-sig"))
+    rows = chosen["selection"]["rows"]
+    if rows and rows[0] < len(measured.names):
+        label = list(measured.result["classification"]["per_class"])[rows[0]]
+        case_gallery(shelved, find(["errors", label]), f"{shelved.name}-class-row")
+    else:
+        st.markdown("#### The surest errors")
+        case_gallery(shelved, worst_cases(measured), f"{shelved.name}-{measured.modality}-worst")
+
+
+def _findings(shelved: Shelved, measured: Measured) -> None:
+    label = None
+    if not measured.stages:
+        label = _label(shelved, measured)
+    place = _place(f"findings-{label}", measured)
+    find = partial(cases_behind, measured)
+    curves = [class_curve(measured, curve, scheme(), label) for curve in ("roc", "pr")]
+    figure_row(shelved, curves, place, find)
+    figure_row(shelved, [confusion(measured, scheme())], _place("confusion", measured), find)
+
+
+def _confidence(shelved: Shelved, measured: Measured) -> None:
+    label = None if measured.stages else _label(shelved, measured)
+    charts = [reliability(measured, scheme(), label), risk_against_coverage(measured, scheme(), label)]
+    figure_row(shelved, charts, _place(f"confidence-{label}", measured), partial(cases_behind, measured))
+    if label is not None:
+        figure_row(shelved, [reliability(measured, scheme())], _place("reliability", measured))
+
+
+def _retrieval(shelved: Shelved, measured: Measured) -> None:
+    find = partial(cases_behind, measured)
+    figure_row(shelved, [retrieval_levels(measured, scheme())], _place("retrieval", measured), find)
+    table = retrieval_table(measured)
+    st.dataframe(table, hide_index=True, alt="Retrieval figures with 95 % intervals and chance")
+    _csv(shelved, "retrieval-table", table.to_csv(index=False).encode("utf-8-sig"))
+    shares = [query_shares(measured, scheme(), protocol) for protocol in PROTOCOLS]
+    figure_row(shelved, shares, _place("queries", measured), find)
+    figure_row(shelved, [counterparts(measured, scheme())], _place("counterparts", measured))
+
+
+def _label(shelved: Shelved, measured: Measured) -> str:
+    rows = measured.result["classification"]["per_class"]
+    judged = [name for name, row in rows.items() if row["auroc"] is not None]
+    return st.selectbox(
+        "Finding",
+        judged,
+        format_func=words,
+        key=f"evaluation-label-{shelved.name}",
+        persist_state="session",
+        width=320,
+    )
+
+
+def _csv(shelved: Shelved, name: str, data: bytes) -> None:
+    st.download_button(
+        "Table as CSV",
+        data,
+        f"{shelved.name}-{name}.csv",
+        "text/csv",
+        key=f"csv-{shelved.name}-{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
+
+
+def _place(name: str, measured: Measured) -> str:
+    return f"{name}-{measured.modality}"

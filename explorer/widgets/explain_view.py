@@ -1,0 +1,173 @@
+"""The Explain page: which regions and words speak for a finding, or make two cases similar."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from html import escape
+
+import pandas as pd
+import streamlit as st
+
+from explorer.explain import Answer
+from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words, unit_words
+from explorer.overlay_figure import Panel, figure_png, panels_of
+from explorer.search import Query
+from explorer.study import Study
+from explorer.widgets.explain_answers import answer_for, study_of
+from explorer.widgets.explain_controls import explain_controls
+from explorer.widgets.explain_methods import methods_side_by_side
+from explorer.widgets.library import Shelved, is_warm
+from explorer.widgets.markup import chips_html, plain_markdown
+from explorer.widgets.overlay import View, film_overlay
+from explorer.widgets.session import current_query, query_in_words
+from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.tinted import tinted_html
+
+
+def explain_page(shelved: Shelved) -> None:
+    """Draw the page for the case the address names, else for the session's query."""
+    asked = st.query_params.get("case")
+    if asked is not None and asked not in shelved.casebook:
+        _choose(shelved, "No such case here", f"Casebook {shelved.name} has no case “{asked[:120]}”. Take another:")
+        return
+    query = current_query(shelved) if asked is None else Query(case_id=asked)
+    if query is None:
+        _choose(shelved, "Explain a query or a case", "Search first, and your query is explained here. Or take a case:")
+        return
+    with st.spinner("Preparing the film …" if is_warm(shelved) else "Loading the system that reads films (once) …"):
+        study = study_of(shelved, query)
+    _head(shelved, study, query)
+    controls = explain_controls(shelved, study)
+    answer = answer_for(shelved, study, controls.question, controls.method, controls.layer)
+    if answer is not None:
+        _answer(shelved, answer)
+    methods_side_by_side(shelved, study, controls)
+
+
+def _choose(shelved: Shelved, title: str, text: str) -> None:
+    st.header(title, anchor=False)
+    st.text(text)
+    casebook = shelved.casebook
+    chosen = st.selectbox(
+        "Case",
+        casebook.case_ids[:5000],
+        index=None,
+        placeholder="Case id",
+        key=f"explain-case-{shelved.name}",
+        width=360,
+        accept_new_options=len(casebook) > 5000,
+    )
+    if chosen is not None:
+        st.switch_page(page_of("explain"), query_params=link_parameters(shelved, chosen))
+
+
+def _head(shelved: Shelved, study: Study, query: Query) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-explain-head"):
+        title = f"Explain {study.case_id or 'your query'}"
+        st.html(f'<h1 class="cxr-title">{escape(title)}</h1>', width="content")
+        if study.synthetic:
+            st.badge("Synthetic film", icon=":material/draw:", color="orange")
+        with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"):
+            if study.case_id is None:
+                st.page_link(page_of("search"), label="Back to the search", icon=":material/arrow_back:")
+            else:
+                st.page_link(
+                    page_of("case"),
+                    label="Open case",
+                    icon=":material/open_in_full:",
+                    query_params=link_parameters(shelved, study.case_id),
+                )
+    if study.case_id is not None:
+        st.html(chips_html((), shelved.casebook.labels[shelved.casebook.row(study.case_id)]))
+    else:
+        st.caption(plain_markdown(_capital(query_in_words(query))))
+        if query.image_weight != 0.5:
+            st.caption("Explained as the system joins film and text; the weight set for the search is left out.")
+    if study.note:
+        st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
+
+
+@st.fragment
+def _answer(shelved: Shelved, answer: Answer) -> None:
+    """Pictures and words; a fragment, so that sliders and downloads leave the rest of the page alone."""
+    with telling_errors():
+        words = METHOD_WORDS[answer.method]
+        st.html(
+            f'<p class="cxr-facts-line"><strong>{escape(_capital(question_words(answer.question)))}</strong> '
+            f'<span class="cxr-muted">· {escape(score_words(shelved.casebook, answer))}</span></p>'
+        )
+        panels = panels_of(answer)
+        left, right = st.columns([0.64, 0.36], gap="medium") if panels else (None, st.container())
+        view = View()
+        if left is not None and answer.scale is not None:
+            with left:
+                view = film_overlay(
+                    panels, answer.scale, laid=words.title, unit=unit_words(answer), key=f"overlay-{shelved.name}"
+                )
+        with right:
+            _words(answer)
+            st.html(
+                '<section class="cxr-report cxr-says">'
+                f"<h4>What {escape(words.title)} shows</h4><p>{escape(words.shows)}</p>"
+                f"<h4>What it does not show</h4><p>{escape(words.silent)}</p></section>"
+            )
+            _downloads(shelved, answer, panels, view)
+
+
+def _words(answer: Answer) -> None:
+    read = [side for side in answer.sides if side.explanation.words]
+    if not read:
+        return
+    several = len(answer.sides) > 1
+    body, unread = "", False
+    for side in read:
+        words, text = side.explanation.words, side.study.text
+        body += f"<h4>{escape(side.study.name)}</h4>" if several else ""
+        body += tinted_html(text, words, answer.word_limit, signed=answer.signed)
+        unread |= any(sign.isalnum() for sign in text[words[-1].end :])
+    st.html(f'<section class="cxr-report" aria-label="Words with their weight">{body}</section>')
+    sign = " Solid underline and +: for; dashed and −: against." if answer.signed else ""
+    pale = " Pale: behind the longest text the system reads." if unread else ""
+    st.caption(f"The fuller the tint, the larger the weight.{sign}{pale}")
+    with st.expander("These words as a table", icon=":material/table_rows:"):
+        rows = [(side.study.name, word.text, word.weight) for side in read for word in side.explanation.words]
+        table = pd.DataFrame(rows, columns=["Text of", "Word", "Weight"]).sort_values(
+            "Weight", key=abs, ascending=False, kind="stable"
+        )
+        st.dataframe(table if several else table.drop(columns="Text of"), hide_index=True, height=220)
+
+
+def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View) -> None:
+    name = f"explanation-{shelved.name}-{answer.method}"
+    with st.container(horizontal=True, gap="small"):
+        if panels and answer.scale is not None:
+            st.download_button(
+                "Picture with legend",
+                data=partial(
+                    figure_png,
+                    panels,
+                    answer.scale,
+                    legend(shelved.casebook, answer, view.threshold),
+                    opacity=view.opacity,
+                    threshold=view.threshold,
+                ),
+                file_name=f"{name}.png",
+                mime="image/png",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+        content = {"disclaimer": DISCLAIMER, "casebook": shelved.name, **answer.as_dict()}
+        st.download_button(
+            "JSON",
+            data=json.dumps(content, indent=2, ensure_ascii=False),
+            file_name=f"{name}.json",
+            mime="application/json",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

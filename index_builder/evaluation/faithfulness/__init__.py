@@ -1,0 +1,1 @@
+"""Parts of measuring explanations; `evaluation.explanation` puts them together."""

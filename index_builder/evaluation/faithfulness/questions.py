@@ -1,0 +1,155 @@
+"""What explanations are asked for when they are measured: findings of cases, and likeness with a neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from index_builder.casebook import Space
+from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.phantom.openi_cohort import UNCODED
+from index_builder.errors import DatasetError
+from index_builder.evaluation.embedding import Progress, embed_modality
+from index_builder.evaluation.faithfulness.localisation import Region, knows_regions, regions
+from index_builder.evaluation.prediction import has_classifier
+from index_builder.evaluation.task import Part
+from index_builder.explanation import FindingTarget, Inputs, SimilarityTarget, Target, Voters
+from index_builder.imaging import model_input
+from index_builder.systems.base import RetrievalSystem
+
+#: Training cases that vote where there is no classifier, and among which each case has its nearest neighbour.
+BASE = 400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """An explanation to be asked for.
+
+    Attributes:
+        patient: Of the case.
+        label: What is explained; "" for the likeness with the nearest training case.
+        inputs: The case.
+        target: The label, or that case.
+        region: Where the label's finding lies; None where that is not known.
+    """
+
+    patient: str
+    label: str
+    inputs: Inputs
+    target: Target
+    region: Region | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Training cases: patients, [N, D] float32 vectors, L2-normalised, and labels."""
+
+    patients: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+    labels: list[tuple[str, ...]]
+
+
+def draw_questions(
+    system: RetrievalSystem,
+    dataset: Dataset,
+    modality: Space,
+    *,
+    split: Part,
+    limit: int | None,
+    seed: int,
+    progress: Progress,
+) -> list[list[Question]]:
+    """Questions by case.
+
+    Of each case every label is asked that the system knows, and for what the case is like its nearest training case.
+    Where a film is read whose findings' places the dataset knows, only labels of known place are asked.
+
+    Args:
+        system: In evaluation mode.
+        dataset: Its training part gives voters and neighbours.
+        modality: What is read of a case.
+        split: Part whose cases are asked.
+        limit: Cases, drawn by the seed; None: all.
+        seed: Of the draws.
+        progress: Called as cases are read.
+
+    Raises:
+        DatasetError: No case to ask.
+        ImagingError: A film cannot be decoded.
+    """
+    cases = [case for case in sorted(dataset.cases(), key=lambda case: case.case_id) if UNCODED not in case.codes]
+    cases = [case for case in cases if _holds(system, case, modality)]
+    random = np.random.default_rng(seed)
+    cases = [cases[row] for row in random.permutation(len(cases))]
+    train = [case for case in cases if case.split == "train"][:BASE]
+    asked = [case for case in cases if split in ("all", case.split)]
+    located = modality != "text" and knows_regions(dataset)
+    if not train:
+        raise DatasetError(f"{dataset.card.name}: no train case with {modality}. Give a dataset that has some.")
+    vectors = embed_modality(system, dataset, train, modality, progress).spaces[modality]
+    base = _Base(np.array([case.patient_id for case in train]), vectors, [case.labels for case in train])
+    found: list[list[Question]] = []
+    for number, case in enumerate(asked, start=1):
+        if questions := _questions(system, dataset, case, modality, base, located=located):
+            found.append(questions)
+        progress("Reading cases", number, len(asked))
+        if len(found) == limit:
+            break
+    if not found:
+        raise DatasetError(
+            f"{dataset.card.name}: no {split} case with {modality} carries a label that the system knows"
+            + (" and whose place is known" if located else "")
+            + ". Give another dataset, --split or --modality."
+        )
+    return found
+
+
+def _holds(system: RetrievalSystem, case: Case, modality: Space) -> bool:
+    has_film, has_text = case.image is not None, bool(system.text_of(case))
+    return {"image": has_film, "text": has_text, "joint": has_film and has_text}[modality]
+
+
+def _questions(
+    system: RetrievalSystem, dataset: Dataset, case: Case, modality: Space, base: _Base, *, located: bool
+) -> list[Question]:
+    known = system.config.label_names
+    labels: dict[str, Region | None] = {label: None for label in case.labels if label in known}
+    film = None
+    if modality != "text":
+        size = system.config.image_size
+        pixels = dataset.load_film(str(case.image)).pixels
+        if located:
+            labels = {one.label: one for one in regions(dataset, case, pixels, size) if one.label in known}
+        film = model_input(pixels, size)
+    if not labels:
+        return []
+    inputs = Inputs(film, "" if modality == "image" else system.text_of(case))
+    cosines = base.vectors @ _vector(system, inputs)
+    # A film of the same patient would be no neighbour in search either.
+    cosines[base.patients == case.patient_id] = -np.inf
+    nearest = np.argsort(-cosines, kind="stable")
+    voters = nearest[: system.config.vote_neighbours]
+    votes = not has_classifier(system)
+    asked: list[Question] = []
+    for label, region in labels.items():
+        carries = np.array([label in base.labels[row] for row in voters])
+        given = Voters(base.vectors[voters], carries, system.config.vote_temperature) if votes else None
+        asked.append(Question(case.patient_id, label, inputs, FindingTarget(label, given), region))
+    return [*asked, Question(case.patient_id, "", inputs, SimilarityTarget(base.vectors[nearest[0]]), None)]
+
+
+@torch.inference_mode()
+def _vector(system: RetrievalSystem, inputs: Inputs) -> NDArray[np.float32]:
+    device = next(system.parameters()).device
+    image = None if inputs.film is None else system.encode_images(torch.from_numpy(inputs.film)[None].to(device))
+    text = system.encode_texts([inputs.text]) if inputs.text else None
+    if image is not None and text is not None:
+        vector = system.join(image, text)
+    else:
+        one = image if image is not None else text
+        assert one is not None, "a case has what its modality names"
+        vector = one.vector
+    return vector[0].float().cpu().numpy()

@@ -1,0 +1,178 @@
+"""Evaluation of a casebook from the vectors it holds: `metrics.json`. Nothing is embedded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.casebook import (
+    SPACES,
+    DatasetRecord,
+    Layout,
+    Space,
+    case_from_row,
+    read_embeddings,
+    read_manifest,
+    read_metrics,
+    read_table,
+    write_metrics,
+)
+from index_builder.datasets import open_dataset
+from index_builder.datasets.base import Case, Dataset, DatasetCard
+from index_builder.errors import CxrError
+from index_builder.evaluation.embedding import Embedded, Progress, frozen_features
+from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure, task_of
+from index_builder.evaluation.runs import Run
+from index_builder.imaging import Film
+from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.encoders import ImageEncoder
+
+
+class StoredCases:
+    """Cases of a casebook as a dataset; the source they came from is opened for a film, and only then."""
+
+    def __init__(self, record: DatasetRecord, cases: Sequence[Case]) -> None:
+        self.card = DatasetCard(
+            name=record.kind,
+            title=record.title,
+            description=record.description,
+            citation=record.citation,
+            licence=record.licence,
+            source=record.source,
+            label_definition=record.label_definition,
+            synthetic=record.synthetic,
+        )
+        self.label_names = record.label_names
+        self._record, self._cases = record, cases
+        self._source: Dataset | None = None
+
+    def cases(self) -> Sequence[Case]:
+        """All cases of the casebook."""
+        return self._cases
+
+    def load_film(self, reference: str) -> Film:
+        """A film at full size. Raises `CxrError` where the source is out of reach."""
+        if self._source is None:
+            root = self._record.root
+            self._source = open_dataset(self._record.kind, None if root is None else Path(root), self._record.seed)
+        return self._source.load_film(reference)
+
+
+@dataclass(slots=True)
+class StoredVectors:
+    """Vectors of a casebook where `measure` asks for vectors of cases.
+
+    Attributes:
+        dataset: Decodes films for the frozen baselines, which nothing is stored of.
+        row_of: Row of each case by id.
+        spaces: [N, D] float16 by space, zero where a case lacks the modality.
+        image_size: Of the films that the frozen encoder reads.
+        progress: Told of the films read.
+    """
+
+    dataset: Dataset
+    row_of: Mapping[str, int]
+    spaces: Mapping[Space, NDArray[np.float16]]
+    image_size: int
+    progress: Progress
+    _frozen: dict[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
+
+    def __call__(self, cases: Sequence[Case], modality: Space, frozen: ImageEncoder | None) -> Embedded:
+        """Vectors as `embed_modality` gives them, to half precision."""
+        rows = [self.row_of[case.case_id] for case in cases]
+        wanted = SPACES if modality == "joint" else (modality,)
+        spaces = {space: _unit(self.spaces[space][rows].astype(np.float32)) for space in wanted}
+        return Embedded(spaces, None if frozen is None else self._frozen_of(cases, frozen))
+
+    def _frozen_of(self, cases: Sequence[Case], encoder: ImageEncoder) -> NDArray[np.float32]:
+        key = tuple(case.case_id for case in cases)
+        if key not in self._frozen:
+            self._frozen[key] = frozen_features(encoder, self.dataset, cases, self.image_size, self.progress)
+        return self._frozen[key]
+
+
+def measure_stored(
+    system: RetrievalSystem,
+    record: DatasetRecord,
+    cases: Sequence[Case],
+    vectors: Mapping[Space, NDArray[np.float16]],
+    progress: Progress,
+    *,
+    baselines: bool = False,
+) -> dict[str, Any]:
+    """Measure every modality of a casebook.
+
+    Args:
+        system: What embedded the cases.
+        record: Where they came from.
+        cases: N cases.
+        vectors: [N, D] by space.
+        progress: Called as modalities are done.
+        baselines: Measure baselines too; those of films read every film once.
+
+    Returns:
+        `system`, `preset`, `dataset`; `modalities`, what `measure` gives by modality; `not_measured`, the reason by
+        modality, e.g. that the casebook has no test part; `disclaimer`.
+    """
+    dataset = StoredCases(record, cases)
+    row_of = {case.case_id: row for row, case in enumerate(cases)}
+    stored = StoredVectors(dataset, row_of, vectors, system.config.image_size, progress)
+    modalities: dict[str, Any] = {}
+    not_measured: dict[str, str] = {}
+    for number, space in enumerate(SPACES):
+        progress("Evaluating", number, len(SPACES))
+        request = EvaluateRequest(system.name, record.kind, None, space, baselines=baselines, seed=record.seed)
+        try:
+            task_of(system, dataset, request)
+        except CxrError as error:
+            not_measured[space] = str(error)
+        else:
+            modalities[space] = measure(system, dataset, request, progress, stored)
+    progress("Evaluating", len(SPACES), len(SPACES))
+    return {
+        "system": system.name,
+        "preset": system.config.preset,
+        "dataset": record.kind,
+        "modalities": modalities,
+        "not_measured": not_measured,
+        "disclaimer": DISCLAIMER,
+    }
+
+
+def measure_casebook(
+    folder: Path, progress: Progress, *, baselines: bool = False, runs: Sequence[Run] = ()
+) -> dict[str, Any]:
+    """Measure a finished casebook and keep the figures in it.
+
+    Args:
+        folder: The casebook.
+        progress: Called as work is done.
+        baselines: As in `measure_stored`.
+        runs: Trainings with a part left out or on part of the data, kept as `runs`; without any, earlier ones stay.
+
+    Raises:
+        CasebookError: Not a casebook, damaged, or not writable.
+        CxrError: A film that the baselines need cannot be read.
+    """
+    manifest = read_manifest(folder)
+    layout = Layout(folder)
+    cases = [case_from_row(row) for row in read_table(layout.cases).to_pylist()]
+    vectors = {space: read_embeddings(folder, space, len(cases)) for space in SPACES}
+    system = load_system(layout.system)
+    metrics = measure_stored(system, manifest.dataset, cases, vectors, progress, baselines=baselines)
+    kept = [run.model_dump() for run in runs] or (read_metrics(folder) or {}).get("runs")
+    if kept:
+        metrics["runs"] = kept
+    write_metrics(folder, metrics)
+    return metrics
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Length 1 again after half precision; a zero row stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

@@ -1,0 +1,135 @@
+"""All maps of a space, from its vectors to coordinates, clusters and figures of trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_builder.casebook import ClusterRecord, MapName, MapRecord, SpaceMaps
+from index_builder.projections.clusters import characteristic_words, find_clusters, largest_first
+from index_builder.projections.layout import (
+    TSNE_REACH,
+    UMAP_REACH,
+    Steps,
+    principal_axes,
+    tsne_layout,
+    umap_layout,
+)
+from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
+from index_builder.projections.placing import PLACING_NEIGHBOURS
+from index_builder.projections.quality import NEIGHBOURS, map_quality
+from index_builder.stores.base import VectorStore
+
+#: Below this many cases a neighbour graph means nothing; the plane of largest variance is shown instead.
+LEAST_CASES = 12
+#: Up to here t-SNE takes minutes; of larger sets there is none.
+TSNE_LIMIT = 100_000
+
+_MEASURED_REACH = max(NEIGHBOURS, PLACING_NEIGHBOURS)
+
+#: (map, steps done, steps in all)
+MapProgress = Callable[[MapName, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MappedCases:
+    """N cases of a space as maps see them.
+
+    Attributes:
+        store: Index of these cases and no others.
+        keys: [N] int64, key of each case in the store.
+        vectors: [N, D] float32, L2-normalised.
+        labels: [N, C] bool.
+        terms: What each case says, see `clusters.case_terms`.
+    """
+
+    store: VectorStore
+    keys: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    terms: Sequence[Sequence[str]]
+
+    def neighbours(self, k: int) -> NeighbourGraph:
+        """The `k` nearest other cases of each."""
+        return neighbour_graph(self.store, self.keys, self.vectors, k)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnMaps:
+    """Maps of N cases.
+
+    Attributes:
+        positions: [N, 2 or 3] float32 by map.
+        clusters: [N] int32, the largest cluster 0, -1 outside any.
+        record: Figures of each map, words of each cluster.
+    """
+
+    positions: dict[MapName, NDArray[np.float32]]
+    clusters: NDArray[np.int32]
+    record: SpaceMaps
+
+
+def map_names(count: int) -> tuple[MapName, ...]:
+    """The maps that are drawn of so many cases."""
+    if count < LEAST_CASES:
+        return ("pca",)
+    return ("umap", "tsne", "umap3d") if count <= TSNE_LIMIT else ("umap", "umap3d")
+
+
+def draw_maps(
+    cases: MappedCases, seed: int, progress: MapProgress, names: Sequence[MapName] | None = None
+) -> DrawnMaps:
+    """Draw the maps of a space, group its cases and measure how far each map can be trusted.
+
+    Args:
+        cases: Of the space.
+        seed: Random state of everything.
+        progress: Told how far each map is.
+        names: Which maps; None: all of `map_names`.
+    """
+    names = map_names(len(cases.vectors)) if names is None else names
+    graph = cases.neighbours(max(_MEASURED_REACH, UMAP_REACH, TSNE_REACH if "tsne" in names else 0))
+    positions = {name: _layout(name, cases.vectors, graph, seed, partial(progress, name)) for name in names}
+    clusters = find_clusters(positions["umap3d" if "umap3d" in positions else names[0]], seed)
+    return DrawnMaps(positions, clusters, _describe(cases, graph, positions, clusters, seed))
+
+
+def describe_maps(
+    cases: MappedCases, positions: Mapping[MapName, NDArray[np.float32]], clusters: NDArray[np.int32], seed: int
+) -> DrawnMaps:
+    """Maps and clusters that were drawn of more cases, measured and described anew on these."""
+    kept = largest_first(clusters)
+    record = _describe(cases, cases.neighbours(_MEASURED_REACH), positions, kept, seed)
+    return DrawnMaps(dict(positions), kept, record)
+
+
+def _describe(
+    cases: MappedCases,
+    graph: NeighbourGraph,
+    positions: Mapping[MapName, NDArray[np.float32]],
+    clusters: NDArray[np.int32],
+    seed: int,
+) -> SpaceMaps:
+    count = len(cases.vectors)
+    figures = {name: map_quality(cases.vectors, found, graph, cases.labels, seed) for name, found in positions.items()}
+    words = characteristic_words(cases.terms, clusters)
+    return SpaceMaps(
+        maps={name: MapRecord(cases=count, **asdict(quality)) for name, quality in figures.items()},
+        clusters=tuple(
+            ClusterRecord(cases=int((clusters == number).sum()), words=said) for number, said in enumerate(words)
+        ),
+    )
+
+
+def _layout(
+    name: MapName, vectors: NDArray[np.float32], graph: NeighbourGraph, seed: int, progress: Steps
+) -> NDArray[np.float32]:
+    if name == "pca":
+        return principal_axes(vectors, 2)
+    if name == "tsne":
+        return tsne_layout(vectors, graph, seed, progress)
+    return umap_layout(vectors, graph, 3 if name == "umap3d" else 2, seed, progress)

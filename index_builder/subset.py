@@ -1,0 +1,186 @@
+"""Some cases of a casebook as a casebook of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from index_builder.casebook import (
+    SPACES,
+    Layout,
+    Manifest,
+    Space,
+    case_from_row,
+    cluster_column,
+    digest_files,
+    map_columns,
+    read_embeddings,
+    read_manifest,
+    read_maps,
+    read_table,
+    write_manifest,
+    write_table,
+)
+from index_builder.datasets.base import Case
+from index_builder.errors import CasebookError
+from index_builder.film_check.check import FilmCheck
+from index_builder.held_out import held_out_answers, read_answers, write_answers
+from index_builder.indexing import index_space, space_record
+from index_builder.projections.maps import describe_maps
+from index_builder.projections.stored import mapped_cases, write_drawn_maps
+from index_builder.stores.faiss import FaissStore
+from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.workspace import check_target, take_place, workspace
+
+#: Cases per group of thumbnails.
+_GROUP = 128
+#: Unknown ids that an error names.
+_NAMED = 5
+
+#: (stage, done, in all)
+Progress = Callable[[str, int, int], None]
+
+
+def write_subset(
+    source: Path, case_ids: Sequence[str], out: Path, progress: Progress, *, replace: bool = False
+) -> Manifest:
+    """Write the named cases of a casebook as a new casebook: rows, films, vectors, index, maps and system.
+
+    Cases keep their order, vectors and places on the maps; the index, the figures of the maps and the words of the
+    clusters are made anew of these cases. What was measured of all cases (metrics) is not taken over.
+
+    Args:
+        source: The casebook.
+        case_ids: Which cases; repeated ones count once.
+        out: Folder of the new casebook.
+        progress: Told of stages.
+        replace: Whether a casebook at `out` may be replaced, once the new one is complete.
+
+    Returns:
+        The new casebook's manifest.
+
+    Raises:
+        CasebookError: No casebook there, a damaged one, unknown ids, none at all, or a target that cannot be written.
+    """
+    out = out.absolute()
+    if out == source.absolute():
+        raise CasebookError(f"{out}: a casebook cannot be its own subset. Choose another --out.")
+    check_target(out, replace)
+    manifest = read_manifest(source)
+    layout = Layout(source)
+    table = read_table(layout.cases)
+    rows = _rows(source, table.column("case_id").to_pylist(), case_ids)
+    table = table.take(pa.array(rows))
+    cases = [case_from_row(row) for row in table.to_pylist()]
+    with workspace(out) as folder:
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        new = Layout(folder)
+        progress("Copying cases", 0, len(cases))
+        write_table(_without_empty_fields(table), new.cases)
+        films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
+        shutil.copytree(layout.system, new.system)
+        vectors: dict[Space, np.ndarray] = {}
+        stores: dict[Space, FaissStore] = {}
+        new.embeddings("image").parent.mkdir()
+        for space in SPACES:
+            vectors[space] = np.asarray(read_embeddings(source, space, manifest.cases)[rows])
+            np.save(new.embeddings(space), vectors[space], allow_pickle=False)
+            if (store := index_space(folder, space, cases, vectors[space])) is not None:
+                stores[space] = store
+        progress("Measuring maps", 0, len(stores))
+        projections, known = read_table(layout.projections).take(pa.array(rows)), read_maps(source)
+        drawn = {}
+        for space, store in stores.items():
+            held = np.flatnonzero(vectors[space].any(axis=1))
+            positions = {
+                name: np.stack([_column(projections, column, held) for column in map_columns(space, name)], 1)
+                for name in known.spaces[space].maps
+            }
+            clusters = _column(projections, cluster_column(space), held).astype(np.int32)
+            within = mapped_cases(cases, held, vectors[space], store, manifest.system.reads)
+            drawn[space] = held, describe_maps(within, positions, clusters, manifest.dataset.seed)
+            progress("Measuring maps", len(drawn), len(stores))
+        write_drawn_maps(folder, cases, drawn)
+        _take_over_trust(layout, new, manifest, cases, rows, vectors, stores)
+        subset = manifest.model_copy(
+            update={
+                "name": out.name,
+                "subset_of": f"{manifest.name}, SHA-256 {manifest.digest}",
+                "spaces": {space: space_record(store, vectors[space]) for space, store in stores.items()},
+                "cases": len(cases),
+                "films": films,
+                "reports": sum(bool(case.report) for case in cases),
+                "files": digest_files(folder),
+            }
+        )
+        write_manifest(folder, subset)
+        take_place(folder, out)
+    return read_manifest(out)
+
+
+def _take_over_trust(
+    source: Layout,
+    out: Layout,
+    manifest: Manifest,
+    cases: Sequence[Case],
+    rows: Sequence[int],
+    vectors: Mapping[Space, NDArray[np.floating]],
+    stores: Mapping[Space, FaissStore],
+) -> None:
+    """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
+    voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None)
+    answers = {place: one for place, one in read_answers(source.held_out).items() if place[1] == "classifier"}
+    write_answers(answers | voted, out.held_out)
+    check = FilmCheck.read(source.film_check)
+    if check is not None and (kept := check.of_rows(rows)) is not None:
+        kept.write(out.film_check)
+
+
+def _rows(source: Path, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Rows of the wanted cases, in the casebook's order."""
+    row_of = {case_id: row for row, case_id in enumerate(known)}
+    unknown = [case_id for case_id in dict.fromkeys(wanted) if case_id not in row_of]
+    if unknown:
+        named = ", ".join(repr(case_id[:60]) for case_id in unknown[:_NAMED])
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        raise CasebookError(f"{source}: no case {named}{more}. Case ids look like {known[0]!r}.")
+    if not wanted:
+        raise CasebookError(f"{source}: no case named. Name at least one.")
+    return sorted({row_of[case_id] for case_id in wanted})
+
+
+def _copy_thumbnails(
+    source: Layout, out: Layout, case_ids: pa.ChunkedArray, rows: Sequence[int], progress: Progress
+) -> int:
+    """Copy the cases' small films and count them."""
+    reader, films = ThumbnailReader(source.thumbnails), 0
+    with thumbnail_writer(out.thumbnails) as writer:
+        for start in range(0, len(rows), _GROUP):
+            found = [reader[row] for row in rows[start : start + _GROUP]]
+            films += sum(film is not None for film in found)
+            writer.write_table(
+                pa.table(
+                    {
+                        "case_id": case_ids.slice(start, _GROUP).combine_chunks(),
+                        "thumbnail": pa.array(found, pa.binary()),
+                    }
+                )
+            )
+            progress("Copying cases", min(start + _GROUP, len(rows)), len(rows))
+    return films
+
+
+def _without_empty_fields(table: pa.Table) -> pa.Table:
+    """Without sections and profile fields that none of these cases has."""
+    kept = [name for name in table.column_names if "." not in name or table.column(name).null_count < len(table)]
+    return table.select(kept)
+
+
+def _column(projections: pa.Table, name: str, rows: np.ndarray) -> np.ndarray:
+    return projections.column(name).to_numpy(zero_copy_only=False)[rows]

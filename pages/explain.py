@@ -1,0 +1,10 @@
+"""Why the system says what it says of the query, or of a case: ?case=ID&with=ID&finding=LABEL."""
+
+import streamlit as st
+
+from explorer.widgets.shell import active_casebook
+
+with st.spinner("Loading what explains films and texts (once) …"):  # torch, which no other page waits for
+    from explorer.widgets.explain_view import explain_page
+
+explain_page(active_casebook())

@@ -1,0 +1,141 @@
+"""Maps: neighbours stay neighbours, few cases work, the same vectors give the same map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from index_builder.projections.layout import TSNE_REACH, tsne_layout, umap_layout
+from index_builder.projections.maps import LEAST_CASES, MappedCases, describe_maps, draw_maps, map_names
+from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
+from index_builder.stores.faiss import FaissStore
+
+
+def clusters(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors [count, 16] around three directions, and which each belongs to."""
+    random = np.random.default_rng(0)
+    member = random.integers(3, size=count)
+    vectors = 4 * np.eye(3, 16)[member] + 0.3 * random.normal(size=(count, 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), member
+
+
+def mapped(count: int) -> tuple[MappedCases, np.ndarray]:
+    vectors, member = clusters(count)
+    keys = np.random.default_rng(1).permutation(10 * count)[:count].astype(np.int64)
+    labels = np.eye(3, dtype=bool)[member]
+    terms = [[f"word {kind}", "common"] for kind in member]
+    return MappedCases(FaissStore.build(vectors, keys), keys, vectors, labels, terms), member
+
+
+def graph_of(vectors: np.ndarray, k: int) -> NeighbourGraph:
+    keys = np.arange(len(vectors), dtype=np.int64)
+    return neighbour_graph(FaissStore.build(vectors, keys), keys, vectors, k)
+
+
+def silent(done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def test_neighbours_are_the_nearest_others() -> None:
+    vectors, _ = clusters(60)
+    vectors[7] = vectors[3]  # a copy: neither may be its own neighbour
+    graph = graph_of(vectors, 5)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -2)
+    np.testing.assert_allclose(graph.similarities, -np.sort(-similarity, axis=1)[:, :5], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(similarity, graph.rows, 1), graph.similarities, atol=1e-6)
+    assert graph.rows[3, 0] == 7
+    assert graph.rows[7, 0] == 3
+    assert not (graph.rows == np.arange(60)[:, None]).any()
+
+
+def test_neighbours_follow_keys_not_positions() -> None:
+    vectors, _ = clusters(40)
+    keys = np.random.default_rng(2).permutation(1000)[:40].astype(np.int64)
+    order = np.random.default_rng(3).permutation(40)
+    shuffled = FaissStore.build(vectors[order], keys[order])
+    np.testing.assert_array_equal(neighbour_graph(shuffled, keys, vectors, 4).rows, graph_of(vectors, 4).rows)
+
+
+def test_neighbours_an_approximate_index_misses_are_filled_with_the_last_found() -> None:
+    class Forgetful:
+        def search_many(self, queries: np.ndarray, k: int):
+            from index_builder.stores.base import NO_CASE, Hits
+
+            keys = np.tile(np.array([10, 11, NO_CASE], np.int64), (3, 1))
+            return Hits(keys, np.tile(np.array([0.9, 0.8, -1], np.float32), (3, 1)))
+
+    graph = neighbour_graph(Forgetful(), np.array([10, 11, 12]), np.zeros((3, 2), np.float32), 2)  # type: ignore[arg-type]
+    assert graph.rows.tolist() == [[1, 1], [0, 0], [0, 1]]
+    np.testing.assert_allclose(graph.similarities, [[0.8, 0.8], [0.9, 0.9], [0.9, 0.8]])
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_umap_keeps_clusters_apart_and_repeats(dims: int) -> None:
+    vectors, member = clusters(150)
+    graph = graph_of(vectors, 14)
+    said: list[tuple[int, int]] = []
+    found = umap_layout(vectors, graph, dims, 1, lambda done, total: said.append((done, total)))
+    assert found.shape == (150, dims)
+    _assert_apart(found, member)
+    np.testing.assert_array_equal(umap_layout(vectors, graph, dims, 1, silent), found)
+    assert said[-1][0] == said[-1][1]
+
+
+def test_tsne_keeps_clusters_apart_and_repeats() -> None:
+    vectors, member = clusters(150)
+    graph = graph_of(vectors, TSNE_REACH)
+    said: list[tuple[int, int]] = []
+    found = tsne_layout(vectors, graph, 1, lambda done, total: said.append((done, total)))
+    _assert_apart(found, member)
+    np.testing.assert_array_equal(tsne_layout(vectors, graph, 1, silent), found)
+    assert said[-1][0] == said[-1][1]
+    assert said == sorted(said)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, LEAST_CASES - 1, LEAST_CASES, 25])
+def test_few_cases_are_laid_out_too(count: int) -> None:
+    cases, _ = mapped(count)
+    drawn = draw_maps(cases, 0, lambda name, done, total: None)
+    assert tuple(drawn.positions) == map_names(count)
+    assert all(np.isfinite(found).all() and len(found) == count for found in drawn.positions.values())
+    assert drawn.clusters.shape == (count,)
+    assert all(record.cases == count for record in drawn.record.maps.values())
+
+
+def test_maps_are_measured_and_clusters_named() -> None:
+    cases, member = mapped(150)
+    drawn = draw_maps(cases, 0, lambda name, done, total: None)
+    assert len(drawn.record.clusters) == 3
+    for number, record in enumerate(drawn.record.clusters):
+        kinds = set(member[drawn.clusters == number])
+        assert len(kinds) == 1
+        assert record.words == (f"word {kinds.pop()}",)
+        assert record.cases == (drawn.clusters == number).sum()
+    for record in drawn.record.maps.values():
+        assert record.purity == pytest.approx(1, abs=0.02)
+        assert record.purity_full == 1
+        assert record.purity_chance == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_part_of_a_map_is_measured_on_that_part() -> None:
+    cases, member = mapped(150)
+    drawn = draw_maps(cases, 0, lambda name, done, total: None)
+    kept = np.flatnonzero(member != member[drawn.clusters == 0][0])  # without the largest cluster
+    part = MappedCases(
+        FaissStore.build(cases.vectors[kept], cases.keys[kept]),
+        cases.keys[kept],
+        cases.vectors[kept],
+        cases.labels[kept],
+        [cases.terms[row] for row in kept],
+    )
+    described = describe_maps(part, {"umap": drawn.positions["umap"][kept]}, drawn.clusters[kept], 0)
+    assert len(described.record.clusters) == 2
+    assert described.clusters.max() == 1
+    assert [one.cases for one in described.record.clusters] == np.bincount(described.clusters).tolist()
+    assert described.record.maps["umap"].cases == len(kept)
+
+
+def _assert_apart(found: np.ndarray, member: np.ndarray) -> None:
+    nearest = np.argsort(((found[:, None] - found[None]) ** 2).sum(-1), axis=1)[:, 1:6]
+    assert (member[nearest] == member[:, None]).mean() > 0.95
