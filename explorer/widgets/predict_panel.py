@@ -171,10 +171,8 @@ def _reading_html(reading: Reading, found: Assessment) -> str:
     rows = []
     for name, share in reading.probabilities.items():
         marked = " class=cxr-likeliest" if name == likeliest else ""
-        figure = f'<span class="cxr-figure">{percent(share)}</span>'
-        rows.append(
-            f'<tr{marked}><th scope="row">{label_html(name)}</th><td class="cxr-share">{_track(share)}{figure}</td></tr>'
-        )
+        cell = f'<td class="cxr-share">{_track(share)}<span class="cxr-figure">{percent(share)}</span></td>'
+        rows.append(f'<tr{marked}><th scope="row">{label_html(name)}</th>{cell}</tr>')
     possible = ""
     if reading.possible is not None:
         names = escape(", ".join(reading.possible))
