@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from index_builder.casebook import SPACES, Layout, case_from_row, read_embeddings, read_manifest, read_table
+from index_builder.casebook import SPACES, Layout, case_from_row, read_embeddings, read_manifest, read_table, verify
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.evaluation.calibration import TEMPERATURES, fit_stage_temperature
 from index_builder.evaluation.prediction import classifier_logits
+from index_builder.film_check.check import FilmCheck
 from index_builder.held_out import (
     FEWEST,
     Answers,
@@ -28,6 +29,7 @@ from index_builder.held_out import (
 )
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.faiss import FaissStore
+from index_builder.subset import write_subset
 from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.voting import vote, vote_logits
 
@@ -175,3 +177,30 @@ def test_answers_travel_with_a_checkpoint(tmp_path: Path, stage_casebook: Path) 
     system.save(tmp_path / "system", portable=True)
     found = load_system(tmp_path / "system").held_out["image", "classifier"]
     np.testing.assert_array_equal(found.logits, logits)
+
+
+def test_a_subset_votes_anew_and_keeps_the_classifier_and_the_check_of_films(
+    tmp_path: Path, small_casebook: Path
+) -> None:
+    cases = Opened(small_casebook).cases
+    ids = [case.case_id for number, case in enumerate(cases) if case.split == "val" or number % 3]
+    write_subset(small_casebook, ids, tmp_path / "some", lambda *_: None)
+    assert verify(tmp_path / "some") == []
+    whole, some = read_answers(Layout(small_casebook).held_out), read_answers(Layout(tmp_path / "some").held_out)
+    np.testing.assert_array_equal(some["text", "classifier"].logits, whole["text", "classifier"].logits)
+    np.testing.assert_array_equal(some["text", "vote"].truth, whole["text", "vote"].truth)
+    assert (some["text", "vote"].logits != whole["text", "vote"].logits).any()
+    again = Opened(tmp_path / "some").answers()["text", "vote"]
+    np.testing.assert_array_equal(some["text", "vote"].logits, again.logits)
+    check, before = (
+        FilmCheck.read(Layout(tmp_path / "some").film_check),
+        FilmCheck.read(Layout(small_casebook).film_check),
+    )
+    assert check is not None
+    assert before is not None
+    kept = {case.case_id: row for row, case in enumerate(cases)}
+    rows = [kept[Opened(tmp_path / "some").cases[row].case_id] for row in check.rows[:5]]
+    np.testing.assert_array_equal(check.references[:5], before.references[np.searchsorted(before.rows, rows)])
+
+    write_subset(small_casebook, ids[:2], tmp_path / "few", lambda *_: None)
+    assert FilmCheck.read(Layout(tmp_path / "few").film_check) is None
