@@ -32,9 +32,11 @@ from index_builder.casebook import (
 )
 from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
+from index_builder.film_check.check import FilmCheck
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
+from index_builder.held_out import Answers, are_stages, read_answers
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.thumbnails import ThumbnailReader
 
@@ -253,6 +255,29 @@ class Casebook:
             ModelError: The system's findings graph is damaged.
         """
         return Ranking.load(self._layout.system) or LABEL_OVERLAP
+
+    @cached_property
+    def held_out(self) -> Answers:
+        """What classifier and vote said of the validation cases, by space and source; empty where there are too few.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return read_answers(self._layout.held_out)
+
+    @cached_property
+    def staged(self) -> bool:
+        """Whether the labels are stages of which each case has exactly one."""
+        return are_stages(self.labels, self.manifest.dataset.label_names)
+
+    @cached_property
+    def film_check(self) -> FilmCheck | None:
+        """What a query's film is compared with; None where the casebook has too few films.
+
+        Raises:
+            CasebookError: The file is damaged.
+        """
+        return FilmCheck.read(self._layout.film_check)
 
     @cached_property
     def maps(self) -> MapsRecord:

@@ -22,6 +22,7 @@ from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_js
 from index_builder.errors import CxrError, QueryError
 
 if TYPE_CHECKING:
+    from explorer.counter_evidence import CounterEvidence
     from explorer.search import SearchResult
     from index_builder.build import BuildReport
 
@@ -191,12 +192,17 @@ def search(
     ] = 0.0,
     one_per_patient: Annotated[bool, typer.Option(help="Best case of each patient only.")] = False,
     hide_duplicates: Annotated[bool, typer.Option(help="Leave out copies of a film or report.")] = False,
+    counter: Annotated[
+        str | None,
+        typer.Option("--counter-evidence", help="A finding: show the nearest cases with it and without it too."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the nearest cases to a film, a text or profile, a film with either, or a case."""
     from time import perf_counter
 
     from explorer.casebook import Casebook
+    from explorer.counter_evidence import counter_evidence
     from explorer.filters import parse_filter
     from explorer.profiles import parse_profile
     from explorer.search import Query, SearchOptions
@@ -218,14 +224,18 @@ def search(
     opened = Casebook.open(casebook)
     opened_at = perf_counter()
     patient = None if profile is None else parse_profile(opened, profile)
-    pixels = None if image is None else read_film(image).pixels
+    film = None if image is None else read_film(image)
     decoded_at = perf_counter()
-    result = opened.search(Query(pixels, text, case, image_weight, patient), options)
+    pixels, view = (None, None) if film is None else (film.pixels, film.view)
+    query = Query(pixels, text, case, image_weight, patient, view)
+    result = opened.search(query, options)
+    against = None if counter is None else counter_evidence(opened, query, counter, options)
     before = {"open": 1e3 * (opened_at - began), "decode": 1e3 * (decoded_at - opened_at)}
     if as_json:
-        print_json(result.as_dict() | {"timings_ms": _rounded(before | dict(result.timings_ms))})
+        beside = {} if against is None else {"counter_evidence": against.as_dict()}
+        print_json(result.as_dict() | {"timings_ms": _rounded(before | dict(result.timings_ms))} | beside)
     else:
-        _print_neighbours(result)
+        _print_neighbours(result, against)
 
 
 @app.command()
@@ -310,9 +320,11 @@ def _print_built(report: BuildReport) -> None:
     print("  " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items()))
 
 
-def _print_neighbours(result: SearchResult) -> None:
-    from explorer.predict import predictions
+def _print_neighbours(result: SearchResult, against: CounterEvidence | None) -> None:
+    from explorer.prediction_words import assessment_lines
 
+    for flag in () if result.film is None else result.film.flags:
+        print(f"CAUTION: {flag.words}")
     for one in result.neighbours:
         mark = "  [synthetic]" if one.synthetic else ""
         print(f"{one.rank:3d}  {one.score:.3f}  {one.case_id}  {', '.join(one.labels) or 'no finding'}{mark}")
@@ -322,8 +334,12 @@ def _print_neighbours(result: SearchResult) -> None:
             print(f"     shared words: {'; '.join(one.shared_phrases)}")
     if not result.neighbours:
         print("no case meets the filters")
-    if likely := predictions(result)[:_PREDICTIONS]:
-        print("predicted: " + "; ".join(f"{one.label} ({one.words})" for one in likely))
+    if result.assessment is not None:
+        print("predictions. " + "\n".join(assessment_lines(result.assessment, _PREDICTIONS)))
+    for title, row in () if against is None else (("with", against.present), ("without", against.absent)):
+        print(f"nearest {title} {against.label if against else ''}:")
+        for one in row:
+            print(f"  {one.score:.3f}  {one.case_id}  {', '.join(one.labels) or 'no finding'}")
     print("For education and research, not for diagnosis.")
 
 

@@ -46,6 +46,11 @@ def shared_phrases(query: str, report: str, limit: int = 3) -> tuple[str, ...]:
     return tuple(" ".join(words) for words in phrases)
 
 
+def stated_phrases(report: str) -> frozenset[str]:
+    """Word runs of what a report states, as `shared_phrases` compares them; what it denies is left out."""
+    return frozenset(" ".join(words) for words, denied in _statements(report) if not denied)
+
+
 def thumbnail_signature(jpeg: bytes) -> np.ndarray:
     """A film reduced to 32 x 32 and standardised, [1024] float32: the inner product of two is their correlation."""
     with Image.open(io.BytesIO(jpeg)) as image:

@@ -1,19 +1,22 @@
-"""What a query is likely to show: the vote of its nearest cases, and the system's classifier where it has one."""
+"""What a query is likely to show, as it comes: the vote of its nearest cases, and the system's classifier if any.
+
+`assess` makes calibrated probabilities of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.casebook import Casebook
 from index_builder.casebook import Space
 from index_builder.systems.voting import vote
 
 if TYPE_CHECKING:
-    from explorer.search import SearchResult
+    from explorer.casebook import Casebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,39 @@ class Voted:
         voters: How many voted.
     """
 
-    shares: dict[str, float]
-    votes: dict[str, int]
+    shares: Mapping[str, float]
+    votes: Mapping[str, int]
     voters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The classifier's answer.
+
+    Attributes:
+        probabilities: Of the casebook's labels it knows, 0..1, highest first.
+        logits: Of all the labels it knows.
+    """
+
+    probabilities: Mapping[str, float]
+    logits: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """All that was said of a query's findings.
+
+    Attributes:
+        given: What the query's vector was made of; "joint": film and text in equal parts. None: in other parts.
+        space: The space whose cases voted.
+        voted: Vote of the nearest cases.
+        classified: None where there is no classifier for the casebook's labels.
+    """
+
+    given: Space | None
+    space: Space
+    voted: Voted
+    classified: Classified | None
 
 
 def voted(casebook: Casebook, space: Space, vector: NDArray[np.float32]) -> Voted:
@@ -49,11 +82,8 @@ def voted(casebook: Casebook, space: Space, vector: NDArray[np.float32]) -> Vote
     )
 
 
-def classified(casebook: Casebook, vector: NDArray[np.float32]) -> dict[str, float] | None:
-    """The classifier's probabilities of the casebook's labels for a query, [D] float32, highest first.
-
-    Labels the classifier does not know are left out; None where it knows none, or where there is no classifier.
-    """
+def classified(casebook: Casebook, vector: NDArray[np.float32]) -> Classified | None:
+    """What the classifier says of a query, [D] float32; None where there is none, or it knows no label here."""
     record = casebook.manifest.system
     known = [name for name in casebook.label_names if name in record.label_names]
     if record.predicts_by == "vote" or not known:
@@ -61,41 +91,12 @@ def classified(casebook: Casebook, vector: NDArray[np.float32]) -> dict[str, flo
     import torch  # here, so that the app's first page and searches by case need not wait for it
 
     with torch.inference_mode():
-        probabilities = casebook.system.label_probabilities(torch.from_numpy(vector)[None])
-    assert probabilities is not None, "the manifest says that there is a classifier"
+        vectors = torch.from_numpy(vector)[None]
+        logits, probabilities = casebook.system.label_logits(vectors), casebook.system.label_probabilities(vectors)
+    assert logits is not None, "the manifest says that there is a classifier"
+    assert probabilities is not None
     value_of = dict(zip(record.label_names, probabilities[0].tolist(), strict=True))
-    return {name: value_of[name] for name in sorted(known, key=lambda name: -value_of[name])}
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A finding that a query may show. Never a diagnosis.
-
-    Attributes:
-        label: The finding.
-        strength: The classifier's probability, or without one the weighted share of the vote, 0..1.
-        words: Who says so, e.g. "classifier 0.82 · 7 of 10 neighbours".
-    """
-
-    label: str
-    strength: float
-    words: str
-
-
-def predictions(result: SearchResult) -> list[Prediction]:
-    """What classifier and neighbours expect of a query, most likely first; nothing for a case, whose labels are known.
-
-    A finding comes high up if either expects it.
-    """
-    if result.findings_from == "labels":
-        return []
-    shares, probabilities = result.findings, result.classified or {}
-
-    def words(label: str) -> str:
-        parts = [f"classifier {probabilities[label]:.2f}"] if label in probabilities else []
-        return " · ".join([*parts, f"{result.votes.get(label, 0)} of {result.voters} neighbours"])
-
-    labels = sorted(
-        {**shares, **probabilities}, key=lambda label: -max(shares.get(label, 0.0), probabilities.get(label, 0.0))
+    return Classified(
+        {name: value_of[name] for name in sorted(known, key=lambda name: -value_of[name])},
+        dict(zip(record.label_names, logits[0].tolist(), strict=True)),
     )
-    return [Prediction(label, probabilities.get(label, shares.get(label, 0.0)), words(label)) for label in labels]

@@ -10,16 +10,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.assess import Assessment, assess
 from explorer.casebook import Casebook
+from explorer.film_report import FilmReport, examine, look
 from explorer.filters import Filter, matching_rows
-from explorer.matching import DUPLICATE_CORRELATION, shared_phrases, thumbnail_signature
-from explorer.predict import Voted, classified, voted
+from explorer.matching import shared_phrases
+from explorer.predict import Scores, Voted, classified, voted
 from explorer.profiles import check_profile
+from explorer.suppression import suppress
 from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case, ProfileValue
 from index_builder.errors import QueryError
 from index_builder.evaluation.retrieval import diversity
-from index_builder.imaging import model_input
 from index_builder.systems.profile import profile_sentence
 
 #: Share of the vote from which a finding counts as shared with a neighbour.
@@ -40,6 +42,7 @@ class Query:
         image_weight: Share of the film when a text or profile is given too, 0..1.
         profile: Fields of a patient profile instead of a text, where the casebook's system reads profiles; searched as
             the sentence that `profile_sentence` makes of them.
+        view: What the film's header says of its view, where there is one.
     """
 
     pixels: NDArray[np.float32] | None = None
@@ -47,6 +50,7 @@ class Query:
     case_id: str | None = None
     image_weight: float = 0.5
     profile: Mapping[str, ProfileValue] | None = None
+    view: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,9 @@ class SearchResult:
         voters: Cases that voted.
         classified: What the system's classifier says, 0..1, of the casebook's labels it knows; None for a case, or
             where the system has no classifier for them.
+        scores: All that was said of the query's findings; None for a case, whose labels are known.
+        assessment: What `scores` mean, calibrated at the usual coverage and risk; `explorer.assess` takes others.
+        film: What is wrong with the query's film; None without one.
         diversity: How different the returned cases are: mean over pairs of "vectors", 1 - cosine, and of "labels",
             1 - Jaccard; None with fewer than two.
         timings_ms: Milliseconds by step.
@@ -133,6 +140,9 @@ class SearchResult:
     votes: Mapping[str, int] = field(default_factory=dict)
     voters: int = 0
     classified: Mapping[str, float] | None = None
+    scores: Scores | None = None
+    assessment: Assessment | None = None
+    film: FilmReport | None = None
     diversity: Mapping[str, float] | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
@@ -146,6 +156,8 @@ class SearchResult:
             "votes": dict(self.votes),
             "voters": self.voters,
             "classified": None if self.classified is None else _shares(self.classified),
+            "assessment": None if self.assessment is None else self.assessment.as_dict(),
+            "film": None if self.film is None else self.film.as_dict(),
             "diversity": None if self.diversity is None else _shares(self.diversity),
             "neighbours": [_rounded(asdict(neighbour)) for neighbour in self.neighbours],
             "timings_ms": {name: round(value, 2) for name, value in self.timings_ms.items()},
@@ -166,10 +178,11 @@ def _rounded(content: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Embedded:
-    """A query's vectors by modality, and the text that phrases are compared with."""
+    """A query's vectors by modality, the text that phrases are compared with, and what is wrong with its film."""
 
     vectors: Mapping[Space, NDArray[np.float32]]
     text: str
+    film: FilmReport | None = None
 
 
 def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchResult:
@@ -196,20 +209,22 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     exhaustive = options.rerank > 0 or options.one_per_patient or options.hide_duplicates
     wanted = options.k * _CANDIDATES_PER_NEIGHBOUR if exhaustive else options.k
     unrestricted = searched == len(store)
+    said = probabilities = None
     if query.case_id is None:
         own = _own_space(casebook, query)
-        found = voted(casebook, own, _query_vector(embedded, query, own))
-        probabilities = classified(casebook, vector)
+        own_vector = _query_vector(embedded, query, own)
+        said = Scores(_given(query), own, voted(casebook, own, own_vector), classified(casebook, own_vector))
+        found = said.voted
+        probabilities = None if said.classified is None else said.classified.probabilities
     else:
         found = Voted(dict.fromkeys(casebook.labels[casebook.row(query.case_id)], 1.0), {}, 0)
-        probabilities = None
     # What the classifier knows goes before the vote.
-    likely = found.shares | (probabilities or {})
+    likely = {**found.shares, **(probabilities or {})}
     while True:
         hits = store.search(vector, wanted, None if unrestricted else casebook.keys[allowed])
         rows, scores = casebook.rows_of_keys(hits.keys), hits.scores
         order = _rerank(casebook, rows, scores, likely, options.rerank)
-        chosen = _suppress(casebook, rows[order], query, options)
+        chosen = suppress(casebook, rows[order], query, options)
         # Suppression may eat up the candidates: look further until enough remain or none are left.
         if len(chosen) >= min(options.k, searched) or len(rows) >= searched:
             break
@@ -239,6 +254,9 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
         votes=found.votes,
         voters=found.voters,
         classified=probabilities,
+        scores=said,
+        assessment=None if said is None else assess(casebook, said),
+        film=embedded.film,
         diversity=spread,
         timings_ms=timings,
     )
@@ -282,21 +300,31 @@ def _embed(casebook: Casebook, query: Query) -> _Embedded:
     system = casebook.system
     vectors: dict[Space, NDArray[np.float32]] = {}
     text = (query.text or "").strip()
-    pixels = None if query.pixels is None else model_input(query.pixels, system.config.image_size)
+    film = None
     with casebook.embedding, torch.inference_mode():
-        image = None if pixels is None else system.encode_images(torch.from_numpy(pixels)[None])
-        words = system.encode_texts([text]) if text else None
-        if image is not None:
+        image = None
+        if query.pixels is not None:
+            image, features = look(system, query.pixels)
             vectors["image"] = image.vector[0].numpy()
+            film = examine(casebook, query.pixels, query.view, features, vectors["image"])
+        words = system.encode_texts([text]) if text else None
         if words is not None:
             vectors["text"] = words.vector[0].numpy()
         vectors["joint"] = system.join(image, words)[0].numpy()
-    return _Embedded(vectors, text)
+    return _Embedded(vectors, text, film)
 
 
 def _text_read(casebook: Casebook, case: Case) -> str:
     """What the casebook's system reads of a case."""
     return profile_sentence(case.profile) if casebook.manifest.system.reads == "profile" else case.report
+
+
+def _given(query: Query) -> Space | None:
+    """What a query's vector is made of; None where film and text count differently."""
+    text = bool(query.text and query.text.strip())
+    if query.pixels is None or not text:
+        return "text" if query.pixels is None else "image"
+    return "joint" if query.image_weight == 0.5 else None
 
 
 def _own_space(casebook: Casebook, query: Query) -> Space:
@@ -358,45 +386,6 @@ def _diversity(casebook: Casebook, rows: list[int], space: Space) -> dict[str, f
     vectors, patients = np.asarray(casebook.vectors(space)[rows]), casebook.column("patient_id")[rows]
     found = diversity(np.arange(count)[None], vectors, casebook.label_matrix[rows], patients, resamples=1)
     return {"vectors": found[f"embedding_diversity@{count}"], "labels": found[f"label_diversity@{count}"]}
-
-
-def _suppress(casebook: Casebook, rows: NDArray[np.int64], query: Query, options: SearchOptions) -> list[int]:
-    """Rows that remain, in order, without further cases of a patient or copies of a film."""
-    if not options.one_per_patient and not options.hide_duplicates:
-        return rows.tolist()
-    patients = casebook.column("patient_id")
-    own = None if query.case_id is None else casebook.row(query.case_id)
-    seen_patients = set() if own is None else {patients[own]}
-    signatures: list[np.ndarray] = []
-    texts: set[str] = set()
-
-    def is_copy(row: int) -> bool:
-        """Whether this film (or report, where there is none) was met before; remembers it if not."""
-        thumbnail = casebook.thumbnail(casebook.case_ids[row])
-        if thumbnail is None:
-            text = casebook.case(casebook.case_ids[row]).report.casefold()
-            known = text in texts
-            texts.add(text)
-            return known
-        signature = thumbnail_signature(thumbnail)
-        known = any(float(signature @ other) >= DUPLICATE_CORRELATION for other in signatures)
-        if not known:
-            signatures.append(signature)
-        return known
-
-    if own is not None and options.hide_duplicates:
-        is_copy(own)
-    kept: list[int] = []
-    for row in rows.tolist():
-        if options.one_per_patient and patients[row] in seen_patients:
-            continue
-        if options.hide_duplicates and is_copy(row):
-            continue
-        seen_patients.add(patients[row])
-        kept.append(row)
-        if len(kept) == options.k:
-            break
-    return kept
 
 
 def _neighbour(

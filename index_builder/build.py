@@ -13,6 +13,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from index_builder.casebook import (
     SCHEMA_VERSION,
@@ -104,6 +106,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             system = load_system(layout.system)
         with _timed(seconds, "embed"):
             from index_builder.embed import embed_shards
+            from index_builder.film_check.fit import reference_rows
 
             done = 0
 
@@ -120,10 +123,18 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         }
         with _timed(seconds, "index"):
             progress("Indexing", 0, 1)
-            vectors, films = _merge_shards(layout, cases, system.config.embedding_dim)
+            film_rows = reference_rows(cases)
+            vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
             stores = {space: store for space in SPACES if (store := index_space(folder, space, cases, vectors[space]))}
             spaces = {space: space_record(store, vectors[space]) for space, store in stores.items()}
             progress("Indexing", 1, 1)
+        with _timed(seconds, "calibrate"):
+            from index_builder.calibrate import calibrate
+
+            progress("Calibrating", 0, 1)
+            source = _dataset_record(request, dataset)
+            calibrate(layout, system, system_record, source, cases, stores, vectors, film_rows, features)
+            progress("Calibrating", 1, 1)
         with _timed(seconds, "draw maps"):
             from index_builder.projections.stored import draw_casebook_maps
 
@@ -131,7 +142,6 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         with _timed(seconds, "evaluate"):
             from index_builder.evaluation.stored import measure_stored
 
-            source = _dataset_record(request, dataset)
             write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
@@ -233,8 +243,14 @@ def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRec
     return json.dumps(settings, sort_keys=True)
 
 
-def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict[Space, np.memmap], int]:
-    """Write embeddings and thumbnails from the shards; give the vectors as memory maps and the number of films."""
+def _merge_shards(
+    layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
+) -> tuple[dict[Space, np.memmap], int, NDArray[np.float16]]:
+    """Write embeddings and thumbnails from the shards.
+
+    Returns:
+        Vectors as memory maps, the number of films, and the backbone's features [R, F] of the films of `film_rows`.
+    """
     from index_builder.embed import read_shards
 
     (layout.folder / "embeddings").mkdir(exist_ok=True)
@@ -243,6 +259,7 @@ def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict
         for space in SPACES
     }
     films = start = 0
+    features: list[NDArray[np.float16]] = []
     with thumbnail_writer(layout.thumbnails) as writer:
         for shard in read_shards(_shards(layout.folder), len(cases)):
             for space in SPACES:
@@ -250,10 +267,13 @@ def _merge_shards(layout: Layout, cases: Sequence[Case], dim: int) -> tuple[dict
                 vectors[space][start : start + len(shard)] = rows.reshape(len(shard), dim)
             writer.write_table(shard.select(["case_id", "thumbnail"]))
             films += len(shard) - shard.column("thumbnail").null_count
+            wanted = film_rows[(film_rows >= start) & (film_rows < start + len(shard))] - start
+            seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
+            features += [np.frombuffer(one, np.float16) for one in seen]
             start += len(shard)
     for mapped in vectors.values():
         mapped.flush()
-    return vectors, films
+    return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 
 def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:

@@ -7,6 +7,8 @@ embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parqu
 index/SPACE.faiss, .keys.npy
 projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
 maps.json                how far each map can be trusted, words of each cluster
+held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
+film_check.safetensors   what a query's film is compared with; absent where there are too few films
 system/                  what embeds a query
 metrics.json             what evaluation measured on these cases; may be measured again later
 """
@@ -177,6 +179,8 @@ class Layout:
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
         self.maps = folder / "maps.json"
+        self.held_out = folder / "held_out.safetensors"
+        self.film_check = folder / "film_check.safetensors"
         self.system = folder / "system"
         self.metrics = folder / "metrics.json"
 

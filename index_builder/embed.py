@@ -16,6 +16,7 @@ import torch
 
 from index_builder.casebook import SPACES, Space, write_table
 from index_builder.datasets.base import Case, Dataset
+from index_builder.film_check.features import recorded_features
 from index_builder.imaging import model_input, thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
@@ -110,7 +111,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def read_shards(folder: Path, count: int) -> Iterator[pa.Table]:
-    """Tables of all shards in order, columns case_id, thumbnail and one float16 byte string per space."""
+    """Tables of all shards in order: case_id, thumbnail, and float16 byte strings, film_features and one per space."""
     for number in range(-(-count // SHARD_CASES)):
         yield pq.read_table(shard_path(folder, number))
 
@@ -126,6 +127,7 @@ def _embed_shard(
     dim = system.config.embedding_dim
     vectors: dict[Space, np.ndarray] = {space: np.zeros((len(shard), dim), np.float16) for space in SPACES}
     thumbnails: list[bytes | None] = [None] * len(shard)
+    features: list[bytes | None] = [None] * len(shard)
     # Reports of like length share a batch: padding would otherwise double the text encoder's work.
     texts = [system.text_of(case) for case in shard]
     order = sorted(range(len(shard)), key=lambda position: len(texts[position]))
@@ -137,16 +139,20 @@ def _embed_shard(
         timings.waiting += perf_counter() - began
         for position, film in zip(positions, films, strict=True):
             thumbnails[position] = None if film is None else film.thumbnail
-        found = encode_cases(
-            system,
-            torch.from_numpy(np.array([film.pixels for film in films if film is not None])),
-            torch.tensor([film is not None for film in films]),
-            [texts[position] for position in positions],
-        )
+        with recorded_features(system.image_encoder) as seen:
+            found = encode_cases(
+                system,
+                torch.from_numpy(np.array([film.pixels for film in films if film is not None])),
+                torch.tensor([film is not None for film in films]),
+                [texts[position] for position in positions],
+            )
         timings.images += found.image_seconds
         timings.texts += found.text_seconds
         for space in SPACES:
             vectors[space][positions] = found.spaces[space]
+        with_film = [position for position, film in zip(positions, films, strict=True) if film is not None]
+        for position, row in zip(with_film, torch.cat(seen).half().cpu().numpy() if seen else (), strict=True):
+            features[position] = row.tobytes()
         timings.cases += len(positions)
         advance(len(positions))
     began = perf_counter()
@@ -154,6 +160,7 @@ def _embed_shard(
         {
             "case_id": pa.array([case.case_id for case in shard], pa.string()),
             "thumbnail": pa.array(thumbnails, pa.binary()),
+            "film_features": pa.array(features, pa.binary()),
             **_as_bytes(vectors, dim),
         }
     )

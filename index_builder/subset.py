@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from index_builder.casebook import (
     SPACES,
@@ -25,7 +26,10 @@ from index_builder.casebook import (
     write_manifest,
     write_table,
 )
+from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
+from index_builder.film_check.check import FilmCheck
+from index_builder.held_out import held_out_answers, read_answers, write_answers
 from index_builder.indexing import index_space, space_record
 from index_builder.projections.maps import describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
@@ -103,6 +107,7 @@ def write_subset(
             drawn[space] = held, describe_maps(within, positions, clusters, manifest.dataset.seed)
             progress("Measuring maps", len(drawn), len(stores))
         write_drawn_maps(folder, cases, drawn)
+        _take_over_trust(layout, new, manifest, cases, rows, vectors, stores)
         subset = manifest.model_copy(
             update={
                 "name": out.name,
@@ -117,6 +122,24 @@ def write_subset(
         write_manifest(folder, subset)
         take_place(folder, out)
     return read_manifest(out)
+
+
+def _take_over_trust(
+    source: Layout,
+    out: Layout,
+    manifest: Manifest,
+    cases: Sequence[Case],
+    rows: Sequence[int],
+    vectors: Mapping[Space, NDArray[np.floating]],
+    stores: Mapping[Space, FaissStore],
+) -> None:
+    """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
+    voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None)
+    answers = {place: one for place, one in read_answers(source.held_out).items() if place[1] == "classifier"}
+    write_answers(answers | voted, out.held_out)
+    check = FilmCheck.read(source.film_check)
+    if check is not None and (kept := check.of_rows(rows)) is not None:
+        kept.write(out.film_check)
 
 
 def _rows(source: Path, known: Sequence[str], wanted: Sequence[str]) -> list[int]:

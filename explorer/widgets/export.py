@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from explorer.prediction_words import PREDICTION_COLUMNS, prediction_rows
 from explorer.tables import csv_bytes
 from explorer.widgets.session import Outcome, query_in_words
 
@@ -22,6 +23,7 @@ _COLUMNS = (
     "casebook",
     "report",
 )
+_PREDICTION_COLUMNS = (*PREDICTION_COLUMNS, "casebook", "note")
 
 
 def result_csv(outcome: Outcome) -> bytes:
@@ -44,6 +46,13 @@ def result_csv(outcome: Outcome) -> bytes:
         for neighbour in outcome.result.neighbours
     ]
     return csv_bytes(_COLUMNS, rows)
+
+
+def predictions_csv(outcome: Outcome) -> bytes:
+    """One line per finding and source, or per stage and source; what they rest on stands in the last columns."""
+    found = outcome.result.assessment
+    rows = [] if found is None else prediction_rows(found)
+    return csv_bytes(_PREDICTION_COLUMNS, [[*row, outcome.shelved.name, _DISCLAIMER] for row in rows])
 
 
 def result_json(outcome: Outcome) -> bytes:

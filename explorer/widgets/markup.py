@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from explorer.predict import Prediction
 from index_builder.datasets.base import ProfileValue
 from index_builder.sentences import SENTENCE_ENDS, denies
 
@@ -81,17 +80,6 @@ def facts_html(title: str, facts: Mapping[str, str]) -> str:
         for name, text in facts.items()
     )
     return f'<section class="cxr-report"><h4>{escape(title)}</h4><dl class="cxr-facts">{rows}</dl></section>'
-
-
-def predictions_html(predictions: Sequence[Prediction]) -> str:
-    """Predicted findings as labelled bars, each with who says so."""
-    rows = [
-        f'<div class="cxr-bar"><span class="cxr-bar-name">{label_html(one.label)}</span>'
-        f'<span class="cxr-bar-track"><span style="width:{max(round(100 * one.strength), 1)}%"></span></span>'
-        f'<span class="cxr-bar-value">{escape(one.words)}</span></div>'
-        for one in predictions
-    ]
-    return f'<div class="cxr-bars">{"".join(rows)}</div>'
 
 
 def closeness_words(closeness: float) -> str:

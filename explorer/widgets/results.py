@@ -6,25 +6,23 @@ from functools import partial
 
 import streamlit as st
 
-from explorer.predict import predictions
-from explorer.search import SearchOptions, SearchResult
+from explorer.search import SearchOptions
 from explorer.widgets.cards import neighbour_card
-from explorer.widgets.export import result_csv, result_json
+from explorer.widgets.counter_panel import counter_panel
+from explorer.widgets.export import predictions_csv, result_csv, result_json
+from explorer.widgets.film_warning import film_notice, film_warning, stands_in_the_way
 from explorer.widgets.filter_panel import clear_filters
 from explorer.widgets.library import Shelved, is_warm, text_vectors_exist
-from explorer.widgets.markup import (
-    NO_CLOSE_MATCH,
-    chips_html,
-    label_words,
-    plain_markdown,
-    predictions_html,
-    space_words,
-)
+from explorer.widgets.markup import NO_CLOSE_MATCH, plain_markdown, space_words
+from explorer.widgets.predict_panel import at_chosen_levels, predict_panel
 from explorer.widgets.session import Outcome, current_query, query_in_words, run_query
-from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
+from explorer.widgets.shell import link_parameters, page_of
 
-_BARS = 6
-_EXPLAINED = 3
+_DOWNLOADS = (
+    ("Predictions", "predictions", "csv", predictions_csv),
+    ("CSV", "neighbours", "csv", result_csv),
+    ("JSON", "neighbours", "json", result_json),
+)
 
 
 def results_panel(shelved: Shelved, options: SearchOptions) -> None:
@@ -35,8 +33,14 @@ def results_panel(shelved: Shelved, options: SearchOptions) -> None:
         return
     waiting = "Searching …" if is_warm(shelved) else "Loading the system that reads films and texts (once) …"
     with st.spinner(waiting, show_time=False):
-        outcome = run_query(shelved, query, options)
+        outcome = at_chosen_levels(shelved, run_query(shelved, query, options))
+    report = outcome.result.film
+    if report is not None and stands_in_the_way(report):
+        film_warning(report)
+        return
+    film_notice(report)
     _summary(shelved, outcome)
+    counter_panel(shelved, outcome)
     if not outcome.result.neighbours:
         st.info("No case meets all filters. Take one away, or clear them.", icon=":material/filter_alt_off:")
         st.button("Clear all filters", on_click=clear_filters, args=(shelved,), key="clear-from-results")
@@ -61,7 +65,7 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
     with st.container(key="cxr-summary", border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"##### {_count(len(result.neighbours))} for {plain_markdown(query_in_words(outcome.query))}")
-        _findings(shelved, result)
+        predict_panel(shelved, outcome)
         if result.neighbours and result.neighbours[0].closeness < NO_CLOSE_MATCH:
             _far(outcome)
         with st.container(key="cxr-toolbar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -71,11 +75,11 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
                 icon=":material/bubble_chart:",
                 query_params=link_parameters(shelved),
             )
-            for kind, write in (("csv", result_csv), ("json", result_json)):
+            for title, name, kind, write in _DOWNLOADS if result.assessment is not None else _DOWNLOADS[1:]:
                 st.download_button(
-                    kind.upper(),
+                    title,
                     data=partial(write, outcome),
-                    file_name=f"neighbours-{shelved.name}.{kind}",
+                    file_name=f"{name}-{shelved.name}.{kind}",
                     mime="text/csv" if kind == "csv" else "application/json",
                     icon=":material/download:",
                     type="tertiary",
@@ -98,27 +102,6 @@ def _far(outcome: Outcome) -> None:
         "Read what follows as the least unlike, not as alike.",
         icon=":material/social_distance:",
     )
-
-
-def _findings(shelved: Shelved, result: SearchResult) -> None:
-    if result.findings_from == "labels":
-        st.html('<span class="cxr-muted">Findings of this case</span>' + chips_html((), result.findings))
-        return
-    expected = predictions(result)[:_BARS]
-    if not expected:
-        st.caption("None of the nearest cases carries a finding.")
-        return
-    st.html(f'<span class="cxr-muted">Predicted findings</span>{predictions_html(expected)}')
-    bars = "the classifier's probability" if result.classified else "the neighbours' share, nearer ones counting more"
-    st.caption(f"Predictions of a program, not a diagnosis. Bars: {bars}.")
-    with st.container(key="cxr-explain-links", horizontal=True, vertical_alignment="center", gap="small"):
-        for one in expected[:_EXPLAINED]:
-            st.page_link(
-                page_of("explain"),
-                label=f"Why {label_words(one.label)}?",
-                icon=EXPLAIN_ICON,
-                query_params=link_parameters(shelved, finding=one.label),
-            )
 
 
 def _how(shelved: Shelved, outcome: Outcome) -> str:

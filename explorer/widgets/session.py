@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from explorer.settings import AppSettings
 from explorer.widgets.library import Shelved, reads_profiles, search_casebook
 from index_builder.datasets.base import ProfileValue
 from index_builder.errors import ImagingError
+from index_builder.film_check.check import Turn, righted
 from index_builder.imaging import decode_film, display_png
 from index_builder.systems.profile import profile_sentence
 
@@ -87,6 +88,22 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
         view=film.view,
     )
     st.session_state["like"] = None
+
+
+def turn_film(turn: Turn) -> None:
+    """Undo what the check of films found: go on with the film upright, or inverted back."""
+    film = query_film()
+    if film is None:
+        return
+    pixels = righted(film.pixels, turn)
+    note = "inverted" if turn == "inverted" else f"{turn}: set upright"
+    st.session_state["film"] = replace(
+        film,
+        pixels=pixels,
+        preview=display_png(pixels, _PREVIEW_SIDE),
+        digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
+        notes=(*film.notes, f"{note}, as you asked"),
+    )
 
 
 def remove_film() -> None:
@@ -186,7 +203,11 @@ def current_query(shelved: Shelved) -> Query | None:
         return None
     weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if film is not None and (text or profile) else 0.5
     return Query(
-        pixels=None if film is None else film.pixels, text=text or None, image_weight=weight, profile=profile or None
+        pixels=None if film is None else film.pixels,
+        text=text or None,
+        image_weight=weight,
+        profile=profile or None,
+        view=None if film is None else film.view,
     )
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, log_softmax, logit
+from scipy.special import expit, log_softmax
 
 from index_builder.casebook import Space
 from index_builder.evaluation.task import Task
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.voting import vote
+from index_builder.systems.voting import vote, vote_logits
 
 _BLOCK = 1024
 
@@ -23,8 +23,7 @@ class Prediction:
 
     Attributes:
         probabilities: [N, C] float64; rows sum to 1 where the labels are stages.
-        logits: [N, C] float64, of a softmax where the labels are stages, else of a sigmoid each. Of a vote's shares no
-            nearer to 0 or 1 than 1 / (voters + 1): no vote could show more.
+        logits: [N, C] float64, of a softmax where the labels are stages, else of a sigmoid each; see `vote_logits`.
     """
 
     probabilities: NDArray[np.float64]
@@ -71,7 +70,5 @@ def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], mo
         similarity = vectors[block] @ vectors[task.train].T
         similarity[block[:, None] == task.train] = -np.inf
         probabilities[block] = vote(similarity, labels, neighbours, temperature).probabilities
-    edge = 1 / (len(task.train) + 1)
-    shares = probabilities[rows].clip(edge, 1 - edge)
-    logits[rows] = np.log(shares) if task.stages else logit(shares)
+    logits[rows] = vote_logits(probabilities[rows], len(task.train), stages=task.stages)
     return Prediction(probabilities, logits)

@@ -18,6 +18,7 @@ def report_lines(result: dict[str, Any]) -> list[str]:
         *_classification(result),
         *_stages(result),
         *_calibration(result),
+        *_conformal(result),
         *_retrieval(result),
         *_cross_modal(result),
         *_baselines(result),
@@ -75,6 +76,25 @@ def _calibration(result: dict[str, Any]) -> list[str]:
     )
     temperature = result["calibration"]["temperature"]
     return ["", f"calibration error {_number(before)}; after temperature scaling ({temperature:.2f}) {_number(after)}"]
+
+
+def _conformal(result: dict[str, Any]) -> list[str]:
+    found = result["conformal"]
+    if "per_stage" in found:
+        covered = _with_interval(found["coverage"], found["interval"])
+        return [
+            f"sets of stages at {found['stated']:.0%}: coverage {covered}, mean size {found['size']:.2f}, "
+            f"one stage in {found['single']:.0%}"
+        ]
+    kinds = []
+    for kind in ("present", "absent"):
+        block = found[kind]
+        covered = _with_interval(block["coverage"], block["interval"])
+        kinds.append(f"{kind} {covered}")
+    return [
+        f"sets at {found['stated']:.0%} of {found['findings']} findings: coverage when {', '.join(kinds)}; "
+        f"decided {_number(found['decided'])}"
+    ]
 
 
 def _retrieval(result: dict[str, Any]) -> list[str]:

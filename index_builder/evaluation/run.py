@@ -20,6 +20,7 @@ from index_builder.datasets.phantom.openi_cohort import PhantomOpenI, visible_la
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
+from index_builder.evaluation.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Embedded, Progress, embed_modality
 from index_builder.evaluation.explanation import measure_explanations
@@ -117,9 +118,9 @@ def measure(
         `dataset`, `synthetic`, `modality`, `split`, `seed`, `cases` scored, `left_out_cases` by
         reason, `labels`; `classification` and `classification_frequent` (see `task.classify`), `stages` and
         `uncertainty` where the labels are stages, `classification_visible` for drawn films (labels that the film
-        shows), `calibration`; `retrieval` by protocol, reranked where the system does that, then with
-        `retrieval_cosine` beside it, and `diversity` likewise; `cross_modal` where films and texts can be paired;
-        `baselines` by name; `per_case`, see `_per_case`; `disclaimer`.
+        shows), `calibration`, `conformal` (see there); `retrieval` by protocol, reranked where the system does that,
+        then with `retrieval_cosine` beside it, and `diversity` likewise; `cross_modal` where films and texts can be
+        paired; `baselines` by name; `per_case`, see `_per_case`; `disclaimer`.
 
     Raises:
         CxrError: Nothing to be scored, a film cannot be decoded, or a baseline cannot be had.
@@ -146,6 +147,7 @@ def measure(
         "labels": list(task.names),
         **classify(task, prediction.probabilities),
         "calibration": _calibration(task, prediction.logits, temperature),
+        "conformal": _conformal(task, prediction.probabilities),
     }
     if visible is not None:
         columns = [task.names.index(name) for name in visible.names]
@@ -227,6 +229,17 @@ def _calibration(task: Task, logits: NDArray[np.float64], temperature: float) ->
     if task.stages:
         return calibrate_stages(scored, task.stage(task.scored), temperature)
     return calibration(scored, task.truth[task.scored], task.names, temperature)
+
+
+def _conformal(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    """Whether sets with thresholds from the validation part hold the truth of the scored part as often as stated."""
+    val, scored = probabilities[task.val], probabilities[task.scored]
+    settings: dict[str, Any] = {"groups": task.patients[task.scored], "seed": task.seed}
+    if task.stages:
+        limit = stage_threshold(val, task.stage(task.val))
+        return check_stages(limit, scored, task.stage(task.scored), task.names, **settings)
+    thresholds = FindingThresholds.of(val, task.truth[task.val])
+    return check_findings(thresholds, scored, task.truth[task.scored], task.names, **settings)
 
 
 def _per_case(

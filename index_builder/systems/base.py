@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from index_builder.casebook import Space
 from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
+from index_builder.held_out import Answers, read_answers, write_answers
 from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 from index_builder.systems.encoding import CrossAttention, Encoding
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+HELD_OUT_FILE = "held_out.safetensors"
 
 _TEXT_FOLDER = "text"
 _ENCODERS = ("image_encoder", "text_encoder")
@@ -84,6 +86,7 @@ class SystemConfig(BaseModel):
         vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
         vote_temperatures: The same for queries of each modality. How near a label's cases lie differs: a profile tells
             less of a stage than a film. Configurations without them have the one for all.
+        held_out_dataset: Dataset of the validation cases whose answers are carried (`held_out`); empty: none are.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
         portable: Whether the frozen parts' weights lie beside this configuration.
         image_architecture: What rebuilds the image encoder where its source is not at hand; set in portable copies.
@@ -110,6 +113,7 @@ class SystemConfig(BaseModel):
     vote_neighbours: int = 10
     vote_temperature: float = 0.05
     vote_temperatures: dict[Space, float] = Field(default_factory=dict)
+    held_out_dataset: str = ""
     encoder_digests: dict[str, str] = Field(default_factory=dict)
     portable: bool = False
     image_architecture: dict[str, Any] | None = None
@@ -150,6 +154,8 @@ class RetrievalSystem(nn.Module, ABC):
         """
         super().__init__()
         self.config = config
+        #: The classifier's answers on validation cases of `config.held_out_dataset`.
+        self.held_out: Answers = {}
         self.image_encoder = ImageEncoder(
             config.image_encoder,
             config.image_size,
@@ -274,6 +280,7 @@ class RetrievalSystem(nn.Module, ABC):
             self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
         if self.ranking is not None:
             self.ranking.save(folder)
+        write_answers(self.held_out, folder / HELD_OUT_FILE)
         (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
 
     @classmethod
@@ -297,6 +304,7 @@ class RetrievalSystem(nn.Module, ABC):
             raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
         system.load_state_dict(weights, strict=config.portable)
         system.ranking = Ranking.load(folder)
+        system.held_out = read_answers(folder / HELD_OUT_FILE)
         if not config.portable:
             for name, digest in config.encoder_digests.items():
                 encoder = getattr(system, name)

@@ -92,6 +92,20 @@ def choose_vote(
     return best[1], best[2]
 
 
+def vote_logits(shares: NDArray[np.floating], cases: int, *, stages: bool) -> NDArray[np.float64]:
+    """Shares of a vote as logits, so that a vote can be calibrated like a classifier.
+
+    Args:
+        shares: [Q, C] of `VoteResult.probabilities`.
+        cases: How many might have voted. No share is taken to be nearer to 0 or 1 than 1 / (cases + 1): no vote of them
+            could show more.
+        stages: Whether the labels are stages of which one holds: logits of a softmax then, else of a sigmoid each.
+    """
+    edge = 1 / (cases + 1)
+    bounded = np.asarray(shares, np.float64).clip(edge, 1 - edge)
+    return np.log(bounded) if stages else np.log(bounded) - np.log1p(-bounded)
+
+
 def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
     """[Q, min(k, N)]: columns of the greatest similarities, greatest first; of equal ones the first column first."""
     count = similarity.shape[1]

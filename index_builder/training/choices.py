@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case
 from index_builder.errors import ModelError
+from index_builder.evaluation.prediction import classifier_logits
 from index_builder.evaluation.retrieval import retrieval
 from index_builder.evaluation.uncertainty import STATED_RISK, threshold_for_risk
 from index_builder.graph.case_vectors import ClassVectors
@@ -20,6 +22,7 @@ from index_builder.graph.findings_graph import findings_graph
 from index_builder.graph.node_vectors import GraphMethod, embed_graph
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import choose_weights
+from index_builder.held_out import classifier_answers
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.voting import NEIGHBOURS, choose_vote
 from index_builder.training.cases import Source, TrainingCases
@@ -44,6 +47,10 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     update: dict[str, Any] = vote_settings(held, base, truth[:, columns], labels[:, columns])
     if system.theta is not None and (filmed := held["image"].any(1)).any():
         update["theta"] = _theta(system, held["image"][filmed], truth[filmed])
+    classify = partial(classifier_logits, system)
+    names = [cases.label_names[column] for column in columns]
+    system.held_out = classifier_answers(classify, cases.label_names, names, held, truth[:, columns].astype(bool))
+    update["held_out_dataset"] = sources[0].kind if system.held_out else ""
     system.config = system.config.model_copy(update=update)
     if system.reranks and held["joint"].any() and base["joint"].any():
         system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from explorer.casebook import Casebook
 from explorer.cli import DEMO, app, main
@@ -93,8 +95,8 @@ def test_a_profile_is_searched(profile_casebook: Path, capsys: pytest.CaptureFix
     assert content["classified"] is None
     app(["search", str(profile_casebook), "--profile", profile], standalone_mode=False)
     printed = capsys.readouterr().out
-    assert "predicted: Stage" in printed
-    assert "of 5 neighbours" in printed
+    assert "predictions. Not calibrated: this casebook has fewer than 20 labelled validation cases" in printed
+    assert re.search(r"neighbours: Stage 0 \d+ %, Stage 1", printed)
     assert "dust exposure" in printed
 
 
@@ -210,3 +212,21 @@ def test_the_python_api_is_what_the_docs_import(name: str) -> None:
 
     assert name in explorer.__all__
     assert getattr(explorer, name).__name__ == name
+
+
+def test_a_strange_film_and_counter_evidence_are_told(
+    tmp_path: Path, small_casebook: Path, film_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("L", (80, 80), 90).save(blank)
+    arguments = ["search", str(small_casebook), "--image", str(blank), "--counter-evidence", "Nodule", "-k", "2"]
+    app(arguments, standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert printed.startswith("CAUTION: The film is blank")
+    assert "nearest with Nodule:" in printed
+    assert "nearest without Nodule:" in printed
+    app([*arguments, "--json"], standalone_mode=False)
+    content = json.loads(capsys.readouterr().out)
+    assert content["film"]["flags"][0]["kind"] == "blank"
+    assert all("Nodule" in one["labels"] for one in content["counter_evidence"]["present"])
+    assert content["assessment"]["findings"]

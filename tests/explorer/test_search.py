@@ -13,7 +13,6 @@ import torch
 from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.casebook import LABEL_OVERLAP
 from explorer.filters import matching_rows
-from explorer.predict import predictions
 from index_builder.casebook import SPACES, Space, read_manifest, write_manifest
 from index_builder.errors import ModelError, QueryError
 from index_builder.graph.case_vectors import ClassVectors
@@ -258,21 +257,6 @@ def test_stages_are_classified_as_one_of_several(stage_casebook: Path) -> None:
     assert set(result.classified) == set(staged.label_names)
     assert sum(result.classified.values()) == pytest.approx(1, abs=1e-5)
     assert list(result.classified.values()) == sorted(result.classified.values(), reverse=True)
-
-
-def test_predictions_name_who_says_so(casebook: Casebook) -> None:
-    result = replace(
-        casebook.search(Query(text="nodule")),
-        findings={"Nodule": 0.7, "Effusion": 0.2},
-        votes={"Nodule": 5, "Effusion": 2},
-        classified={"Cardiomegaly": 0.82, "Effusion": 0.1},
-    )
-    assert [(one.label, one.strength, one.words) for one in predictions(result)] == [
-        ("Cardiomegaly", 0.82, "classifier 0.82 · 0 of 7 neighbours"),
-        ("Nodule", 0.7, "5 of 7 neighbours"),
-        ("Effusion", 0.1, "classifier 0.10 · 2 of 7 neighbours"),
-    ]
-    assert predictions(casebook.search(Query(case_id="case-005"))) == []
 
 
 def test_diversity_is_the_mean_difference_of_pairs(casebook: Casebook) -> None:

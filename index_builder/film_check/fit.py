@@ -1,0 +1,149 @@
+"""Fit the check of films on a casebook's own films; nothing but the films and their patients is looked at.
+
+Limits come from films of the training and validation parts, each compared with films of other patients. A film is
+unlike the others when it is farther from them than 99 % of those are. Beyond the distance that chest films reach when
+they are turned or inverted, it is called no chest film: such copies are as strange as a chest film gets.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from index_builder.datasets.base import Case
+from index_builder.film_check.check import (
+    NEIGHBOURS,
+    TURNS,
+    FilmCheck,
+    nearest_distances,
+    orientation_input,
+    turned,
+    unit,
+)
+from index_builder.film_check.features import recorded_features
+from index_builder.imaging import model_input
+from index_builder.systems.base import RetrievalSystem
+
+#: Indexed films that others are compared with.
+REFERENCES = 2_000
+#: With fewer films than this no limit can be set.
+FEWEST = 20
+#: Films whose copies teach orientation, and the share of all films whose copies are encoded, at most so many.
+_TURNED_FILMS = 300
+_ENCODED_SHARE, _ENCODED_FILMS = 0.05, 48
+#: Films of other patients that are farther from the rest than their limits: what false alarms cost.
+_FALSE_ALARMS = 0.01
+_BATCH = 16
+
+
+def reference_rows(cases: Sequence[Case]) -> NDArray[np.int64]:
+    """Rows of the films that others are compared with: all, or evenly spread ones."""
+    rows = np.array([row for row, case in enumerate(cases) if case.image is not None], np.int64)
+    return rows[:: max(1, -(-len(rows) // REFERENCES))]
+
+
+def fit_film_check(
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    rows: NDArray[np.int64],
+    features: NDArray[np.floating],
+    vectors: NDArray[np.floating],
+    thumbnail: Callable[[int], bytes],
+) -> FilmCheck | None:
+    """Fit.
+
+    Args:
+        system: That embedded the films.
+        cases: All cases.
+        rows: [R] of `reference_rows`.
+        features: [R, F], see `recorded_features`.
+        vectors: [R, D] of the image space.
+        thumbnail: JPEG of the film of a row.
+
+    Returns:
+        None where there are too few films, or too few patients, to compare.
+    """
+    if len(rows) < FEWEST:
+        return None
+    patients = np.array([cases[row].patient_id for row in rows])
+    own = patients[:, None] == patients[None]
+    trusted = np.array([cases[row].split != "test" for row in rows], bool)
+    if trusted.sum() < FEWEST or ((~own).sum(axis=1) < NEIGHBOURS).any():
+        return None
+    references = unit(features).astype(np.float16).astype(np.float32)
+    distances = nearest_distances(references[trusted], references, own[trusted])
+    unlike = float(np.quantile(distances, 1 - _FALSE_ALARMS))
+    strange = _strange_distances(system, rows, own, trusted, references, thumbnail)
+    weights, bias = _fit_orientation([_pixels(thumbnail(row)) for row in _spread(rows[trusted], _TURNED_FILMS)])
+    return FilmCheck(
+        references=references.astype(np.float16),
+        rows=rows,
+        distances=_percentiles(distances),
+        similarities=_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
+        unlike=_rounded(unlike),
+        no_chest=_rounded(max(unlike, float(strange.max()))),
+        weights=_rounded(weights),
+        bias=_rounded(bias),
+    )
+
+
+@torch.inference_mode()
+def _strange_distances(
+    system: RetrievalSystem,
+    rows: NDArray[np.int64],
+    own: NDArray[np.bool_],
+    trusted: NDArray[np.bool_],
+    references: NDArray[np.float32],
+    thumbnail: Callable[[int], bytes],
+) -> NDArray[np.float32]:
+    """Distances of turned and inverted copies of some films, each copied one way."""
+    count = int(np.clip(_ENCODED_SHARE * len(rows), len(TURNS) - 1, _ENCODED_FILMS))
+    chosen = _spread(np.flatnonzero(trusted), count)
+    copies = [
+        turned(_pixels(thumbnail(rows[place])), TURNS[1 + number % (len(TURNS) - 1)])
+        for number, place in enumerate(chosen)
+    ]
+    inputs = np.stack([model_input(copy, system.config.image_size) for copy in copies])
+    with recorded_features(system.image_encoder) as found:
+        for start in range(0, len(inputs), _BATCH):
+            system.encode_images(torch.from_numpy(inputs[start : start + _BATCH]))
+    return nearest_distances(unit(torch.cat(found).numpy()), references, own[chosen])
+
+
+def _fit_orientation(films: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    from sklearn.linear_model import LogisticRegression
+
+    inputs = np.stack([orientation_input(turned(film, turn)) for turn in TURNS for film in films])
+    classes = np.repeat(np.arange(len(TURNS)), len(films))
+    fitted = LogisticRegression(C=0.01, max_iter=500).fit(inputs, classes)
+    return fitted.coef_, fitted.intercept_
+
+
+def _similarities(vectors: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean cosine of each film to the nearest of other patients, [R]."""
+    cosine = np.where(own, -np.inf, vectors @ vectors.T)
+    return np.asarray(np.partition(cosine, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1), np.float32)
+
+
+def _spread(values: NDArray, count: int) -> NDArray:
+    """At most `count` of the values, evenly spread."""
+    return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(int))]
+
+
+def _percentiles(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    return _rounded(np.percentile(values, np.arange(101)))
+
+
+def _rounded(values: NDArray[np.floating] | float) -> NDArray[np.float32]:
+    """Four decimals: what another thread count may change lies beyond them."""
+    return np.asarray(np.round(values, 4), np.float32)
+
+
+def _pixels(jpeg: bytes) -> NDArray[np.float32]:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return np.asarray(image.convert("L"), np.float32) / np.float32(255)
