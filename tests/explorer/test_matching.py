@@ -30,11 +30,11 @@ def test_phrases_stay_within_sentences_and_say_something(query: str, report: str
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_phrases_occur_in_both_texts(one: str, other: str) -> None:
-    from explorer.matching import _WORD
+    from index_builder.sentences import WORD
 
     for phrase in shared_phrases(one, other):
         for text in (one, other):
-            assert f" {phrase} " in f" {' '.join(_WORD.findall(text.lower()))} "
+            assert f" {phrase} " in f" {' '.join(WORD.findall(text.lower()))} "
 
 
 def test_signature_of_a_film_resized_and_recompressed_is_nearly_its_own() -> None:
