@@ -353,6 +353,7 @@ class Casebook:
             "spaces": {space: f"{one.count} vectors, {one.index}" for space, one in manifest.spaces.items()},
             "system": manifest.system.model_dump(),
             "licence": manifest.dataset.licence,
+            "subset_of": manifest.subset_of,
         }
 
     def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:

@@ -65,7 +65,8 @@ def about_page(shelved: Shelved) -> None:
                     "Cite": dataset.citation,
                     "Films": "synthetic" if dataset.synthetic else "real" if manifest.films else "none",
                     "Read as": dataset.kind + (f", {dataset.limit:,} cases drawn" if dataset.limit else ""),
-                },
+                }
+                | ({} if manifest.subset_of is None else {"Chosen from": manifest.subset_of}),
             )
             + facts_html(
                 "System",

@@ -172,7 +172,8 @@ def _captions(
     if choice.colour in PREDICTED:
         st.caption("The system learnt from cases of the train split, where it is right more often than on new cases.")
     for beside in panels[1:]:
-        st.caption(kept_words(agreement(shelved, choice.space, beside.shelved, beside.space)))
+        whose = "" if beside.shelved == shelved else f" Colours are those of {plain_markdown(shelved.name)}."
+        st.caption(kept_words(agreement(shelved, choice.space, beside.shelved, beside.space)) + whose)
     outcome = last_outcome(shelved)
     if outcome is None:
         st.caption("Search first, and your query is shown here among its neighbours.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
+from time import sleep
 
 import streamlit as st
 
@@ -17,6 +18,9 @@ from index_builder.errors import CxrError, QueryError
 from index_builder.imaging import display_png
 
 _LOG = logging.getLogger(__name__)
+
+#: Seconds that loading a system in the background leaves to the first page, which would wait for the interpreter.
+_FIRST_PAGE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def _warm_up(folder: str, stamp: str) -> Thread:
     casebook = _open(folder, stamp)
 
     def load() -> None:
+        sleep(_FIRST_PAGE)
         try:
             casebook.search(Query(text="no acute abnormality"), k=1)
         except CxrError as error:

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,8 @@ _SIZES = (5_000, 100_000, 1_000_000)
 _GROUP = 8_192
 #: Of which the median is taken.
 _VISITS = 3
+#: Seconds until the server has loaded the system in the background.
+_SETTLED = 12
 
 #: The canvas is inside a shadow root; a map is there once the note that it is loading has gone.
 _PAINTED = """() => [...document.querySelectorAll('*')].some(
@@ -167,9 +169,10 @@ def measure(browser: Browser, source: Path, count: int) -> None:
                 return page
 
             cold = first_picture(visitor(), url)
-            about = float(np.median([baseline(visitor(), url) for _ in range(_VISITS)]))
+            sleep(_SETTLED)
             pages = [visitor() for _ in range(_VISITS)]
             warm = float(np.median([first_picture(page, url) for page in pages]))
+            about = float(np.median([baseline(visitor(), url) for _ in range(_VISITS)]))
             page = pages[-1]
             median, late = frames(page)
             shown, chosen = film(page), selection(page)

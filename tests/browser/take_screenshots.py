@@ -24,7 +24,7 @@ _MOST_BYTES = 480_000
 
 
 def main(casebook: Path, out: Path) -> None:
-    """Write search.png, case.png, explain….png, map.png and about.png to `out`."""
+    """Write search.png, case.png, explain….png, map….png and about.png to `out`."""
     if not read_manifest(casebook).dataset.synthetic:
         sys.exit(f"{casebook} holds real films. The README shows synthetic ones only.")
     out.mkdir(parents=True, exist_ok=True)
@@ -51,6 +51,11 @@ def main(casebook: Path, out: Path) -> None:
         page.get_by_role("link", name="Show on map").click()
         expect(page.get_by_role("application")).to_be_visible()
         _save(page, out / "map.png")
+        _choose(page)
+        _save(page, out / "map-selection.png")
+        page.get_by_role("button", name="Clear selection").click()
+        _compare(page)
+        _save(page, out / "map-compare.png")
         page.get_by_role("link", name="About").click()
         expect(page.get_by_role("heading", name="Limits")).to_be_visible()
         _save(page, out / "about.png")
@@ -76,6 +81,36 @@ def _explanations(page: Page, url: str, casebook: Path, out: Path) -> None:
     expect(page.get_by_text("What Similarity parts shows")).to_be_visible()
     page.set_viewport_size({"width": 1440, "height": 1200})
     _save(page, out / "explain-similar.png")
+
+
+def _choose(page: Page) -> None:
+    """Draw a lasso around a group at the upper right of the map."""
+    page.set_viewport_size({"width": 1440, "height": 1440})
+    page.get_by_role("radio", name="Lasso").click()
+    canvas = page.get_by_role("application").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    path = [(0.87, 0.1), (0.98, 0.1), (0.98, 0.29), (0.86, 0.29), (0.86, 0.14)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in path]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+    expect(page.get_by_role("heading", name="chosen cases")).to_be_visible()
+
+
+def _compare(page: Page) -> None:
+    """Films beside reports in space, clusters as colours."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.get_by_text("UMAP in 3-D", exact=True).click()
+    page.get_by_text("Shapes and comparing").click()
+    page.wait_for_timeout(800)
+    page.get_by_role("combobox", name="Compare with").click()
+    page.get_by_role("option", name="Reports").click()
+    expect(page.get_by_text("the two agree on")).to_be_visible()
+    page.get_by_text("Shapes and comparing").click()
 
 
 def _new_case(casebook: Path) -> tuple[bytes, str]:

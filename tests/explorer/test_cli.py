@@ -38,7 +38,7 @@ def refused(done: "subprocess.CompletedProcess[str]") -> str:
 def test_help_names_every_command_without_heavy_imports() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("demo", "check", "build", "verify", "info", "search", "serve", "fetch"):
+    for command in ("demo", "check", "build", "verify", "info", "search", "serve", "fetch", "maps", "subset"):
         assert f"\n  {command} " in done.stdout
     assert "not for diagnosis" in " ".join(done.stdout.split())
     loaded = "import sys, explorer.cli; print(sorted({'torch','faiss','pandas','streamlit','timm'} & set(sys.modules)))"

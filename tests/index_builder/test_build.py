@@ -59,9 +59,8 @@ def test_projection_and_thumbnails_cover_the_cases(small_casebook: Path) -> None
     assert projections.column("image_cluster").null_count == 60
     assert projections.column("joint_umap_x").null_count == 0
     spaces = read_maps(small_casebook).spaces
-    assert {space: spaces[space].maps["tsne"].cases for space in spaces} == {
-        space: record.count for space, record in read_manifest(small_casebook).spaces.items()
-    }
+    held = {space: int(read_embeddings(small_casebook, space, 300).any(axis=1).sum()) for space in spaces}
+    assert {space: spaces[space].maps["tsne"].cases for space in spaces} == held
     clusters = projections.column("image_cluster").drop_null().to_numpy()
     assert [one.cases for one in spaces["image"].clusters] == [
         (clusters == number).sum() for number in range(clusters.max() + 1)

@@ -141,10 +141,11 @@ function createMap(root) {
       const entry = data.legend[category[point]];
       return isDark() ? entry.dark : entry.light;
     },
-    look: (zoom, ratio) => {
+    look: (zoom, ratio, side) => {
       const night = isDark();
       const count = Math.max(1, category.length);
-      const size = Math.min(9, Math.max(0.55, 4.2 * Math.min(1, (700 / count) ** 0.28) * Math.sqrt(zoom)));
+      const room = Math.min(1, Math.max(0.6, Math.sqrt(side / 600))); // on a small screen points are smaller
+      const size = Math.min(9, Math.max(0.55, 4.2 * room * Math.min(1, (700 / count) ** 0.28) * Math.sqrt(zoom)));
       const alpha = 220 * Math.min(1, (5000 / count) ** 0.2) * (data.panels.some((panel) => panel.query) ? 0.72 : 1);
       return {
         night,

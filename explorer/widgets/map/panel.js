@@ -85,7 +85,7 @@ function createPanel(map, title, label) {
     const paint = ground.getContext("2d", { alpha: false });
     const image = paint.createImageData(width, height);
     const points = map.points();
-    const look = map.look(camera.zoom(), ratio);
+    const look = map.look(camera.zoom(), ratio, Math.min(...size()));
     const order = depth ? sortByKey(map.depthKeys(depth), 512) : points.order;
     rasterise({ pixels: new Uint32Array(image.data.buffer), width, height }, { ...points, screen, order }, depth, look);
     paint.putImageData(image, 0, 0);
@@ -100,7 +100,7 @@ function createPanel(map, title, label) {
   }
 
   function drawOver(paint) {
-    const look = map.look(camera.zoom(), 1);
+    const look = map.look(camera.zoom(), 1, Math.min(...size()));
     const query = map.query(panel);
     if (query) drawQuery(paint, query, look);
     const [chosen, sought] = map.marked();
