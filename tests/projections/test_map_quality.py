@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_layouts import graph_of
+from map_samples import graph_of
 
 from index_builder.datasets.base import Case
 from index_builder.projections.clusters import case_terms, characteristic_words, find_clusters, largest_first
