@@ -34,7 +34,7 @@ FEW = 10
 #: A field that is missing more often than this in one part than in another is told.
 _GAP = 0.1
 
-_DISCLAIMER = "For education and research, not for diagnosis."
+DISCLAIMER = "For education and research, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Quality:
             "views": self.views.to_dict("records"),
             "missing": self.missing.to_dict("records"),
             "drifts": [asdict(one) for one in self.drifts],
-            "disclaimer": _DISCLAIMER,
+            "disclaimer": DISCLAIMER,
         }
 
 
@@ -141,14 +141,11 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
         casebook.column("patient_id")[rows],
         progress,
     )
-    cases = [
-        JudgedCase(
-            casebook.case_ids[rows[one.row]],
-            f"{words(one.label)} {'given' if one.given else 'not given'}, likely at {one.probability:.2f}",
-            True,
-        )
-        for one in found
-    ]
+    doubts: dict[str, list[str]] = {}
+    for one in found:
+        said = f"{words(one.label)} {'given' if one.given else 'not given'}, probability {one.probability:.2f}"
+        doubts.setdefault(casebook.case_ids[rows[one.row]], []).append(said)
+    cases = [JudgedCase(case_id, "; ".join(said), True) for case_id, said in doubts.items()]
     text = (
         f"Confident learning (Northcutt et al., 2021) on the {space} vectors: logistic regressions that saw no case of "
         "the patient contradict the label. Suspects, not errors: a rare but true finding is suspected too, and vectors "
@@ -156,8 +153,7 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
     )
     if skipped:
         text += f" Not judged, for want of cases: {', '.join(map(words, skipped))}."
-    number = len({case.case_id for case in cases})
-    title = f"{_count(number, 'case')} with a doubtful label" if cases else "No doubtful labels"
+    title = f"{_count(len(cases), 'case')} with a doubtful label" if cases else "No doubtful labels"
     return Finding("label errors", "look" if cases else "fine", title, text, CaseList("Doubtful labels", cases))
 
 
