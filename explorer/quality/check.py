@@ -12,6 +12,7 @@ import pandas as pd
 from explorer.casebook import Casebook
 from explorer.evaluation.cases import CaseList, JudgedCase
 from explorer.evaluation.chart import words
+from explorer.evaluation.measured import reading_words
 from explorer.quality.balance import (
     NO_LABEL,
     cases_of_part,
@@ -130,29 +131,31 @@ def check_quality(casebook: Casebook, progress: Callable[[str, int, int], None])
 
 
 def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> Finding:
-    space = _space(casebook, ("joint", "text", "image"))
+    both = {"image", "text"} <= set(casebook.spaces)
+    space = _space(casebook, ("joint",) if both else ("text", "image"))
     if space is None or not casebook.label_names:
         return Finding("label errors", "look", "Label errors not looked for", "There are no labels.", CaseList("", []))
     rows = np.flatnonzero(casebook.has_vector(space))
-    found, skipped = suspects(
+    found, not_judged = suspects(
         casebook.vectors(space)[rows].astype(np.float32),
         casebook.label_matrix[rows],
         casebook.label_names,
         casebook.column("patient_id")[rows],
         progress,
     )
+    reads = casebook.manifest.system.reads
     doubts: dict[str, list[str]] = {}
     for one in found:
         said = f"{words(one.label)} {'given' if one.given else 'not given'}, probability {one.probability:.2f}"
         doubts.setdefault(casebook.case_ids[rows[one.row]], []).append(said)
     cases = [JudgedCase(case_id, "; ".join(said), True) for case_id, said in doubts.items()]
     text = (
-        f"Confident learning (Northcutt et al., 2021) on the {space} vectors: logistic regressions that saw no case of "
-        "the patient contradict the label. Suspects, not errors: a rare but true finding is suspected too, and vectors "
+        f"Confident learning (Northcutt et al., 2021) on the vectors of {reading_words(space, reads)}: logistic "
+        "regressions that saw no case of the patient contradict the label. Suspects, not errors: a rare but true finding is suspected too, and vectors "
         "of a system trained on these very labels hide errors it learnt."
     )
-    if skipped:
-        text += f" Not judged, for want of cases: {', '.join(map(words, skipped))}."
+    if not_judged:
+        text += f" Not judged: {', '.join(f'{words(label)} ({reason})' for label, reason in not_judged.items())}."
     title = f"{_count(len(cases), 'case')} with a doubtful label" if cases else "No doubtful labels"
     return Finding("label errors", "look" if cases else "fine", title, text, CaseList("Doubtful labels", cases))
 
