@@ -151,8 +151,8 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
     cases = [JudgedCase(case_id, "; ".join(said), True) for case_id, said in doubts.items()]
     text = (
         f"Confident learning (Northcutt et al., 2021) on the vectors of {reading_words(space, reads)}: logistic "
-        "regressions that saw no case of the patient contradict the label. Suspects, not errors: a rare but true finding is suspected too, and vectors "
-        "of a system trained on these very labels hide errors it learnt."
+        "regressions that saw no case of the patient contradict the label. Suspects, not errors: a rare but true "
+        "finding is suspected too, and vectors of a system trained on these very labels hide errors it learnt."
     )
     if not_judged:
         text += f" Not judged: {', '.join(f'{words(label)} ({reason})' for label, reason in not_judged.items())}."
