@@ -196,25 +196,25 @@ def _few(casebook: Casebook, labels: pd.DataFrame) -> Finding:
 
 
 def _gaps(casebook: Casebook, missing: pd.DataFrame) -> Finding:
-    told: list[str] = []
-    level: Level = "fine"
+    uneven: list[str] = []
+    even: list[str] = []
     for field, rows in missing.groupby("field", sort=False):
         if rows["cases"].sum():
             shares = ", ".join(f"{row.share:.1%} of {row.part}".replace("%", " %") for row in rows.itertuples())
-            told.append(f"{str(field).replace('_', ' ')}: {shares}")
-            if rows["share"].max() - rows["share"].min() > _GAP:
-                level = "look"
+            differs = rows["share"].max() - rows["share"].min() > _GAP
+            (uneven if differs else even).append(f"{str(field).replace('_', ' ')}: {shares}")
     lacking = {field.replace("_", " "): held for field, held in lacks(casebook).items()}
     cases = [
         JudgedCase(case_id, "no " + ", no ".join(absent), False)
         for row, case_id in enumerate(casebook.case_ids)
         if (absent := [field for field, held in lacking.items() if held[row]])
     ]
-    text = "Lacking, by part. Where parts differ by more than a tenth, a figure may follow the gap and not the film."
-    title = f"{_count(len(told), 'field')} with gaps" if told else "No field is missing anywhere"
-    return Finding(
-        "missing fields", level, title, f"{text} {'; '.join(told)}".strip(), CaseList("Something is missing", cases)
-    )
+    text = "Where parts differ by more than a tenth, a figure may follow the gap and not the film."
+    text += f" They do in {'; '.join(uneven)}." if uneven else ""
+    text += f" Missing about as often in each part: {'; '.join(even)}." if even else ""
+    fields = _count(len(uneven) + len(even), "field")
+    title = f"{fields} with gaps, {len(uneven)} of them uneven" if uneven or even else "No field is missing anywhere"
+    return Finding("missing fields", "look" if uneven else "fine", title, text, CaseList("Something is missing", cases))
 
 
 def _drifted(casebook: Casebook, found: Sequence[Drift]) -> Finding:
