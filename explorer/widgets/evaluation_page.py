@@ -101,6 +101,7 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
     chosen = st.dataframe(
         table,
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         key=f"class-table-{shelved.name}-{measured.modality}",

@@ -50,7 +50,7 @@ def figure_row(shelved: Shelved, charts: Sequence[Chart | None], place: str, fin
 
 def figure_table(shelved: Shelved, table: pd.DataFrame, name: str, alt: str) -> None:
     """A table to read, and to take away as CSV."""
-    st.dataframe(table, hide_index=True, alt=alt)
+    st.dataframe(table, hide_index=True, placeholder="–", alt=alt)
     csv_button(shelved, table, name)
 
 
