@@ -81,7 +81,8 @@ def worst_cases(measured: Measured) -> CaseList:
     answered = called if measured.stages else called != truth
     worst = np.where(answered, sure, -1).max(axis=1)
     rows = _ordered(wrong, worst)
-    return CaseList("Wrong in at least one finding", [_judged(measured, row) for row in rows])
+    title = "Read as another stage" if measured.stages else "Wrong in at least one finding"
+    return CaseList(title, [_judged(measured, row) for row in rows])
 
 
 def _of_class(measured: Measured, corner: str, label: str) -> CaseList:

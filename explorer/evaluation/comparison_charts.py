@@ -210,7 +210,7 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
                 "color": [colours.series[0] if row["variant"] == FULL else colours.series[1] for row in rows],
             },
             error_x=error_bars(
-                [row["mean"] for row in rows], [(row["low"], row["high"]) for row in rows], colours.rest
+                [row["mean"] for row in rows], [(row["low"], row["high"]) for row in rows], colours.series[1]
             ),
             hovertemplate=f"%{{y}}<br>{metric} %{{x:.3f}}<extra></extra>",
             showlegend=False,

@@ -20,6 +20,11 @@ from index_builder.evaluation.runs import Run
 _READ = {"image": "film", "text": "{}", "joint": "film and {}"}
 
 
+def reading_words(space: Space, reads: str) -> str:
+    """What is read of a case as a reader knows it, e.g. "film and report", where the system `reads` reports."""
+    return _READ[space].format(reads)
+
+
 @dataclass(frozen=True)
 class Measured:
     """A system on the scored cases of a dataset, reading one modality of them.
@@ -46,7 +51,7 @@ class Measured:
     @property
     def read_words(self) -> str:
         """The modality as a reader knows it, e.g. "film and report"."""
-        return _READ[self.modality].format(self.reads)
+        return reading_words(self.modality, self.reads)
 
     @property
     def scope(self) -> str:

@@ -37,9 +37,8 @@ from explorer.evaluation.retrieval_charts import (
 )
 from explorer.evaluation.summary import head_figures, scope_sentences
 from explorer.quality.charts import balance_chart, drift_table, part_table
-from explorer.quality.check import Quality, check_quality
+from explorer.quality.check import DISCLAIMER, Quality, check_quality
 from index_builder.errors import QueryError
-from index_builder.evaluation.run import DISCLAIMER
 from index_builder.evaluation.runs import Run, read_runs
 from index_builder.resources import resource
 

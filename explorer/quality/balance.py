@@ -48,7 +48,7 @@ def missing_fields(casebook: Casebook) -> pd.DataFrame:
 
 
 def lacks(casebook: Casebook) -> dict[str, NDArray[np.bool_]]:
-    """Which cases lack film, report, view, label or a profile field, [N] each."""
+    """Which cases lack film, report, view, label or a profile field, [N] each; what no case has is left out."""
     lacking: dict[str, NDArray[np.bool_]] = {
         "film": np.array([image is None for image in casebook.table.column("image").to_pylist()]),
         "report": np.array([not report for report in casebook.column("report")]),
@@ -58,7 +58,7 @@ def lacks(casebook: Casebook) -> dict[str, NDArray[np.bool_]]:
     for field in casebook.profile_fields:
         column = casebook.column(field)
         lacking[field] = np.isnan(column) if column.dtype == np.float64 else np.array([one is None for one in column])
-    return lacking
+    return {field: absent for field, absent in lacking.items() if not absent.all()}
 
 
 def cases_of_part(casebook: Casebook, token: Token) -> CaseList:

@@ -12,6 +12,7 @@ import pandas as pd
 from explorer.casebook import Casebook
 from explorer.evaluation.cases import CaseList, JudgedCase
 from explorer.evaluation.chart import words
+from explorer.evaluation.measured import reading_words
 from explorer.quality.balance import (
     NO_LABEL,
     cases_of_part,
@@ -34,7 +35,7 @@ FEW = 10
 #: A field that is missing more often than this in one part than in another is told.
 _GAP = 0.1
 
-_DISCLAIMER = "For education and research, not for diagnosis."
+DISCLAIMER = "For education and research, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Quality:
             "views": self.views.to_dict("records"),
             "missing": self.missing.to_dict("records"),
             "drifts": [asdict(one) for one in self.drifts],
-            "disclaimer": _DISCLAIMER,
+            "disclaimer": DISCLAIMER,
         }
 
 
@@ -130,34 +131,32 @@ def check_quality(casebook: Casebook, progress: Callable[[str, int, int], None])
 
 
 def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> Finding:
-    space = _space(casebook, ("joint", "text", "image"))
+    both = {"image", "text"} <= set(casebook.spaces)
+    space = _space(casebook, ("joint",) if both else ("text", "image"))
     if space is None or not casebook.label_names:
         return Finding("label errors", "look", "Label errors not looked for", "There are no labels.", CaseList("", []))
     rows = np.flatnonzero(casebook.has_vector(space))
-    found, skipped = suspects(
+    found, not_judged = suspects(
         casebook.vectors(space)[rows].astype(np.float32),
         casebook.label_matrix[rows],
         casebook.label_names,
         casebook.column("patient_id")[rows],
         progress,
     )
-    cases = [
-        JudgedCase(
-            casebook.case_ids[rows[one.row]],
-            f"{words(one.label)} {'given' if one.given else 'not given'}, likely at {one.probability:.2f}",
-            True,
-        )
-        for one in found
-    ]
+    reads = casebook.manifest.system.reads
+    doubts: dict[str, list[str]] = {}
+    for one in found:
+        said = f"{words(one.label)} {'given' if one.given else 'not given'}, probability {one.probability:.2f}"
+        doubts.setdefault(casebook.case_ids[rows[one.row]], []).append(said)
+    cases = [JudgedCase(case_id, "; ".join(said), True) for case_id, said in doubts.items()]
     text = (
-        f"Confident learning (Northcutt et al., 2021) on the {space} vectors: logistic regressions that saw no case of "
-        "the patient contradict the label. Suspects, not errors: a rare but true finding is suspected too, and vectors "
-        "of a system trained on these very labels hide errors it learnt."
+        f"Confident learning (Northcutt et al., 2021) on the vectors of {reading_words(space, reads)}: logistic "
+        "regressions that saw no case of the patient contradict the label. Suspects, not errors: a rare but true "
+        "finding is suspected too, and vectors of a system trained on these very labels hide errors it learnt."
     )
-    if skipped:
-        text += f" Not judged, for want of cases: {', '.join(map(words, skipped))}."
-    number = len({case.case_id for case in cases})
-    title = f"{_count(number, 'case')} with a doubtful label" if cases else "No doubtful labels"
+    if not_judged:
+        text += f" Not judged: {', '.join(f'{words(label)} ({reason})' for label, reason in not_judged.items())}."
+    title = f"{_count(len(cases), 'case')} with a doubtful label" if cases else "No doubtful labels"
     return Finding("label errors", "look" if cases else "fine", title, text, CaseList("Doubtful labels", cases))
 
 
@@ -197,25 +196,25 @@ def _few(casebook: Casebook, labels: pd.DataFrame) -> Finding:
 
 
 def _gaps(casebook: Casebook, missing: pd.DataFrame) -> Finding:
-    told: list[str] = []
-    level: Level = "fine"
+    uneven: list[str] = []
+    even: list[str] = []
     for field, rows in missing.groupby("field", sort=False):
         if rows["cases"].sum():
             shares = ", ".join(f"{row.share:.1%} of {row.part}".replace("%", " %") for row in rows.itertuples())
-            told.append(f"{str(field).replace('_', ' ')}: {shares}")
-            if rows["share"].max() - rows["share"].min() > _GAP:
-                level = "look"
+            differs = rows["share"].max() - rows["share"].min() > _GAP
+            (uneven if differs else even).append(f"{str(field).replace('_', ' ')}: {shares}")
     lacking = {field.replace("_", " "): held for field, held in lacks(casebook).items()}
     cases = [
         JudgedCase(case_id, "no " + ", no ".join(absent), False)
         for row, case_id in enumerate(casebook.case_ids)
         if (absent := [field for field, held in lacking.items() if held[row]])
     ]
-    text = "Lacking, by part. Where parts differ by more than a tenth, a figure may follow the gap and not the film."
-    title = f"{_count(len(told), 'field')} with gaps" if told else "No field is missing anywhere"
-    return Finding(
-        "missing fields", level, title, f"{text} {'; '.join(told)}".strip(), CaseList("Something is missing", cases)
-    )
+    text = "Where parts differ by more than a tenth, a figure may follow the gap and not the film."
+    text += f" They do in {'; '.join(uneven)}." if uneven else ""
+    text += f" Missing about as often in each part: {'; '.join(even)}." if even else ""
+    fields = _count(len(uneven) + len(even), "field")
+    title = f"{fields} with gaps, {len(uneven)} of them uneven" if uneven or even else "No field is missing anywhere"
+    return Finding("missing fields", "look" if uneven else "fine", title, text, CaseList("Something is missing", cases))
 
 
 def _drifted(casebook: Casebook, found: Sequence[Drift]) -> Finding:

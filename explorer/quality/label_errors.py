@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.evaluation.ranks import auroc_and_ap
+
 _FOLDS = 5
 #: Inverse regularisation; on phantom-openi with planted errors it found more than 1 and than k-NN of 10 to 50.
 _STRENGTH = 0.01
@@ -21,6 +23,8 @@ _STRENGTH = 0.01
 _MOST = 5_000
 #: With fewer cases for or against, a label cannot be learnt.
 LEAST = 10
+#: A classifier of lower AUROC contradicts true labels too often for its word to count.
+LEARNT = 0.8
 _ITERATIONS = 300
 
 
@@ -47,7 +51,7 @@ def suspects(
     names: Sequence[str],
     patients: NDArray,
     progress: Callable[[int, int], None],
-) -> tuple[list[Suspect], list[str]]:
+) -> tuple[list[Suspect], dict[str, str]]:
     """Labels that may be wrong, the most suspicious first.
 
     Args:
@@ -58,23 +62,40 @@ def suspects(
         progress: Called with folds or labels done, and all.
 
     Returns:
-        The suspects, and the labels that too few cases carry, or lack, to be judged.
+        The suspects, and the reason by label for those that cannot be judged.
     """
-    often = np.minimum(labels.sum(axis=0), (~labels).sum(axis=0)) >= LEAST
-    skipped = [name for name, judged in zip(names, often, strict=True) if not judged]
+    rarer = np.minimum(labels.sum(axis=0), (~labels).sum(axis=0))
+    often = rarer >= LEAST
+    not_judged = {name: f"{count} cases" for name, count in zip(names, rarer.tolist(), strict=True) if count < LEAST}
     groups = np.unique(patients.astype(str), return_inverse=True)[1]
     if not often.any() or len(np.unique(groups)) < 2 * _FOLDS:
-        return [], list(names)
+        return [], dict.fromkeys(names, "too few patients") | not_judged
     exclusive = bool((labels.sum(axis=1) == 1).all()) and labels.shape[1] > 1 and bool(often.all())
     features = vectors * vectors.shape[1] ** 0.5
+    found: list[Suspect] = []
     if exclusive:
-        found = _of_exclusive(features, labels, names, groups, progress)
+        progress(0, 1)
+        stages = labels.argmax(axis=1)
+        probabilities = out_of_sample(features, stages, groups)
+        if (auroc := _auroc(probabilities, labels)) < LEARNT:
+            return [], dict.fromkeys(names, f"classifier's AUROC {auroc:.2f}")
+        found = [
+            Suspect(row, names[stages[row]], True, float(probabilities[row, stages[row]]))
+            for row in _contradicted(stages, probabilities)
+        ]
     else:
-        found = []
         for done, column in enumerate(np.flatnonzero(often).tolist()):
             progress(done, int(often.sum()))
-            found += _of_one(features, labels[:, column], names[column], groups)
-    return sorted(found, key=lambda one: -abs(one.probability - one.given)), skipped
+            given = labels[:, column]
+            probabilities = out_of_sample(features, given.astype(np.intp), groups)
+            if (auroc := _auroc(probabilities[:, 1:], given[:, None])) < LEARNT:
+                not_judged[names[column]] = f"classifier's AUROC {auroc:.2f}"
+                continue
+            found += [
+                Suspect(row, names[column], bool(given[row]), float(probabilities[row, 1]))
+                for row in _contradicted(given.astype(np.intp), probabilities)
+            ]
+    return sorted(found, key=lambda one: -abs(one.probability - one.given)), not_judged
 
 
 def out_of_sample(
@@ -102,31 +123,11 @@ def out_of_sample(
     return probabilities
 
 
-def _of_exclusive(
-    features: NDArray[np.float32],
-    labels: NDArray[np.bool_],
-    names: Sequence[str],
-    groups: NDArray[np.integer],
-    progress: Callable[[int, int], None],
-) -> list[Suspect]:
-    """Suspects where each case has exactly one label: the one given, and the one that is likelier."""
-    progress(0, 1)
-    given = labels.argmax(axis=1)
-    probabilities = out_of_sample(features, given, groups)
-    return [
-        Suspect(row, names[given[row]], True, float(probabilities[row, given[row]]))
-        for row in _contradicted(given, probabilities)
-    ]
-
-
-def _of_one(
-    features: NDArray[np.float32], given: NDArray[np.bool_], name: str, groups: NDArray[np.integer]
-) -> list[Suspect]:
-    probabilities = out_of_sample(features, given.astype(np.intp), groups)
-    return [
-        Suspect(row, name, bool(given[row]), float(probabilities[row, 1]))
-        for row in _contradicted(given.astype(np.intp), probabilities)
-    ]
+def _auroc(probabilities: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Mean over labels [N, C] of one against the rest."""
+    once = np.ones((1, len(labels)), np.float32)
+    columns = range(labels.shape[1])
+    return float(np.mean([auroc_and_ap(probabilities[:, one], labels[:, one], once)[0][0] for one in columns]))
 
 
 def _contradicted(given: NDArray[np.integer], probabilities: NDArray[np.float64]) -> list[int]:

@@ -21,7 +21,7 @@ from explorer.evaluation.retrieval_charts import (
 )
 from explorer.evaluation.summary import head_figures, scope_sentences
 from explorer.widgets.evaluation_systems import systems_section
-from explorer.widgets.figure_row import figure_row, scheme
+from explorer.widgets.figure_row import csv_button, figure_row, figure_table, scheme
 from explorer.widgets.gallery import case_gallery
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import plain_markdown
@@ -38,7 +38,7 @@ def evaluation_page(shelved: Shelved) -> None:
         section = st.segmented_control(
             "Show", _SECTIONS, default=_SECTIONS[0], required=True, key="section", bind="query-params"
         )
-        measured = _modality(shelved, found) if found else None
+        measured = _modality(shelved, found) if found and section != "Data quality" else None
     if section == "Data quality":
         quality_section(shelved)
         return
@@ -101,13 +101,14 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
     chosen = st.dataframe(
         table,
         hide_index=True,
+        placeholder="–",
         on_select="rerun",
         selection_mode="single-row",
         key=f"class-table-{shelved.name}-{measured.modality}",
         alt="Figures of each finding with 95 % intervals",
     )
     st.caption("Choose a row to see the cases that were missed or called wrongly, the surest errors first.")
-    _csv(shelved, "classes-table", table.to_csv(index=False).encode("utf-8-sig"))
+    csv_button(shelved, table, f"classes-table-{measured.modality}")
     rows = chosen["selection"]["rows"]
     if rows and rows[0] < len(measured.names):
         label = list(measured.result["classification"]["per_class"])[rows[0]]
@@ -140,8 +141,8 @@ def _retrieval(shelved: Shelved, measured: Measured) -> None:
     find = partial(cases_behind, measured)
     figure_row(shelved, [retrieval_levels(measured, scheme())], _place("retrieval", measured), find)
     table = retrieval_table(measured)
-    st.dataframe(table, hide_index=True, alt="Retrieval figures with 95 % intervals and chance")
-    _csv(shelved, "retrieval-table", table.to_csv(index=False).encode("utf-8-sig"))
+    name = f"retrieval-table-{measured.modality}"
+    figure_table(shelved, table, name, "Retrieval figures with 95 % intervals and chance")
     shares = [query_shares(measured, scheme(), protocol) for protocol in PROTOCOLS]
     figure_row(shelved, shares, _place("queries", measured), find)
     figure_row(shelved, [counterparts(measured, scheme())], _place("counterparts", measured))
@@ -157,19 +158,6 @@ def _label(shelved: Shelved, measured: Measured) -> str:
         key=f"evaluation-label-{shelved.name}",
         persist_state="session",
         width=320,
-    )
-
-
-def _csv(shelved: Shelved, name: str, data: bytes) -> None:
-    st.download_button(
-        "Table as CSV",
-        data,
-        f"{shelved.name}-{name}.csv",
-        "text/csv",
-        key=f"csv-{shelved.name}-{name}",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
     )
 
 

@@ -15,7 +15,7 @@ from explorer.evaluation.comparison_charts import (
     system_table,
 )
 from explorer.evaluation.measured import Measured, comparable, of_casebook, runs_of
-from explorer.widgets.figure_row import figure_row, scheme
+from explorer.widgets.figure_row import figure_row, figure_table, scheme
 from explorer.widgets.library import Shelved, shelve
 from explorer.widgets.shell import settings, show_error
 from index_builder.errors import CxrError
@@ -33,8 +33,8 @@ def systems_section(shelved: Shelved, measured: Measured) -> None:
     find = partial(compared_cases, systems)
     place = f"systems-{measured.modality}"
     figure_row(shelved, [system_levels(systems, scheme())], place, find)
-    table = system_table(systems)
-    st.dataframe(table, hide_index=True, alt="Figures of systems and baselines with 95 % intervals")
+    alt = "Figures of systems and baselines with 95 % intervals"
+    figure_table(shelved, system_table(systems), "systems-table", alt)
     if not any("baselines" in one.result for one in systems):
         st.caption("No baselines were measured. This command adds them; it reads every film of the casebook once:")
         st.code(f"cxr-explorer metrics {shelved.folder.name} --baselines", language=None)

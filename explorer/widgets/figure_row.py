@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from explorer.evaluation.cases import CaseList, Token
@@ -45,6 +46,26 @@ def figure_row(shelved: Shelved, charts: Sequence[Chart | None], place: str, fin
     if find is not None and token is not None:
         with telling_errors():
             case_gallery(shelved, find(token), f"{shelved.name}-{place}")
+
+
+def figure_table(shelved: Shelved, table: pd.DataFrame, name: str, alt: str) -> None:
+    """A table to read, and to take away as CSV."""
+    st.dataframe(table, hide_index=True, placeholder="–", alt=alt)
+    csv_button(shelved, table, name)
+
+
+def csv_button(shelved: Shelved, table: pd.DataFrame, name: str) -> None:
+    """A table to take away."""
+    st.download_button(
+        "Table as CSV",
+        table.to_csv(index=False).encode("utf-8-sig"),
+        f"{shelved.name}-{name}.csv",
+        "text/csv",
+        key=f"csv-{shelved.name}-{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+    )
 
 
 def _figure(shelved: Shelved, chart: Chart, place: str, *, clickable: bool) -> None:

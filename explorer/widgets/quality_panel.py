@@ -9,7 +9,7 @@ import streamlit as st
 from explorer.quality.balance import cases_of_part
 from explorer.quality.charts import balance_chart, drift_table, part_table
 from explorer.quality.check import Finding, Quality, check_quality
-from explorer.widgets.figure_row import figure_row, scheme
+from explorer.widgets.figure_row import figure_row, figure_table, scheme
 from explorer.widgets.gallery import case_gallery
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import plain_markdown
@@ -39,26 +39,15 @@ def quality_section(shelved: Shelved) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("#### What is missing")
-        st.dataframe(part_table(quality.missing), hide_index=True, alt="Missing fields by part")
+        figure_table(shelved, part_table(quality.missing), "missing", "Missing fields by part")
     with right:
         st.markdown("#### Views")
-        st.dataframe(part_table(quality.views), hide_index=True, alt="Views by part")
+        figure_table(shelved, part_table(quality.views), "views", "Views by part")
     st.markdown("#### Parts compared with the training part")
-    table = drift_table(quality)
-    st.dataframe(table, hide_index=True, alt="Comparisons of parts")
+    figure_table(shelved, drift_table(quality), "drift", "Comparisons of parts")
     st.caption(
         "χ², Fisher and Kolmogorov–Smirnov tests, p values adjusted after Benjamini and Hochberg; vectors: can a "
         "classifier tell the parts apart (0.5: it cannot)."
-    )
-    st.download_button(
-        "Table as CSV",
-        table.to_csv(index=False).encode("utf-8-sig"),
-        f"{shelved.name}-drift.csv",
-        "text/csv",
-        key=f"csv-drift-{shelved.name}",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
     )
 
 

@@ -105,7 +105,7 @@ def measure_stored(
     *,
     baselines: bool = False,
 ) -> dict[str, Any]:
-    """Measure every modality of a casebook.
+    """Measure every modality of a casebook; both together only where there are both.
 
     Args:
         system: What embedded the cases.
@@ -124,8 +124,10 @@ def measure_stored(
     stored = StoredVectors(dataset, row_of, vectors, system.config.image_size, progress)
     modalities: dict[str, Any] = {}
     not_measured: dict[str, str] = {}
-    for number, space in enumerate(SPACES):
-        progress("Evaluating", number, len(SPACES))
+    held: list[Space] = [space for space in SPACES if space != "joint" and vectors[space].any()]
+    wanted: list[Space] = [*held, "joint"] if len(held) > 1 else held
+    for number, space in enumerate(wanted):
+        progress("Evaluating", number, len(wanted))
         request = EvaluateRequest(system.name, record.kind, None, space, baselines=baselines, seed=record.seed)
         try:
             task_of(system, dataset, request)
@@ -133,7 +135,7 @@ def measure_stored(
             not_measured[space] = str(error)
         else:
             modalities[space] = measure(system, dataset, request, progress, stored)
-    progress("Evaluating", len(SPACES), len(SPACES))
+    progress("Evaluating", len(wanted), len(wanted))
     return {
         "system": system.name,
         "preset": system.config.preset,

@@ -24,7 +24,7 @@ _MOST_BYTES = 480_000
 
 
 def main(casebook: Path, out: Path) -> None:
-    """Write search.png, case.png, explain….png, map….png and about.png to `out`."""
+    """Write search.png, case.png, explain….png, map….png, evaluation.png, quality.png and about.png to `out`."""
     if not read_manifest(casebook).dataset.synthetic:
         sys.exit(f"{casebook} holds real films. The README shows synthetic ones only.")
     out.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,14 @@ def main(casebook: Path, out: Path) -> None:
         page.get_by_role("button", name="Clear selection").click()
         _compare(page)
         _save(page, out / "map-compare.png")
+        page.get_by_role("link", name="Evaluation").click()
+        expect(page.get_by_role("heading", name="Each finding", exact=True)).to_be_visible()
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        _save(page, out / "evaluation.png")
+        page.get_by_role("radio", name="Data quality").click()
+        page.get_by_text("Show the cases").first.click()
+        expect(page.get_by_role("article").first).to_be_visible()
+        _save(page, out / "quality.png")
         page.get_by_role("link", name="About").click()
         expect(page.get_by_role("heading", name="Limits")).to_be_visible()
         _save(page, out / "about.png")

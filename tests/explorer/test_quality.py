@@ -97,8 +97,8 @@ def test_flipped_labels_are_suspected() -> None:
     flipped[random.choice(400, 20, replace=False), 0] = True
     flipped[random.choice(400, 12, replace=False), 1] = True
     patients = np.array([f"p{number // 2}" for number in range(400)])
-    found, skipped = suspects(vectors, labels ^ flipped, ["a", "b", "rare"], patients, quiet)
-    assert skipped == ["rare"]
+    found, not_judged = suspects(vectors, labels ^ flipped, ["a", "b", "rare"], patients, quiet)
+    assert list(not_judged) == ["rare"]
     hits = [flipped[one.row, "ab".index(one.label)] for one in found]
     assert np.mean(hits) > 0.6
     assert sum(hits) > 0.8 * flipped.sum()
@@ -119,8 +119,8 @@ def test_a_stage_given_to_another_stage_is_suspected() -> None:
     given = stage.copy()
     given[wrong] = (given[wrong] + 1) % 3
     labels = given[:, None] == np.arange(3)
-    found, skipped = suspects(vectors, labels, ["0", "1", "2"], np.arange(300), quiet)
-    assert skipped == []
+    found, not_judged = suspects(vectors, labels, ["0", "1", "2"], np.arange(300), quiet)
+    assert not_judged == {}
     rows = [one.row for one in found]
     assert len(rows) == len(set(rows))
     assert len(set(rows) & set(wrong.tolist())) > 12
@@ -130,8 +130,18 @@ def test_a_stage_given_to_another_stage_is_suspected() -> None:
 
 def test_too_few_cases_are_not_judged() -> None:
     labels = np.array([[True], [False]] * 6)
-    found, skipped = suspects(np.eye(12, dtype=np.float32), labels, ["a"], np.arange(12), quiet)
-    assert (found, skipped) == ([], ["a"])
+    found, not_judged = suspects(np.eye(12, dtype=np.float32), labels, ["a"], np.arange(12), quiet)
+    assert found == []
+    assert list(not_judged) == ["a"]
+
+
+def test_a_label_that_cannot_be_learnt_is_not_judged() -> None:
+    random = np.random.default_rng(2)
+    vectors = random.normal(size=(200, 8)).astype(np.float32)
+    labels = random.random((200, 1)) < 0.5
+    found, not_judged = suspects(vectors, labels, ["noise"], np.arange(200), quiet)
+    assert found == []
+    assert not_judged["noise"].startswith("classifier's AUROC 0.")
 
 
 def test_balance_counts_every_case_once_per_part(small_casebook: Path) -> None:
