@@ -291,7 +291,8 @@ def test_every_stage_can_be_looked_at(unified: RetrievalSystem) -> None:
     maps = [explain(unified, GIVEN[0], finding(unified), "grad-cam", layer=layer) for layer in layers]
     assert [one.layer for one in maps] == list(layers)
     assert explain(unified, GIVEN[0], finding(unified), "grad-cam").layer == layers[-1]
-    assert len({one.score for one in maps}) == 1
+    # The same score whichever stage is looked at; a hook changes the last bit of a float32 on some machines.
+    assert [one.score for one in maps] == pytest.approx([maps[0].score] * len(maps), rel=1e-5)
 
 
 def test_stages_behind_a_pyramid_are_left_out(tiny_settings: dict[str, Any]) -> None:
