@@ -33,7 +33,9 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         self.grid = grid
         self.lateral = nn.ModuleList(
-            nn.Sequential(nn.BatchNorm2d(count), nn.Conv2d(count, width, 1, bias=False)) for count in channels
+            # Normalised film by film: over a batch, the few real films would be measured by the many drawn ones.
+            nn.Sequential(nn.InstanceNorm2d(count, affine=True), nn.Conv2d(count, width, 1, bias=False))
+            for count in channels
         )
         self.position = nn.Parameter(torch.zeros(1, width, grid, grid))
         self.blocks = nn.ModuleList(nn.Sequential(*_block(width, pointwise=blocks > 1)) for _ in range(blocks))

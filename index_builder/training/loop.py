@@ -301,7 +301,8 @@ def cpu_computes_bf16() -> bool:
 
 
 def _parameter_groups(system: RetrievalSystem, schedule: Schedule) -> list[dict[str, Any]]:
-    encoders = {id(p) for part in (system.image_encoder, system.text_encoder) for p in part.parameters()}
+    pretrained = (system.image_encoder.backbone, system.text_encoder)
+    encoders = {id(p) for part in pretrained for p in part.parameters()}
     trained = [parameter for parameter in system.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if id(p) in encoders], "lr": schedule.encoder_learning_rate},

@@ -11,8 +11,8 @@ class Schedule(BaseModel):
     Attributes:
         epochs: At most, per phase.
         batch: Cases per step.
-        learning_rate: Peak rate of the heads (one cycle, AdamW).
-        encoder_learning_rate: Peak rate of the encoders' trained stages.
+        learning_rate: Peak rate of all that is new: heads, towers, a pyramid (one cycle, AdamW).
+        encoder_learning_rate: Peak rate of the pretrained encoders' trained stages.
         weight_decay: Of AdamW.
         views: Augmented views of each film, drawn once and met in turn, so that a frozen image encoder need look at
             each only once; 0: another view at every epoch.
