@@ -214,8 +214,3 @@ def stages_of(batch: Batch) -> Tensor:
     """[B] int64: the label of each case that carries exactly one known label, -1 for the others."""
     held = batch.labels.bool() & batch.known
     return torch.where(held.sum(1) == 1, held.float().argmax(1), -1)
-
-
-def uncertainty(probabilities: Tensor) -> Tensor:
-    """How unsure: u = 1 - max_c p_c of stage probabilities [B, C]: [B], 0 where certain, at most 1 - 1/C."""
-    return 1 - probabilities.max(-1).values

@@ -10,7 +10,7 @@ import torch
 
 from index_builder.errors import ModelError
 from index_builder.systems.base import Batch, load_system
-from index_builder.systems.mskpt import MskPt, MskPtConfig, stages_of, uncertainty
+from index_builder.systems.mskpt import MskPt, MskPtConfig, stages_of
 
 WORDS = ["the lung is clear", "mild small nodule", "left and right nodule with opacity", "calcified opacity"]
 PAIR_TERMS = {"GRA": "gra", "TA": "ta", "PA": "pa"}
@@ -83,12 +83,6 @@ def test_stages_are_taken_only_where_exactly_one_is_known() -> None:
     nothing = torch.zeros(5, dtype=torch.int64)
     found = stages_of(Batch(torch.zeros(5, 2, 2), None, nothing.bool(), [""] * 5, labels, known, nothing))
     assert found.tolist() == [1, -1, -1, -1, 2]
-
-
-def test_uncertainty_is_what_the_likeliest_stage_leaves() -> None:
-    torch.testing.assert_close(
-        uncertainty(torch.tensor([[1.0, 0, 0, 0], [0.25] * 4, [0.1, 0.7, 0.1, 0.1]])), torch.tensor([0.0, 0.75, 0.3])
-    )
 
 
 @torch.inference_mode()
