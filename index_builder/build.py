@@ -140,9 +140,13 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
             draw_casebook_maps(folder, cases, vectors, stores, system_record.reads, request.seed, progress)
         with _timed(seconds, "evaluate"):
+            from index_builder.evaluation.runs import runs_beside
             from index_builder.evaluation.stored import measure_stored
 
-            write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
+            metrics = measure_stored(system, source, cases, vectors, progress)
+            if runs := runs_beside(request.checkpoint, request.dataset):
+                metrics["runs"] = [run.model_dump() for run in runs]
+            write_metrics(folder, metrics)
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
             shutil.rmtree(_shards(folder))

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from index_builder.errors import QueryError
 
+#: Runs that a checkpoint carries.
+RUNS_FILE = "runs.jsonl"
 #: The variant that nothing is left out of; on several shares of the data it makes a learning curve.
 FULL = "full"
 
@@ -62,6 +64,16 @@ def read_runs(path: Path) -> list[Run]:
     if not runs:
         raise QueryError(f"{path}: holds no run. Name a file that ablations.py --out wrote.")
     return runs
+
+
+def runs_beside(checkpoint: Path, dataset: str) -> list[Run]:
+    """Runs on a dataset that a checkpoint folder carries in `RUNS_FILE`; none without the file.
+
+    Raises:
+        QueryError: As `read_runs`.
+    """
+    path = checkpoint / RUNS_FILE
+    return [run for run in read_runs(path) if run.dataset == dataset] if path.is_file() else []
 
 
 def learning_curve(runs: Sequence[Run]) -> list[Run]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from index_builder.errors import QueryError
-from index_builder.evaluation.runs import FULL, Run, ablations, learning_curve, read_runs
+from index_builder.evaluation.runs import FULL, RUNS_FILE, Run, ablations, learning_curve, read_runs, runs_beside
 
 
 def run(variant: str, fraction: float, seed: int = 0, **figures: float) -> Run:
@@ -22,6 +22,13 @@ def test_runs_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text("\n\n".join(one.model_dump_json() for one in runs) + "\n", "utf-8")
     assert read_runs(path) == runs
+
+
+def test_a_checkpoint_carries_the_runs_of_its_dataset(tmp_path: Path) -> None:
+    assert runs_beside(tmp_path, "phantom-dust") == []
+    mine, other = run(FULL, 0.25), run(FULL, 0.5).model_copy(update={"dataset": "nih"})
+    (tmp_path / RUNS_FILE).write_text("\n".join(one.model_dump_json() for one in (mine, other)), "utf-8")
+    assert runs_beside(tmp_path, "phantom-dust") == [mine]
 
 
 @pytest.mark.parametrize(
