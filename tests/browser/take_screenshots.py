@@ -110,6 +110,7 @@ def _choose(page: Page) -> None:
         page.mouse.move(*place, steps=8)
     page.mouse.up()
     expect(page.get_by_role("heading", name="chosen cases")).to_be_visible()
+    expect(page.get_by_alt_text("Chest film of chosen case").first).to_be_visible()
 
 
 def _compare(page: Page) -> None:
