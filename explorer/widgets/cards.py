@@ -7,7 +7,7 @@ from html import escape
 import streamlit as st
 
 from explorer.search import Neighbour
-from explorer.widgets.library import Shelved
+from explorer.widgets.library import Shelved, text_vectors_exist
 from explorer.widgets.markup import (
     chips_html,
     closeness_words,
@@ -42,10 +42,12 @@ def neighbour_card(
     texts = "".join(f'<p class="cxr-excerpt">{excerpt}</p>' for excerpt in excerpts if excerpt)
     reads = shelved.casebook.manifest.system.reads
     # The searched space's own similarity is the score; a joint vector of a film alone is the film's.
+    # Where no case has a report, a joint vector is the film's over again under a name that promises more.
+    shown = shelved.casebook.spaces if text_vectors_exist(shelved.casebook) else ("image",)
     parts = [
         f"{space_words(name, reads)} {value:.2f}"
         for name, value in neighbour.similarity.items()
-        if name != space and abs(value - neighbour.score) > 0.0005
+        if name != space and name in shown and abs(value - neighbour.score) > 0.0005
     ]
     by_modality = f'<span class="cxr-muted"> · {escape(" · ".join(parts))}</span>' if parts else ""
     with (

@@ -37,16 +37,16 @@ def methods_side_by_side(shelved: Shelved, study: Study, asked: Asked) -> None:
         if answer is not None:
             answers.append(answer)
     shown = [answer for answer in answers if answer.scale is not None]
-    if not shown:
-        st.caption("None of these methods says anything of a film here.")
-        return
-    st.html(
-        f'<div class="cxr-methods">{"".join(_figure(answer, side) for answer in shown for side in answer.sides)}</div>'
-    )
-    st.caption(
-        "Every method has a scale and a unit of its own: compare where the colours are, not how bright they are."
-    )
-    _agreement(shown)
+    if shown:
+        figures = "".join(_figure(answer, side) for answer in shown for side in answer.sides)
+        st.html(f'<div class="cxr-methods">{figures}</div>')
+        st.caption(
+            "Every method has a scale and a unit of its own: compare where the colours are, not how bright they are."
+        )
+    else:
+        st.caption("Only text is explained here: the table tells how far the methods agree on its words.")
+    if len(answers) > 1:
+        _agreement(answers)
 
 
 def _figure(answer: Answer, side: Side) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -122,6 +123,9 @@ def _warm_up(folder: str, stamp: str) -> Thread:
         except CxrError as error:
             # The first query meets the same error and shows it to whoever asked.
             _LOG.error("%s", error)
+        # Streamlit collects garbage after every run, which takes 0.3 s over all that torch loaded and will not let go.
+        gc.collect()
+        gc.freeze()
 
     thread = Thread(target=load, name=f"warm-up {casebook.name}", daemon=True)
     thread.start()

@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from explorer.prediction_words import percent
 from explorer.selection import DISCOVERY_RATE, LabelExcess, label_excess, selection_csv, selection_zip
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import film_html, label_html, label_words
@@ -84,7 +85,7 @@ def _bar(one: LabelExcess) -> str:
         f'<div class="cxr-bar"><span class="cxr-bar-name">{label_html(one.label)}</span>'
         f'<span class="cxr-bar-track"><span style="width:{100 * one.chosen_share:.1f}%"></span>'
         f'<i style="left:{100 * one.others_share:.1f}%"></i></span>'
-        f'<span class="cxr-bar-value">{one.chosen_share:.0%} against {one.others_share:.0%}, {word} · OR '
+        f'<span class="cxr-bar-value">{percent(one.chosen_share)} against {percent(one.others_share)}, {word} · OR '
         f"{_ratio(one.odds_ratio)} [{_ratio(low)}, {_ratio(high)}] · q {_small(one.q)}</span></div>"
     )
 

@@ -12,6 +12,8 @@ export default function (component) {
   }
   overlay.update(component);
   return () => {
+    // Streamlit also ends a call that a later one overtook; what is drawn lives as long as its place on the page.
+    if (parentElement.isConnected) return;
     overlay.close();
     overlays.delete(parentElement);
   };

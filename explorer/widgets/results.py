@@ -52,6 +52,10 @@ def results_panel(shelved: Shelved, options: SearchOptions) -> None:
 def _welcome(shelved: Shelved) -> None:
     manifest = shelved.casebook.manifest
     text = "patient profile" if manifest.system.reads == "profile" else "report"
+    if st.session_state.get("search-button"):
+        st.info(
+            f"Nothing to search with yet: upload a film, give a {text}, or take an example.", icon=":material/search:"
+        )
     st.html(
         '<div class="cxr-empty"><h2>Find cases that look or read like yours</h2>'
         f"<p>Give a chest film, a {text}, or both. You get the nearest cases of the casebook, how close they are, "
@@ -109,11 +113,15 @@ def _how(shelved: Shelved, outcome: Outcome) -> str:
     searched = f"{result.searched:,} of {len(casebook):,}" if outcome.options.filters else f"{result.searched:,}"
     space = "image" if result.space == "joint" and not text_vectors_exist(casebook) else result.space
     words = space_words(space, casebook.manifest.system.reads)
-    told = f"{searched} cases compared by {words} in {result.timings_ms['total']:.0f} ms"
+    told = f"{searched} cases compared by {words} in {_duration(result.timings_ms['total'])}"
     if result.diversity is None:
         return told
     findings = f", {result.diversity['labels']:.2f} by findings" if casebook.label_names else ""
     return f"{told} · diversity of these cases {result.diversity['vectors']:.2f} by {words}{findings}"
+
+
+def _duration(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def _count(number: int) -> str:

@@ -10,6 +10,8 @@ export default function (component) {
   }
   viewer.show(data);
   return () => {
+    // Streamlit also ends a call that a later one overtook; what is drawn lives as long as its place on the page.
+    if (parentElement.isConnected) return;
     viewer.close();
     viewers.delete(parentElement);
   };

@@ -78,7 +78,7 @@ def test_compares_two_spaces_and_shows_what_is_chosen(app: AppTest, small_casebo
     shown = int((casebook.has_vector("image") & casebook.has_vector("text"))[nodules].sum())
     assert any(one.value == f"{shown} chosen cases" for one in app.subheader)
     html = _html(app)
-    assert "100% against 0%, more often" in html
+    assert "100 % against 0 %, more often" in html
     assert html.count("Chest film of chosen case") == 24
 
 

@@ -15,7 +15,11 @@ export default function (component) {
     parentElement.cxrHeld = name;
     for (const look of [...shelf.waiting]) look();
   }
-  return () => release(shelf, parentElement);
+  return () => {
+    // Streamlit also ends a call that a later one overtook; what is drawn lives as long as its place on the page.
+    if (parentElement.isConnected) return;
+    release(shelf, parentElement);
+  };
 }
 
 function release(shelf, holder) {

@@ -14,6 +14,8 @@ export default function (component) {
   const map = maps.get(parentElement);
   map.update(component);
   return () => {
+    // Streamlit also ends a call that a later one overtook; what is drawn lives as long as its place on the page.
+    if (parentElement.isConnected) return;
     map.close();
     maps.delete(parentElement);
   };

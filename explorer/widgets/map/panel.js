@@ -35,6 +35,7 @@ function createPanel(map, title, label) {
   let scheduled = false;
   const pointers = new Map();
   let pressed = null;
+  let pointed = true; // the pointer, not a key, said last which point is meant
   let outline = null; // of a box or lasso being drawn, [x, y] pairs
 
   const size = () => [stage.clientWidth, stage.clientHeight];
@@ -221,6 +222,7 @@ function createPanel(map, title, label) {
 
   // From the chosen point to the nearest one in a direction; from nowhere to the one nearest the middle.
   function step(dx, dy) {
+    pointed = false;
     const [chosen] = map.marked();
     if (chosen < 0) {
       map.choose(nearest(stage.clientWidth / 2, stage.clientHeight / 2, Infinity), panel);
@@ -293,6 +295,9 @@ function createPanel(map, title, label) {
     const last = pointers.get(event.pointerId);
     const now = [event.offsetX, event.offsetY];
     if (!last) {
+      // When the page moves beneath a pointer at rest, the browser reports a move all the same.
+      if (!pointed && !event.movementX && !event.movementY) return;
+      pointed = true;
       map.choose(nearest(...now, REACH), panel);
       return;
     }
@@ -333,7 +338,7 @@ function createPanel(map, title, label) {
     refresh(false);
   };
   canvas.onpointerleave = (event) => {
-    if (!pointers.size && event.pointerType !== "touch") map.choose(-1, panel);
+    if (pointed && !pointers.size && event.pointerType !== "touch") map.choose(-1, panel);
   };
   canvas.addEventListener(
     "wheel",
