@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.case_table import cases_table, write_cases
 from index_builder.casebook import (
     SCHEMA_VERSION,
     SPACES,
@@ -24,11 +25,9 @@ from index_builder.casebook import (
     Manifest,
     Space,
     SystemRecord,
-    cases_table,
     digest_files,
     write_manifest,
     write_metrics,
-    write_table,
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
@@ -144,7 +143,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
             write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
-            write_table(cases_table(cases), layout.cases)
+            write_cases(cases_table(cases), layout.cases, layout.case_keys)
             shutil.rmtree(_shards(folder))
             _fingerprint_file(folder).unlink()
             manifest = Manifest(

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.case_table import case_from_row, cases_table, read_cases, write_cases
 from index_builder.casebook import (
     SPACES,
     Layout,
     Manifest,
     Space,
-    case_from_row,
     cluster_column,
     digest_files,
     map_columns,
@@ -24,7 +24,6 @@ from index_builder.casebook import (
     read_maps,
     read_table,
     write_manifest,
-    write_table,
 )
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
@@ -73,7 +72,7 @@ def write_subset(
     check_target(out, replace)
     manifest = read_manifest(source)
     layout = Layout(source)
-    table = read_table(layout.cases)
+    table = read_cases(layout.cases, manifest.cases)
     rows = _rows(source, table.column("case_id").to_pylist(), case_ids)
     table = table.take(pa.array(rows))
     cases = [case_from_row(row) for row in table.to_pylist()]
@@ -82,7 +81,7 @@ def write_subset(
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         new = Layout(folder)
         progress("Copying cases", 0, len(cases))
-        write_table(_without_empty_fields(table), new.cases)
+        write_cases(cases_table(cases), new.cases, new.case_keys)
         films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}
@@ -174,12 +173,6 @@ def _copy_thumbnails(
             )
             progress("Copying cases", min(start + _GROUP, len(rows)), len(rows))
     return films
-
-
-def _without_empty_fields(table: pa.Table) -> pa.Table:
-    """Without sections and profile fields that none of these cases has."""
-    kept = [name for name in table.column_names if "." not in name or table.column(name).null_count < len(table)]
-    return table.select(kept)
 
 
 def _column(projections: pa.Table, name: str, rows: np.ndarray) -> np.ndarray:
