@@ -210,9 +210,7 @@ class Casebook:
         """
         row = self._find(case_id)
         if row is None:
-            raise QueryError(
-                f"no case {case_id!r} in casebook {self.name!r}. Case ids look like {self.case_ids[0]!r}."
-            )
+            raise QueryError(f"no case {case_id!r} in casebook {self.name!r}. Case ids look like {self.case_ids[0]!r}.")
         return row
 
     def case(self, case_id: str) -> Case:
@@ -267,15 +265,15 @@ class Casebook:
 
         Raises:
             QueryError: The casebook has no such space.
+            CasebookError: The index is missing, damaged or out of reach.
         """
         if space not in self.manifest.spaces:
             raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
         with self._lock:
             if space not in self._stores:
-                from index_builder.stores.faiss import FaissStore
+                from index_builder.indexing import open_store
 
-                kind = self.manifest.spaces[space].index
-                self._stores[space] = FaissStore.read(self._layout.index(space), self._layout.index_keys(space), kind)
+                self._stores[space] = open_store(self.folder, self.manifest, space)
             return self._stores[space]
 
     @property

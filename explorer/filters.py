@@ -20,7 +20,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
+from index_builder.case_table import PROFILE_PREFIX
 from index_builder.errors import QueryError
+from index_builder.stores.base import Condition
 
 Operator = Literal["any", "all", "none", "<", "<=", ">", ">=", "between", "contains"]
 
@@ -94,6 +96,39 @@ def matching_rows(casebook: Casebook, filters: Sequence[Filter]) -> NDArray[np.b
             _labels_match(casebook, condition) if condition.field == "label" else _field_matches(casebook, condition)
         )
     return mask
+
+
+def stored_conditions(casebook: Casebook, filters: Sequence[Filter]) -> tuple[Condition, ...] | None:
+    """The same filters for a vector store that keeps the fields; None where they cannot be said so.
+
+    Raises:
+        QueryError: As `matching_rows`.
+    """
+    if any(one.operator == "contains" or one.field in ("case_id", "patient_id") for one in filters):
+        return None
+    found = []
+    for one in filters:
+        if one.field == "label":
+            names = {name.casefold(): name for name in casebook.label_names}
+            values = tuple(names[value.casefold()] for value in one.values if value.casefold() in names)
+            if values:
+                found.append(Condition("labels", one.operator, values))  # type: ignore[arg-type]  # no "contains" left
+            continue
+        field = PROFILE_PREFIX + one.field if one.field in casebook.profile_fields else one.field
+        operator = "any" if one.operator == "all" else one.operator
+        if values := _stored(casebook, one):
+            found.append(Condition(field, operator, values))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+def _stored(casebook: Casebook, condition: Filter) -> tuple[str | float | bool | None, ...]:
+    """A filter's values as a store keeps them."""
+    if casebook.is_number(condition.field):
+        return tuple(_number(value, condition) if value else None for value in condition.values)
+    words = [value.lower() for value in condition.values]
+    if pa.types.is_boolean(casebook.field(condition.field).type):
+        return tuple(word == "true" for word in words if word in ("true", "false"))
+    return tuple(words)
 
 
 def _labels_match(casebook: Casebook, condition: Filter) -> NDArray[np.bool_]:

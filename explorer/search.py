@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from explorer.assess import Assessment, assess
 from explorer.casebook import Casebook
 from explorer.film_report import FilmReport, examine, look
-from explorer.filters import Filter, matching_rows
+from explorer.filters import Filter, matching_rows, stored_conditions
 from explorer.matching import shared_phrases
 from explorer.predict import Scores, Voted, classified, voted
 from explorer.profiles import check_profile
@@ -203,11 +203,12 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     store = casebook.store(space)
 
     own = None if query.case_id is None else casebook.row(query.case_id)
-    allowed = None
+    allowed = where = None
     searched = len(store)
     if options.filters:
         met = matching_rows(casebook, options.filters) & casebook.has_vector(space)
         allowed, searched = casebook.keys[met], int(met.sum())
+        where = stored_conditions(casebook, options.filters)
         searched -= own is not None and bool(met[own])
     elif own is not None:
         searched -= bool(casebook.vectors(space)[own].any())
@@ -226,7 +227,7 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     likely = {**found.shares, **(probabilities or {})}
     while True:
         # A queried case finds itself too, and is left out here rather than by a filter, which would cost more.
-        hits = store.search(vector, wanted + (own is not None), allowed)
+        hits = store.search(vector, wanted + (own is not None), allowed, where)
         rows, scores = casebook.rows_of_keys(hits.keys), hits.scores
         others = np.flatnonzero(rows != (-1 if own is None else own))[:wanted]
         rows, scores = rows[others], scores[others]

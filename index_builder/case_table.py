@@ -1,4 +1,4 @@
-"""Cases of a casebook as a table on disk that is looked at where it lies: memory-mapped Arrow, nothing read at opening."""
+"""Cases of a casebook as a table that is looked at on disk: memory-mapped Arrow, nothing read at opening."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ cases.arrow              one row per case, memory-mapped; see index_builder/case
 case_keys.npy            key of each case, and the rows in the order of the keys
 thumbnails.parquet       case_id, JPEG bytes; see index_builder/thumbnails.py
 embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.arrow, zeros where a modality is absent
-index/SPACE.faiss, .keys.npy
+index/SPACE.faiss, .keys.npy; index/milvus.db where Milvus Lite was asked for, nothing where a Milvus server was
 projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
 maps.json                how far each map can be trusted, words of each cluster
 held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
@@ -97,14 +97,16 @@ class SpaceRecord(_Record):
 
     Attributes:
         count: Cases that have a vector here.
-        index: Kind of FAISS index.
+        index: Kind of FAISS index, or Milvus.
+        collection: Of Milvus.
         nearest_similarity: 101 percentiles of each case's cosine to its own nearest other case; tells whether a
             query's best match is close as matches go here.
     """
 
     count: int
-    index: Literal["flat", "hnsw", "ivfpq"]
+    index: Literal["flat", "hnsw", "ivfpq", "milvus"]
     nearest_similarity: tuple[float, ...]
+    collection: str | None = None
 
 
 class MapRecord(_Record):
@@ -145,6 +147,7 @@ class Manifest(_Record):
 
     Attributes:
         subset_of: Name and digest of the casebook that these cases were chosen from; None: built from the dataset.
+        store: What finds the nearest vectors: "faiss", or "milvus:" with a file of the casebook or a server's address.
         files: SHA-256 of every other file by its path.
         digest: SHA-256 of this record without this field, so that a changed manifest shows too.
     """
@@ -158,6 +161,7 @@ class Manifest(_Record):
     films: int
     reports: int
     subset_of: str | None = None
+    store: str = "faiss"
     files: dict[str, str]
     digest: str = ""
 
@@ -186,13 +190,18 @@ class Layout:
         """Vectors of a space, [N, D] float16."""
         return self.folder / "embeddings" / f"{space}.npy"
 
+    @property
+    def indexes(self) -> Path:
+        """Folder of whatever finds the nearest vectors."""
+        return self.folder / "index"
+
     def index(self, space: Space) -> Path:
         """FAISS index of a space."""
-        return self.folder / "index" / f"{space}.faiss"
+        return self.indexes / f"{space}.faiss"
 
     def index_keys(self, space: Space) -> Path:
         """Case keys in index order, [n] int64."""
-        return self.folder / "index" / f"{space}.keys.npy"
+        return self.indexes / f"{space}.keys.npy"
 
     def files(self) -> Iterator[Path]:
         """Every file present but the manifest, sorted."""

@@ -29,10 +29,12 @@ from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
 from index_builder.held_out import held_out_answers, read_answers, write_answers
-from index_builder.indexing import index_space, space_record
+from index_builder.indexing import FAISS, index_space, space_record
 from index_builder.projections.maps import describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
+from index_builder.stores.base import VectorStore
 from index_builder.stores.faiss import FaissStore
+from index_builder.stores.milvus import MilvusStore
 from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -85,7 +87,7 @@ def write_subset(
         films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}
-        stores: dict[Space, FaissStore] = {}
+        stores: dict[Space, FaissStore | MilvusStore] = {}
         new.embeddings("image").parent.mkdir()
         for space in SPACES:
             vectors[space] = np.asarray(read_embeddings(source, space, manifest.cases)[rows])
@@ -111,6 +113,7 @@ def write_subset(
             update={
                 "name": out.name,
                 "subset_of": f"{manifest.name}, SHA-256 {manifest.digest}",
+                "store": FAISS,
                 "spaces": {space: space_record(store, vectors[space]) for space, store in stores.items()},
                 "cases": len(cases),
                 "films": films,
@@ -130,7 +133,7 @@ def _take_over_trust(
     cases: Sequence[Case],
     rows: Sequence[int],
     vectors: Mapping[Space, NDArray[np.floating]],
-    stores: Mapping[Space, FaissStore],
+    stores: Mapping[Space, VectorStore],
 ) -> None:
     """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
     voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None)

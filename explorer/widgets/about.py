@@ -17,6 +17,7 @@ _INDEX_WORDS = {
     "flat": "exact comparison with every case",
     "hnsw": "HNSW graph, approximate",
     "ivfpq": "IVF-PQ with refinement, approximate",
+    "milvus": "Milvus",
 }
 
 
