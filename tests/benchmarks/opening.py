@@ -3,7 +3,7 @@
     python tests/benchmarks/opening.py FOLDER [N …]
 
 The cases are made up: ids, labels, splits, views, age, sex and a short report each. There are no vectors, which are
-mapped and not read at opening, and no films. Each casebook is written to FOLDER, opened in a fresh process, and deleted.
+mapped and not read at opening, and no films. Each casebook is written to FOLDER, opened in a fresh process, deleted.
 """
 
 from __future__ import annotations

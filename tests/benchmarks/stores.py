@@ -5,8 +5,8 @@
 Vectors are drawn around the film vectors of CASEBOOK, so that they cluster as real embeddings do: each is a case moved
 at random towards and away from its 20 nearest cases, by as much as those are apart, plus noise in all dimensions.
 Queries are drawn likewise and are none of the indexed vectors. A store is built in one process and opened and searched
-in another, whose growth is the memory it takes. Times are the processor's. A filter leaves cases drawn at random ("random") or whole
-neighbourhoods, as a rare finding does ("together").
+in another, whose growth is the memory it takes. Times are the processor's. A filter leaves cases drawn at random
+("random") or whole neighbourhoods, as a rare finding does ("together").
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def open_store(name: str, folder: Path, count: int) -> VectorStore:
 
 
 def search_store(name: str, folder: Path, data: Path) -> dict[str, Any]:
-    """Open and search: growth of the process, recall@10 by similarity, so that ties count, and processor milliseconds a query."""
+    """Open and search: growth of the process, recall@10 by similarity, as ties count, and milliseconds a query."""
     queries = np.load(data / "queries.npy")
     import faiss  # noqa: F401  loaded before memory is looked at
 

@@ -1,4 +1,4 @@
-"""Milvus Lite, the embedded Milvus, against brute force and against FAISS; and what is said when Milvus is not there."""
+"""Milvus Lite, the embedded Milvus, against brute force and against FAISS; and what is said when it is not there."""
 
 from collections.abc import Iterator
 from pathlib import Path
