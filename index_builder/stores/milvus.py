@@ -270,7 +270,7 @@ def _literal(value: Any) -> str:
 def _digest(vectors: NDArray[np.float32], keys: NDArray[np.int64], fields: pa.Table) -> str:
     digest = hashlib.sha256(json.dumps([str(vectors.shape), str(fields.schema)]).encode())
     for array in (keys, vectors):
-        digest.update(memoryview(np.ascontiguousarray(array)).cast("B"))
+        digest.update(np.ascontiguousarray(array).data)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, fields.schema) as writer:
         writer.write_table(fields.combine_chunks())
