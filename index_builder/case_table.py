@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.datasets.base import SECTION_ORDER, Case
@@ -154,7 +155,7 @@ def label_matrix(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bo
     matrix = np.zeros((len(column), len(names)), bool, order="F")
     start = 0
     for chunk in column.chunks:
-        labels, rows = chunk.flatten(), pa.compute.list_parent_indices(chunk).to_numpy()
+        labels, rows = chunk.flatten(), pc.list_parent_indices(chunk).to_numpy()
         number_of = {name: number for number, name in enumerate(names)}
         numbers = np.array([number_of[name] for name in labels.dictionary.to_pylist()], np.int64)
         matrix[start + rows, numbers[labels.indices.to_numpy()]] = True
