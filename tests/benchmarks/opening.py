@@ -14,7 +14,7 @@ import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import pyarrow as pa
@@ -106,17 +106,17 @@ def write(folder: Path, count: int) -> float:
 
 
 def use(folder: Path) -> list[float]:
-    """Seconds and MB of opening, then of one case by its id, label counts, and a filter."""
+    """Seconds, processor seconds and MB of opening, then of one case by its id, label counts, and a filter."""
     from explorer.casebook import Casebook
     from explorer.filters import matching_rows, parse_filter
 
     before, found = resident_mb(), []
-    began = perf_counter()
+    began = perf_counter(), process_time()
 
     def done() -> None:
         nonlocal began
-        found.extend((perf_counter() - began, resident_mb()))
-        began = perf_counter()
+        found.extend((perf_counter() - began[0], process_time() - began[1], resident_mb()))
+        began = perf_counter(), process_time()
 
     casebook = Casebook.open(folder)
     done()
@@ -131,7 +131,8 @@ def use(folder: Path) -> list[float]:
 
 def main(place: str, counts: list[int]) -> None:
     """Print a row per size."""
-    print("| cases | MB on disk | open: s, MB | one case | label counts | three filters | MB before opening |")
+    steps_named = "open: s, processor s, MB | one case | label counts | three filters"
+    print(f"| cases | MB on disk | {steps_named} | MB before opening |")
     print("|" + "---|" * 7)
     for count in counts:
         folder = Path(place) / f"opening-{count}"
@@ -141,7 +142,7 @@ def main(place: str, counts: list[int]) -> None:
                 size = pool.submit(write, folder, count).result()
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 before, *steps = pool.submit(use, folder).result()
-            cells = [f"{steps[one]:.3f}, {steps[one + 1]:.0f}" for one in range(0, len(steps), 2)]
+            cells = [f"{s:.3f}, {cpu:.3f}, {mb:.0f}" for s, cpu, mb in np.array(steps).reshape(-1, 3)]
             print(f"| {count:,} | {size:,.0f} | {' | '.join(cells)} | {before:.0f} |", flush=True)
         finally:
             shutil.rmtree(folder)
