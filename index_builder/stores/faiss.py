@@ -23,8 +23,8 @@ faiss: Any = import_module("faiss")
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
 
-#: Up to here a flat scan answers in a few milliseconds and is exact.
-FLAT_LIMIT = 50_000
+#: Up to here a flat scan is about as fast as the graph, and exact; measured in docs/scale.md.
+FLAT_LIMIT = 20_000
 #: Up to here HNSW's graph fits beside the vectors in ordinary memory.
 HNSW_LIMIT = 1_000_000
 #: At most so many allowed cases are compared one by one, in a few milliseconds: a filtered graph finds too few of them.
