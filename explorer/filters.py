@@ -116,8 +116,8 @@ def stored_conditions(casebook: Casebook, filters: Sequence[Filter]) -> tuple[Co
             continue
         field = PROFILE_PREFIX + one.field if one.field in casebook.profile_fields else one.field
         operator = "any" if one.operator == "all" else one.operator
-        if values := _stored(casebook, one):
-            found.append(Condition(field, operator, values))  # type: ignore[arg-type]
+        if stored := _stored(casebook, one):
+            found.append(Condition(field, operator, stored))  # type: ignore[arg-type]
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -39,10 +39,10 @@ class Values(Sequence[T]):
         return len(self._column)
 
     @overload
-    def __getitem__(self, row: int) -> T: ...
+    def __getitem__(self, row: SupportsIndex) -> T: ...
     @overload
     def __getitem__(self, row: slice) -> list[T]: ...
-    def __getitem__(self, row: int | slice) -> T | list[T]:
+    def __getitem__(self, row: SupportsIndex | slice) -> T | list[T]:
         if isinstance(row, slice):
             start, stop, step = row.indices(len(self))
             return [self[one] for one in range(start, stop, step)]

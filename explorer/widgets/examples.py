@@ -80,7 +80,7 @@ def _different(casebook: Casebook, usable: NDArray[np.bool_]) -> list[str]:
     seen: set[str] = set()
     # Cases with findings first, so that an example shows something to look for.
     findings = [number for number, name in enumerate(casebook.label_names) if name not in _NORMAL]
-    found = np.zeros(len(casebook), bool) if not findings else casebook.label_matrix[:, findings].any(axis=1)
+    found = np.asarray(casebook.label_matrix[:, findings].any(axis=1), bool)
     for row in rows[np.argsort(~found[rows], kind="stable")]:
         labels = set(casebook.labels[row])
         if chosen and (not labels or labels & seen):
