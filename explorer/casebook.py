@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -13,15 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.casebook import (
+from index_builder.case_table import (
     PROFILE_PREFIX,
     SECTION_PREFIX,
+    Values,
+    case_from_row,
+    label_matrix,
+    read_case_keys,
+    read_cases,
+)
+from index_builder.casebook import (
     Layout,
     Manifest,
     MapName,
     MapsRecord,
     Space,
-    case_from_row,
     cluster_column,
     map_columns,
     read_embeddings,
@@ -37,7 +42,7 @@ from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
 from index_builder.held_out import Answers, are_stages, read_answers
-from index_builder.stores.base import VectorStore, case_keys
+from index_builder.stores.base import VectorStore, case_key
 from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
@@ -57,15 +62,22 @@ LABEL_OVERLAP = Ranking(
 class Casebook:
     """A casebook open for reading; one instance serves many threads.
 
-    The system and each space's index load on first use.
+    Cases stay on disk and are looked at there; the system and each space's index load on first use.
+
+    Attributes:
+        table: The cases, memory-mapped.
+        case_ids: Id of each case, by row.
+        labels: Labels of each case, by row.
+        patient_ids: Pseudonym of each case's patient, by row.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, table: pa.Table) -> None:
         self.folder = folder
         self.manifest = manifest
         self.table = table
-        self.case_ids: list[str] = table.column("case_id").to_pylist()
-        self._row_of = {case_id: row for row, case_id in enumerate(self.case_ids)}
+        self.case_ids: Values[str] = Values(table.column("case_id"), str)
+        self.labels: Values[tuple[str, ...]] = Values(table.column("labels"), tuple)
+        self.patient_ids: Values[str] = Values(table.column("patient_id"), str)
         self._layout = Layout(folder)
         self._lock = RLock()
         self._system_lock = RLock()  # its own: a search by case must not wait while the encoders load
@@ -86,16 +98,13 @@ class Casebook:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        table = read_table(Layout(folder).cases)
-        if len(table) != manifest.cases:
-            raise CasebookError(f"{folder}: {len(table)} cases where its manifest says {manifest.cases}. Rebuild it.")
-        return cls(folder, manifest, table)
+        return cls(folder, manifest, read_cases(Layout(folder).cases, manifest.cases))
 
     def __len__(self) -> int:
-        return len(self.case_ids)
+        return len(self.table)
 
     def __contains__(self, case_id: object) -> bool:
-        return case_id in self._row_of
+        return isinstance(case_id, str) and self._find(case_id) is not None
 
     @property
     def name(self) -> str:
@@ -110,27 +119,18 @@ class Casebook:
     @cached_property
     def label_names(self) -> tuple[str, ...]:
         """Labels that occur, in the dataset's display order."""
-        present = set(self.table.column("labels").combine_chunks().flatten().unique().to_pylist())
+        present = set(self.table.column("labels").chunk(0).values.dictionary.to_pylist())
         return tuple(name for name in self.manifest.dataset.label_names if name in present)
-
-    @cached_property
-    def labels(self) -> list[tuple[str, ...]]:
-        """Labels of every case, by row."""
-        return [tuple(labels) for labels in self.table.column("labels").to_pylist()]
 
     @cached_property
     def label_matrix(self) -> NDArray[np.bool_]:
         """Which case carries which label, [N, C] with columns as in `label_names`."""
-        column = self.table.column("labels").combine_chunks()
-        names = pc.index_in(column.flatten(), value_set=pa.array(self.label_names, pa.string()))
-        matrix = np.zeros((len(self), len(self.label_names)), bool)
-        matrix[pc.list_parent_indices(column).to_numpy(), names.to_numpy(zero_copy_only=False).astype(np.int64)] = True
-        return matrix
+        return label_matrix(self.table.column("labels"), self.label_names)
 
     @cached_property
     def keys(self) -> NDArray[np.int64]:
         """Vector-store key of every case, by row, [N] int64."""
-        return case_keys(self.case_ids)
+        return self._keys[0]
 
     @cached_property
     def profile_fields(self) -> tuple[str, ...]:
@@ -146,6 +146,12 @@ class Casebook:
 
         return profile_fields(self) if self.manifest.system.reads == "profile" else ()
 
+    @property
+    def report_sections(self) -> tuple[pa.ChunkedArray, ...]:
+        """The parts of a report by row, as they lie on disk; absent ones are null."""
+        names = (SECTION_PREFIX + name for name in REPORT_SECTIONS)
+        return tuple(self.table.column(name) for name in names if name in self.table.column_names)
+
     def column(self, name: str) -> np.ndarray:
         """A field by row, [N]: `case_id`, `split`, `view`, `synthetic`, `report`, or a profile field.
 
@@ -158,6 +164,24 @@ class Casebook:
             self._columns[name] = self._read_column(name)
         return self._columns[name]
 
+    def field(self, name: str) -> pa.ChunkedArray:
+        """A field as it lies on disk, for what must not be read whole.
+
+        Raises:
+            QueryError: No such field here.
+        """
+        if name in self.profile_fields:
+            name = PROFILE_PREFIX + name
+        elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):
+            known = ["label", "split", "view", "report", *self.profile_fields]
+            raise QueryError(f"no field {name!r} in casebook {self.name!r}. Fields: {', '.join(known)}.")
+        return self.table.column(name)
+
+    def is_number(self, name: str) -> bool:
+        """Whether a field holds numbers. Raises `QueryError` where there is no such field."""
+        kind = self.field(name).type
+        return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
     def distinct(self, name: str) -> list[Any]:
         """The different values of `split`, `view`, `synthetic` or a profile field, sorted, without the absent one.
 
@@ -165,9 +189,18 @@ class Casebook:
             QueryError: No such field here.
         """
         if name not in self._distinct:
-            values = self._field(name).unique().drop_null().to_pylist()
-            self._distinct[name] = sorted(values)
+            self._distinct[name] = sorted(self.field(name).unique().drop_null().to_pylist())
         return self._distinct[name]
+
+    def counts(self, name: str) -> dict[Any, int]:
+        """How many cases have each value of such a field, the most frequent first, without the absent one.
+
+        Raises:
+            QueryError: No such field here.
+        """
+        counted = pc.value_counts(self.field(name).drop_null())
+        pairs = [(one["values"], one["counts"]) for one in counted.to_pylist()]
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
     def row(self, case_id: str) -> int:
         """Row of a case.
@@ -175,12 +208,10 @@ class Casebook:
         Raises:
             QueryError: No case of that id here.
         """
-        try:
-            return self._row_of[case_id]
-        except KeyError:
-            raise QueryError(
-                f"no case {case_id!r} in casebook {self.name!r}. Case ids look like {self._example}."
-            ) from None
+        row = self._find(case_id)
+        if row is None:
+            raise QueryError(f"no case {case_id!r} in casebook {self.name!r}. Case ids look like {self.case_ids[0]!r}.")
+        return row
 
     def case(self, case_id: str) -> Case:
         """A case with everything known of it. Raises `QueryError` for an unknown id."""
@@ -193,8 +224,9 @@ class Casebook:
         Raises:
             CasebookError: The store holds a case that is not here: index and cases are not of one build.
         """
-        rows = self._key_order[np.searchsorted(self.keys, keys, sorter=self._key_order).clip(max=len(self) - 1)]
-        if not np.array_equal(self.keys[rows], keys):
+        by_row, order = self._keys
+        rows = order[np.searchsorted(by_row, keys, sorter=order).clip(max=len(self) - 1)]
+        if not np.array_equal(by_row[rows], keys):
             raise CasebookError(f"{self.folder}: its index and its cases are not of one build. Rebuild it.")
         return rows
 
@@ -222,7 +254,10 @@ class Casebook:
         """Which cases have the modality of a space, [N]."""
         with self._lock:
             if space not in self._held:
-                self._held[space] = np.asarray(self.vectors(space).any(axis=1), bool)
+                record = self.manifest.spaces.get(space)
+                whole = record is not None and record.count == len(self)  # then nothing need be looked at
+                held = np.ones(len(self), bool) if whole else self.vectors(space).any(axis=1)
+                self._held[space] = np.asarray(held, bool)
             return self._held[space]
 
     def store(self, space: Space) -> VectorStore:
@@ -230,15 +265,15 @@ class Casebook:
 
         Raises:
             QueryError: The casebook has no such space.
+            CasebookError: The index is missing, damaged or out of reach.
         """
         if space not in self.manifest.spaces:
             raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
         with self._lock:
             if space not in self._stores:
-                from index_builder.stores.faiss import FaissStore
+                from index_builder.indexing import open_store
 
-                kind = self.manifest.spaces[space].index
-                self._stores[space] = FaissStore.read(self._layout.index(space), self._layout.index_keys(space), kind)
+                self._stores[space] = open_store(self.folder, self.manifest, space)
             return self._stores[space]
 
     @property
@@ -345,7 +380,7 @@ class Casebook:
             "cases": manifest.cases,
             "films": manifest.films,
             "reports": manifest.reports,
-            "splits": {str(part): count for part, count in Counter(self.column("split")).most_common()},
+            "splits": self.counts("split"),
             "labels": {
                 name: int(count) for name, count in zip(self.label_names, self.label_matrix.sum(0), strict=True)
             },
@@ -366,12 +401,8 @@ class Casebook:
         return search(self, query, options if k is None else replace(options, k=k))
 
     @cached_property
-    def _example(self) -> str:
-        return repr(self.case_ids[0])
-
-    @cached_property
-    def _key_order(self) -> NDArray[np.int64]:
-        return np.argsort(self.keys)
+    def _keys(self) -> NDArray[np.int64]:
+        return read_case_keys(self._layout.case_keys, len(self))
 
     @cached_property
     def _thumbnails(self) -> ThumbnailReader:
@@ -392,19 +423,20 @@ class Casebook:
 
     def _read_column(self, name: str) -> np.ndarray:
         if name == "report":
-            names = [SECTION_PREFIX + one for one in REPORT_SECTIONS if SECTION_PREFIX + one in self.table.column_names]
-            sections = [self.table.column(one).to_pylist() for one in names]
+            sections = [section.to_pylist() for section in self.report_sections]
             texts = [" ".join(filter(None, parts)) for parts in zip(*sections, strict=True)]
             return np.array(texts or [""] * len(self), object)
-        column = self._field(name)
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        column = self.field(name)
+        if self.is_number(name):
             return column.to_numpy(zero_copy_only=False).astype(np.float64)
+        if pa.types.is_dictionary(column.type):
+            values = np.array([*column.chunk(0).dictionary.to_pylist(), None], object)
+            numbers = pc.fill_null(pa.chunked_array([chunk.indices for chunk in column.chunks]), len(values) - 1)
+            return values[numbers.to_numpy()]
         return np.array(column.to_pylist(), object)
 
-    def _field(self, name: str) -> pa.ChunkedArray:
-        if name in self.profile_fields:
-            name = PROFILE_PREFIX + name
-        elif name not in ("case_id", "split", "view", "synthetic", "patient_id"):
-            known = ["label", "split", "view", "report", *self.profile_fields]
-            raise QueryError(f"no field {name!r} in casebook {self.name!r}. Fields: {', '.join(known)}.")
-        return self.table.column(name)
+    def _find(self, case_id: str) -> int | None:
+        by_row, order = self._keys
+        key = case_key(case_id)
+        row = int(order[min(np.searchsorted(by_row, key, sorter=order), len(self) - 1)])
+        return row if by_row[row] == key and self.case_ids[row] == case_id else None

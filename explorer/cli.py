@@ -123,6 +123,13 @@ def build(
         ),
     ] = None,
     replace: Annotated[bool, typer.Option(help="Replace a casebook that is there, once the new one is done.")] = False,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where vectors are searched: faiss, milvus: or milvus:FILE.db (Milvus Lite in the casebook), or "
+            "milvus:http://HOST:PORT (a server; MILVUS_URI and MILVUS_TOKEN for its account).",
+        ),
+    ] = "faiss",
 ) -> None:
     """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
     from explorer.progress import build_with_progress
@@ -130,7 +137,7 @@ def build(
     from index_builder.resources import checkpoint_for
 
     system = checkpoint_for(dataset, checkpoint)
-    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace)))
+    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace, store)))
 
 
 @app.command()

@@ -130,7 +130,7 @@ def _turn(casebook: Casebook, check: FilmCheck, pixels: NDArray[np.float32], dis
 
 
 def _lateral(casebook: Casebook, view: str | None) -> tuple[Flag, ...]:
-    views = set(casebook.column("view")) - {None}
+    views = set(casebook.distinct("view"))
     if view != "LATERAL" or not views or "LATERAL" in views:
         return ()
     return (Flag("lateral", "Its header calls the film a lateral; this casebook has frontal films only."),)

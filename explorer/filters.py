@@ -10,15 +10,19 @@ split=train   view=PA,AP   sex=F   age=40..60   age>=65   report~pleural effusio
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
+from index_builder.case_table import PROFILE_PREFIX
 from index_builder.errors import QueryError
+from index_builder.stores.base import Condition
 
 Operator = Literal["any", "all", "none", "<", "<=", ">", ">=", "between", "contains"]
 
@@ -94,6 +98,39 @@ def matching_rows(casebook: Casebook, filters: Sequence[Filter]) -> NDArray[np.b
     return mask
 
 
+def stored_conditions(casebook: Casebook, filters: Sequence[Filter]) -> tuple[Condition, ...] | None:
+    """The same filters for a vector store that keeps the fields; None where they cannot be said so.
+
+    Raises:
+        QueryError: As `matching_rows`.
+    """
+    if any(one.operator == "contains" or one.field in ("case_id", "patient_id") for one in filters):
+        return None
+    found = []
+    for one in filters:
+        if one.field == "label":
+            names = {name.casefold(): name for name in casebook.label_names}
+            values = tuple(names[value.casefold()] for value in one.values if value.casefold() in names)
+            if values:
+                found.append(Condition("labels", one.operator, values))  # type: ignore[arg-type]  # no "contains" left
+            continue
+        field = PROFILE_PREFIX + one.field if one.field in casebook.profile_fields else one.field
+        operator = "any" if one.operator == "all" else one.operator
+        if stored := _stored(casebook, one):
+            found.append(Condition(field, operator, stored))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+def _stored(casebook: Casebook, condition: Filter) -> tuple[str | float | bool | None, ...]:
+    """A filter's values as a store keeps them."""
+    if casebook.is_number(condition.field):
+        return tuple(_number(value, condition) if value else None for value in condition.values)
+    words = [value.lower() for value in condition.values]
+    if pa.types.is_boolean(casebook.field(condition.field).type):
+        return tuple(word == "true" for word in words if word in ("true", "false"))
+    return tuple(words)
+
+
 def _labels_match(casebook: Casebook, condition: Filter) -> NDArray[np.bool_]:
     if condition.operator not in ("any", "all", "none"):
         raise QueryError(f"filter {str(condition)!r}: labels are compared with =, !=, all(...) or none(...).")
@@ -116,34 +153,55 @@ def _labels_match(casebook: Casebook, condition: Filter) -> NDArray[np.bool_]:
 
 
 def _field_matches(casebook: Casebook, condition: Filter) -> NDArray[np.bool_]:
-    column = casebook.column(condition.field)
     if condition.operator == "contains":
-        needle = condition.values[0].casefold()
-        return np.array([value is not None and needle in str(value).casefold() for value in column], bool)
+        return _contains(casebook, condition)
+    if condition.field == "report":
+        raise QueryError(f"filter {str(condition)!r}: reports are searched with ~.")
+    column = casebook.field(condition.field)
     if condition.operator in ("any", "none", "all"):
-        held = _equals(column, condition)
+        held = _equals(column, condition, casebook.is_number(condition.field))
         return ~held if condition.operator == "none" else held
-    if column.dtype != np.float64:
+    if not casebook.is_number(condition.field):
         raise QueryError(f"filter {str(condition)!r}: {condition.field} is not a number. Use = or ~.")
-    with np.errstate(invalid="ignore"):  # NaN, an absent value, meets no condition
-        if condition.operator == "between":
-            low, high = condition.values
-            mask = ~np.isnan(column)
-            if low:
-                mask &= column >= _number(low, condition)
-            if high:
-                mask &= column <= _number(high, condition)
-            return mask
-        bound = _number(condition.values[0], condition)
-        compare = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
-        return compare[condition.operator](column, bound)
+    if condition.operator == "between":
+        low, high = condition.values
+        mask = pc.is_valid(column)
+        if low:
+            mask = pc.and_(mask, pc.greater_equal(column, _number(low, condition)))
+        if high:
+            mask = pc.and_(mask, pc.less_equal(column, _number(high, condition)))
+        return _mask(mask)
+    compare = {"<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+    return _mask(compare[condition.operator](column, _number(condition.values[0], condition)))
 
 
-def _equals(column: np.ndarray, condition: Filter) -> NDArray[np.bool_]:
-    if column.dtype == np.float64:
-        return np.isin(column, [_number(value, condition) for value in condition.values])
-    wanted = {value.casefold() for value in condition.values}
-    return np.array([value is not None and str(value).casefold() in wanted for value in column], bool)
+def _contains(casebook: Casebook, condition: Filter) -> NDArray[np.bool_]:
+    held = np.zeros(len(casebook), bool)
+    columns = casebook.report_sections if condition.field == "report" else (casebook.field(condition.field),)
+    for column in columns:
+        held |= _of_texts(column, lambda texts: pc.match_substring(texts, condition.values[0], ignore_case=True))
+    return held
+
+
+def _equals(column: pa.ChunkedArray, condition: Filter, number: bool) -> NDArray[np.bool_]:
+    if number:
+        wanted = pa.array([_number(value, condition) for value in condition.values], pa.float64())
+        return _mask(pc.is_in(column.cast(pa.float64()), wanted))
+    words = pa.array([value.lower() for value in condition.values], pa.string())
+    return _of_texts(column, lambda texts: pc.is_in(pc.utf8_lower(texts), words))
+
+
+def _of_texts(column: pa.ChunkedArray, test: Callable[[Any], Any]) -> NDArray[np.bool_]:
+    """A test of a field's texts, [N]; False where absent. Of a column of few texts, those few are tested."""
+    if not pa.types.is_dictionary(column.type):
+        return _mask(pc.and_(test(column.cast(pa.string())), pc.is_valid(column)))
+    passed = [number for number, value in enumerate(test(column.chunk(0).dictionary).to_pylist()) if value]
+    numbers = pa.chunked_array([chunk.indices for chunk in column.chunks])
+    return _mask(pc.is_in(numbers, pa.array(passed, numbers.type)))
+
+
+def _mask(values: Any) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(values, False), bool)
 
 
 def _number(value: str, condition: Filter) -> float:

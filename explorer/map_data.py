@@ -84,10 +84,8 @@ def matched_positions(casebook: Casebook, other: Casebook, space: Space, name: M
     """
     places = other.projection(space, name)
     found = np.full((len(casebook), places.shape[1]), np.nan, np.float32)
-    pairs = [(row, other.row(case_id)) for row, case_id in enumerate(casebook.case_ids) if case_id in other]
-    if pairs:
-        own, theirs = np.array(pairs).T
-        found[own] = places[theirs]
+    own, theirs = _in_both(casebook, other)
+    found[own] = places[theirs]
     return found
 
 
@@ -96,16 +94,11 @@ def neighbours_kept(casebook: Casebook, space: Space, other: Casebook, other_spa
 
     Of larger sets 2,000 cases are drawn. None where fewer than k + 1 cases are in both.
     """
-    held = np.flatnonzero(casebook.has_vector(space))
-    theirs = other.has_vector(other_space)
-    pairs = [
-        (row, other.row(casebook.case_ids[row]))
-        for row in held
-        if casebook.case_ids[row] in other and theirs[other.row(casebook.case_ids[row])]
-    ]
-    if len(pairs) <= k:
+    rows, matched = _in_both(casebook, other)
+    held = casebook.has_vector(space)[rows] & other.has_vector(other_space)[matched]
+    rows, matched = rows[held], matched[held]
+    if len(rows) <= k:
         return None
-    rows, matched = np.array(pairs).T
     asked = np.sort(np.random.default_rng(0).permutation(len(rows))[:2_000])
     near = [
         _nearest(vectors[asked_rows].astype(np.float32), vectors[all_rows].astype(np.float32), asked, k)
@@ -142,6 +135,13 @@ def place_query(
     if not len(hits.keys):
         return None
     return PlacedQuery(place(positions[casebook.rows_of_keys(hits.keys)], hits.scores), False)
+
+
+def _in_both(casebook: Casebook, other: Casebook) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows here and there of the cases that two casebooks share, in the order of the first."""
+    _, rows, matched = np.intersect1d(casebook.keys, other.keys, assume_unique=True, return_indices=True)
+    order = np.argsort(rows)
+    return rows[order], matched[order]
 
 
 def _nearest(

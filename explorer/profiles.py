@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from explorer.casebook import Casebook
 from index_builder.datasets.base import ProfileValue
@@ -39,15 +40,14 @@ def profile_fields(casebook: Casebook) -> tuple[ProfileField, ...]:
     """Fields a system that reads profiles can read: not those that name the diagnosis or the source."""
     found = []
     for name in casebook.profile_fields:
-        column = casebook.column(name)
-        if column.dtype == np.float64:
+        if casebook.is_number(name):
+            column = casebook.column(name)
             numbers = column[~np.isnan(column)]
             field = ProfileField(name, "number", whole=bool((numbers == np.round(numbers)).all()))
             example: ProfileValue = 1
         else:
-            present = [value for value in column if value is not None]
-            words = tuple(sorted({str(value) for value in present}))
-            if all(isinstance(value, bool) for value in present):
+            words = tuple(map(str, casebook.distinct(name)))
+            if pa.types.is_boolean(casebook.field(name).type):
                 field, example = ProfileField(name, "flag"), True
             else:
                 few = len(words) <= _CHOICES

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from index_builder.casebook import MapName, MapRecord, Space, case_from_row
+from index_builder.case_table import case_from_row
+from index_builder.casebook import MapName, MapRecord, Space
 from index_builder.errors import QueryError
 from index_builder.projections.layout import Steps
 from index_builder.projections.maps import LEAST_CASES, draw_maps

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from explorer.assess import Assessment, assess
 from explorer.casebook import Casebook
 from explorer.film_report import FilmReport, examine, look
-from explorer.filters import Filter, matching_rows
+from explorer.filters import Filter, matching_rows, stored_conditions
 from explorer.matching import shared_phrases
 from explorer.predict import Scores, Voted, classified, voted
 from explorer.profiles import check_profile
@@ -202,27 +202,35 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     vector = _query_vector(embedded, query, space)
     store = casebook.store(space)
 
-    allowed = matching_rows(casebook, options.filters) & casebook.has_vector(space)
-    if query.case_id is not None:
-        allowed[casebook.row(query.case_id)] = False
-    searched = int(allowed.sum())
+    own = None if query.case_id is None else casebook.row(query.case_id)
+    allowed = where = None
+    searched = len(store)
+    if options.filters:
+        met = matching_rows(casebook, options.filters) & casebook.has_vector(space)
+        allowed, searched = casebook.keys[met], int(met.sum())
+        where = stored_conditions(casebook, options.filters)
+        searched -= own is not None and bool(met[own])
+    elif own is not None:
+        searched -= bool(casebook.vectors(space)[own].any())
     exhaustive = options.rerank > 0 or options.one_per_patient or options.hide_duplicates
     wanted = options.k * _CANDIDATES_PER_NEIGHBOUR if exhaustive else options.k
-    unrestricted = searched == len(store)
     said = probabilities = None
     if query.case_id is None:
-        own = _own_space(casebook, query)
-        own_vector = _query_vector(embedded, query, own)
-        said = Scores(_given(query), own, voted(casebook, own, own_vector), classified(casebook, own_vector))
+        home = _own_space(casebook, query)
+        home_vector = _query_vector(embedded, query, home)
+        said = Scores(_given(query), home, voted(casebook, home, home_vector), classified(casebook, home_vector))
         found = said.voted
         probabilities = None if said.classified is None else said.classified.probabilities
     else:
-        found = Voted(dict.fromkeys(casebook.labels[casebook.row(query.case_id)], 1.0), {}, 0)
+        found = Voted(dict.fromkeys(casebook.case(query.case_id).labels, 1.0), {}, 0)
     # What the classifier knows goes before the vote.
     likely = {**found.shares, **(probabilities or {})}
     while True:
-        hits = store.search(vector, wanted, None if unrestricted else casebook.keys[allowed])
+        # A queried case finds itself too, and is left out here rather than by a filter, which would cost more.
+        hits = store.search(vector, wanted + (own is not None), allowed, where)
         rows, scores = casebook.rows_of_keys(hits.keys), hits.scores
+        others = np.flatnonzero(rows != (-1 if own is None else own))[:wanted]
+        rows, scores = rows[others], scores[others]
         order = _rerank(casebook, rows, scores, likely, options.rerank)
         chosen = suppress(casebook, rows[order], query, options)
         # Suppression may eat up the candidates: look further until enough remain or none are left.
@@ -383,7 +391,8 @@ def _diversity(casebook: Casebook, rows: list[int], space: Space) -> dict[str, f
     count = len(rows)
     if count < 2:
         return None
-    vectors, patients = np.asarray(casebook.vectors(space)[rows]), casebook.column("patient_id")[rows]
+    vectors = np.asarray(casebook.vectors(space)[rows])
+    patients = np.array([casebook.patient_ids[row] for row in rows], object)
     found = diversity(np.arange(count)[None], vectors, casebook.label_matrix[rows], patients, resamples=1)
     return {"vectors": found[f"embedding_diversity@{count}"], "labels": found[f"label_diversity@{count}"]}
 

@@ -18,7 +18,7 @@ def suppress(casebook: Casebook, rows: NDArray[np.int64], query: Query, options:
     """Rows that remain, in order, without further cases of a patient or copies of a film."""
     if not options.one_per_patient and not options.hide_duplicates:
         return rows.tolist()
-    patients = casebook.column("patient_id")
+    patients = casebook.patient_ids
     own = None if query.case_id is None else casebook.row(query.case_id)
     seen_patients = set() if own is None else {patients[own]}
     signatures: list[np.ndarray] = []

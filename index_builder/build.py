@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.case_table import cases_table, write_cases
 from index_builder.casebook import (
     SCHEMA_VERSION,
     SPACES,
@@ -24,16 +25,14 @@ from index_builder.casebook import (
     Manifest,
     Space,
     SystemRecord,
-    cases_table,
     digest_files,
     write_manifest,
     write_metrics,
-    write_table,
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
 from index_builder.errors import DatasetError
-from index_builder.indexing import index_space, space_record
+from index_builder.indexing import FAISS, check_store, index_space, space_record
 from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -56,6 +55,7 @@ class BuildRequest:
         limit: At most this many cases, drawn by `seed`.
         seed: For phantoms, the draw of `limit` and the projection.
         replace: Whether a casebook at `out` may be replaced, once the new one is complete.
+        store: What is to find the nearest vectors, as `Manifest.store`.
     """
 
     dataset: str
@@ -65,6 +65,7 @@ class BuildRequest:
     limit: int | None = None
     seed: int = 0
     replace: bool = False
+    store: str = FAISS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     seconds: dict[str, float] = {}
     out = request.out.absolute()
     check_target(out, request.replace)
+    check_store(request.store, out)
 
     with _timed(seconds, "read cases"):
         progress("Reading cases", 0, 1)
@@ -125,7 +127,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             progress("Indexing", 0, 1)
             film_rows = reference_rows(cases)
             vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
-            stores = {space: store for space in SPACES if (store := index_space(folder, space, cases, vectors[space]))}
+            shutil.rmtree(layout.indexes, ignore_errors=True)
+            indexed = {space: index_space(folder, space, cases, vectors[space], request.store) for space in SPACES}
+            stores = {space: store for space, store in indexed.items() if store is not None}
             spaces = {space: space_record(store, vectors[space]) for space, store in stores.items()}
             progress("Indexing", 1, 1)
         with _timed(seconds, "calibrate"):
@@ -148,9 +152,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
                 metrics["runs"] = [run.model_dump() for run in runs]
             write_metrics(folder, metrics)
         with _timed(seconds, "finish"):
-            write_table(cases_table(cases), layout.cases)
+            write_cases(cases_table(cases), layout.cases, layout.case_keys)
             shutil.rmtree(_shards(folder))
             _fingerprint_file(folder).unlink()
+            for store in stores.values():
+                store.close()
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,
@@ -160,6 +166,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
                 cases=len(cases),
                 films=films,
                 reports=sum(bool(case.report) for case in cases),
+                store=request.store,
                 files=digest_files(folder),
             )
             write_manifest(folder, manifest)

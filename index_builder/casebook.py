@@ -1,10 +1,11 @@
 """The casebook artifact: a self-contained folder. The only module that knows its file names.
 
 manifest.json            schema, dataset, system, spaces, counts, SHA-256 of every other file
-cases.parquet            one row per case
+cases.arrow              one row per case, memory-mapped; see index_builder/case_table.py
+case_keys.npy            key of each case, and the rows in the order of the keys
 thumbnails.parquet       case_id, JPEG bytes; see index_builder/thumbnails.py
-embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.parquet, zeros where a modality is absent
-index/SPACE.faiss, .keys.npy
+embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.arrow, zeros where a modality is absent
+index/SPACE.faiss, .keys.npy; index/milvus.db where Milvus Lite was asked for, nothing where a Milvus server was
 projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
 maps.json                how far each map can be trusted, words of each cluster
 held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,10 +27,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CasebookError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Space = Literal["image", "text", "joint"]
 SPACES: tuple[Space, ...] = ("image", "text", "joint")
@@ -37,9 +37,6 @@ SPACES: tuple[Space, ...] = ("image", "text", "joint")
 #: Layouts of a space; `pca` only where there are too few cases for the others.
 MapName = Literal["umap", "tsne", "umap3d", "pca"]
 MAP_AXES: dict[MapName, str] = {"umap": "xy", "tsne": "xy", "umap3d": "xyz", "pca": "xy"}
-
-SECTION_PREFIX = "section."
-PROFILE_PREFIX = "profile."
 
 
 class _Record(BaseModel):
@@ -100,14 +97,16 @@ class SpaceRecord(_Record):
 
     Attributes:
         count: Cases that have a vector here.
-        index: Kind of FAISS index.
+        index: Kind of FAISS index, or Milvus.
+        collection: Of Milvus.
         nearest_similarity: 101 percentiles of each case's cosine to its own nearest other case; tells whether a
             query's best match is close as matches go here.
     """
 
     count: int
-    index: Literal["flat", "hnsw", "ivfpq"]
+    index: Literal["flat", "hnsw", "ivfpq", "milvus"]
     nearest_similarity: tuple[float, ...]
+    collection: str | None = None
 
 
 class MapRecord(_Record):
@@ -148,6 +147,7 @@ class Manifest(_Record):
 
     Attributes:
         subset_of: Name and digest of the casebook that these cases were chosen from; None: built from the dataset.
+        store: What finds the nearest vectors: "faiss", or "milvus:" with a file of the casebook or a server's address.
         files: SHA-256 of every other file by its path.
         digest: SHA-256 of this record without this field, so that a changed manifest shows too.
     """
@@ -161,6 +161,7 @@ class Manifest(_Record):
     films: int
     reports: int
     subset_of: str | None = None
+    store: str = "faiss"
     files: dict[str, str]
     digest: str = ""
 
@@ -175,7 +176,8 @@ class Layout:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = folder / "manifest.json"
-        self.cases = folder / "cases.parquet"
+        self.cases = folder / "cases.arrow"
+        self.case_keys = folder / "case_keys.npy"
         self.thumbnails = folder / "thumbnails.parquet"
         self.projections = folder / "projections.parquet"
         self.maps = folder / "maps.json"
@@ -188,13 +190,18 @@ class Layout:
         """Vectors of a space, [N, D] float16."""
         return self.folder / "embeddings" / f"{space}.npy"
 
+    @property
+    def indexes(self) -> Path:
+        """Folder of whatever finds the nearest vectors."""
+        return self.folder / "index"
+
     def index(self, space: Space) -> Path:
         """FAISS index of a space."""
-        return self.folder / "index" / f"{space}.faiss"
+        return self.indexes / f"{space}.faiss"
 
     def index_keys(self, space: Space) -> Path:
         """Case keys in index order, [n] int64."""
-        return self.folder / "index" / f"{space}.keys.npy"
+        return self.indexes / f"{space}.keys.npy"
 
     def files(self) -> Iterator[Path]:
         """Every file present but the manifest, sorted."""
@@ -332,52 +339,6 @@ def verify(folder: Path) -> list[str]:
     return problems
 
 
-def cases_table(cases: Sequence[Case]) -> pa.Table:
-    """Cases as a table: fixed columns, then `section.NAME` and `profile.NAME` columns in a stable order."""
-    columns: dict[str, pa.Array] = {
-        "case_id": pa.array([case.case_id for case in cases], pa.string()),
-        "patient_id": pa.array([case.patient_id for case in cases], pa.string()),
-        "split": pa.array([case.split for case in cases], pa.string()),
-        "view": pa.array([case.view for case in cases], pa.string()),
-        "labels": pa.array([list(case.labels) for case in cases], pa.list_(pa.string())),
-        "codes": pa.array([list(case.codes) for case in cases], pa.list_(pa.string())),
-        "image": pa.array([case.image for case in cases], pa.string()),
-        "other_images": pa.array([list(case.other_images) for case in cases], pa.list_(pa.string())),
-        "synthetic": pa.array([case.synthetic for case in cases], pa.bool_()),
-    }
-    sections = {name for case in cases for name in case.sections}
-    for name in [*(s for s in SECTION_ORDER if s in sections), *sorted(sections.difference(SECTION_ORDER))]:
-        columns[SECTION_PREFIX + name] = pa.array([case.sections.get(name) for case in cases], pa.string())
-    for name in sorted({name for case in cases for name in case.profile}):
-        columns[PROFILE_PREFIX + name] = _profile_array([case.profile.get(name) for case in cases])
-    return pa.table(columns)
-
-
-def case_from_row(row: Mapping[str, Any]) -> Case:
-    """The case a row of `cases_table` was made from."""
-
-    def fields(prefix: str) -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): value
-            for name, value in row.items()
-            if name.startswith(prefix) and value is not None
-        }
-
-    return Case(
-        case_id=row["case_id"],
-        patient_id=row["patient_id"],
-        split=row["split"],
-        labels=tuple(row["labels"]),
-        image=row["image"],
-        other_images=tuple(row["other_images"]),
-        view=row["view"],
-        sections=fields(SECTION_PREFIX),
-        profile=fields(PROFILE_PREFIX),
-        codes=tuple(row["codes"]),
-        synthetic=row["synthetic"],
-    )
-
-
 def write_table(table: pa.Table, path: Path) -> None:
     """Write Parquet, compressed, the same bytes for the same table."""
     pq.write_table(table, path, compression="zstd")
@@ -427,14 +388,3 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_shortened(one) for one in value]
     return value
-
-
-def _profile_array(values: list[Any]) -> pa.Array:
-    """Numbers as numbers where all present values are, booleans likewise, everything else as text."""
-    present = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in present):
-        return pa.array(values, pa.bool_())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        whole = all(isinstance(value, int) for value in present)
-        return pa.array(values, pa.int64() if whole else pa.float64())
-    return pa.array([None if value is None else str(value) for value in values], pa.string())

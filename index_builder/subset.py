@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.case_table import case_from_row, cases_table, read_cases, write_cases
 from index_builder.casebook import (
     SPACES,
     Layout,
     Manifest,
     Space,
-    case_from_row,
     cluster_column,
     digest_files,
     map_columns,
@@ -24,16 +24,17 @@ from index_builder.casebook import (
     read_maps,
     read_table,
     write_manifest,
-    write_table,
 )
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
 from index_builder.held_out import held_out_answers, read_answers, write_answers
-from index_builder.indexing import index_space, space_record
+from index_builder.indexing import FAISS, index_space, space_record
 from index_builder.projections.maps import describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
+from index_builder.stores.base import VectorStore
 from index_builder.stores.faiss import FaissStore
+from index_builder.stores.milvus import MilvusStore
 from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -73,7 +74,7 @@ def write_subset(
     check_target(out, replace)
     manifest = read_manifest(source)
     layout = Layout(source)
-    table = read_table(layout.cases)
+    table = read_cases(layout.cases, manifest.cases)
     rows = _rows(source, table.column("case_id").to_pylist(), case_ids)
     table = table.take(pa.array(rows))
     cases = [case_from_row(row) for row in table.to_pylist()]
@@ -82,11 +83,11 @@ def write_subset(
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         new = Layout(folder)
         progress("Copying cases", 0, len(cases))
-        write_table(_without_empty_fields(table), new.cases)
+        write_cases(cases_table(cases), new.cases, new.case_keys)
         films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}
-        stores: dict[Space, FaissStore] = {}
+        stores: dict[Space, FaissStore | MilvusStore] = {}
         new.embeddings("image").parent.mkdir()
         for space in SPACES:
             vectors[space] = np.asarray(read_embeddings(source, space, manifest.cases)[rows])
@@ -112,6 +113,7 @@ def write_subset(
             update={
                 "name": out.name,
                 "subset_of": f"{manifest.name}, SHA-256 {manifest.digest}",
+                "store": FAISS,
                 "spaces": {space: space_record(store, vectors[space]) for space, store in stores.items()},
                 "cases": len(cases),
                 "films": films,
@@ -131,7 +133,7 @@ def _take_over_trust(
     cases: Sequence[Case],
     rows: Sequence[int],
     vectors: Mapping[Space, NDArray[np.floating]],
-    stores: Mapping[Space, FaissStore],
+    stores: Mapping[Space, VectorStore],
 ) -> None:
     """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
     voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None)
@@ -174,12 +176,6 @@ def _copy_thumbnails(
             )
             progress("Copying cases", min(start + _GROUP, len(rows)), len(rows))
     return films
-
-
-def _without_empty_fields(table: pa.Table) -> pa.Table:
-    """Without sections and profile fields that none of these cases has."""
-    kept = [name for name in table.column_names if "." not in name or table.column(name).null_count < len(table)]
-    return table.select(kept)
 
 
 def _column(projections: pa.Table, name: str, rows: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from html import escape
 
 import numpy as np
@@ -18,6 +17,7 @@ _INDEX_WORDS = {
     "flat": "exact comparison with every case",
     "hnsw": "HNSW graph, approximate",
     "ivfpq": "IVF-PQ with refinement, approximate",
+    "milvus": "Milvus",
 }
 
 
@@ -32,13 +32,13 @@ def about_page(shelved: Shelved) -> None:
             "they teach no radiology, and no figure measured on them says anything about patients.",
             icon=":material/draw:",
         )
-    counts = Counter(casebook.column("split").tolist())
+    counts = casebook.counts("split")
     with st.container(horizontal=True, gap="medium", key="cxr-counts"):
         for name, count in (
             ("Cases", manifest.cases),
             ("Films", manifest.films),
             ("Reports", manifest.reports),
-            *((f"{split.capitalize()} split", counts[split]) for split in SPLITS if counts[split]),
+            *((f"{split.capitalize()} split", counts[split]) for split in SPLITS if split in counts),
         ):
             st.metric(name, f"{count:,}", width="content")
     by_classifier = f"a classifier of {len(system.label_names)} labels, " if system.predicts_by == "classifier" else ""

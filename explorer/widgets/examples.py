@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
+from explorer.filters import Filter, matching_rows
 from explorer.widgets.markup import label_words
-from index_builder.casebook import PROFILE_PREFIX
+from index_builder.case_table import PROFILE_PREFIX
 from index_builder.datasets.base import ProfileValue
 
 _NORMAL = ("Normal", "No Finding", "Stage 0")
@@ -72,13 +73,15 @@ def example_films(casebook: Casebook) -> list[str]:
 
 
 def _different(casebook: Casebook, usable: NDArray[np.bool_]) -> list[str]:
-    rows = np.flatnonzero(usable & (casebook.column("split") == "test"))
+    rows = np.flatnonzero(usable & (matching_rows(casebook, [Filter("split", "any", ("test",))])))
     if len(rows) == 0:
         rows = np.flatnonzero(usable)
     chosen: list[str] = []
     seen: set[str] = set()
     # Cases with findings first, so that an example shows something to look for.
-    for row in sorted(rows.tolist(), key=lambda row: not set(casebook.labels[row]).difference(_NORMAL)):
+    findings = [number for number, name in enumerate(casebook.label_names) if name not in _NORMAL]
+    found = np.asarray(casebook.label_matrix[:, findings].any(axis=1), bool)
+    for row in rows[np.argsort(~found[rows], kind="stable")]:
         labels = set(casebook.labels[row])
         if chosen and (not labels or labels & seen):
             continue

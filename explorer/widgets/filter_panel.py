@@ -107,7 +107,7 @@ def _choice(casebook: Casebook, prefix: str, field: str, title: str) -> list[Fil
 
 def _range(casebook: Casebook, prefix: str, field: str, title: str) -> list[Filter]:
     """From and to; the whole range is no condition, so that cases without the field stay in."""
-    if field not in casebook.profile_fields or casebook.column(field).dtype != np.float64:
+    if field not in casebook.profile_fields or not casebook.is_number(field):
         return []
     values = casebook.column(field)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
@@ -146,8 +146,7 @@ def _further(casebook: Casebook, prefix: str) -> list[Filter]:
     filters: list[Filter] = []
     for field in chosen:
         title = field_words(field)
-        column = casebook.column(field)
-        if column.dtype == np.float64:
+        if casebook.is_number(field):
             filters += _range(casebook, prefix, field, title)
         elif len(casebook.distinct(field)) <= _CHOICES:
             filters += _choice(casebook, prefix, field, title)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.case_table import case_from_row, read_cases
 from index_builder.casebook import (
     SPACES,
     DatasetRecord,
     Layout,
     Space,
-    case_from_row,
     read_embeddings,
     read_manifest,
     read_metrics,
-    read_table,
     write_metrics,
 )
 from index_builder.datasets import open_dataset
@@ -163,7 +162,7 @@ def measure_casebook(
     """
     manifest = read_manifest(folder)
     layout = Layout(folder)
-    cases = [case_from_row(row) for row in read_table(layout.cases).to_pylist()]
+    cases = [case_from_row(row) for row in read_cases(layout.cases, manifest.cases).to_pylist()]
     vectors = {space: read_embeddings(folder, space, len(cases)) for space in SPACES}
     system = load_system(layout.system)
     metrics = measure_stored(system, manifest.dataset, cases, vectors, progress, baselines=baselines)

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from index_builder.build import BuildRequest, build, select_cases
-from index_builder.casebook import case_from_row, read_embeddings, read_manifest, read_maps, read_table, verify
+from index_builder.case_table import case_from_row, read_cases
+from index_builder.casebook import read_embeddings, read_manifest, read_maps, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
@@ -228,7 +229,7 @@ def test_what_the_system_reads_of_a_case_is_embedded(profile_casebook: Path, sta
     for folder, text_of in ((profile_casebook, SiClip.text_of), (stage_casebook, MskPt.text_of)):
         manifest = read_manifest(folder)
         system = load_system(folder / "system")
-        cases = [case_from_row(row) for row in read_table(folder / "cases.parquet").to_pylist()[:3]]
+        cases = [case_from_row(row) for row in read_cases(folder / "cases.arrow", 30).to_pylist()[:3]]
         with torch.inference_mode():
             expected = system.encode_texts([text_of(case) for case in cases]).vector.numpy()
         held = read_embeddings(folder, "text", manifest.cases)[:3].astype(np.float32)

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.casebook import case_from_row, cases_table, read_manifest, read_table, verify, write_table
+from index_builder import case_table
+from index_builder.case_table import case_from_row, cases_table, read_cases, write_cases
+from index_builder.casebook import read_manifest, verify
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
+from index_builder.stores.base import case_keys
 
 names = st.text("abcdefgh_ é", min_size=1, max_size=6)
 words = st.text(max_size=20).filter(lambda text: "\x00" not in text and text.isprintable())
@@ -34,16 +37,38 @@ cases = st.builds(
 )
 
 
-@given(st.lists(cases, min_size=1, max_size=8))
-def test_cases_survive_the_table(several: list[Case]) -> None:
+@given(several=st.lists(cases, min_size=1, max_size=8))
+def test_cases_survive_the_table_and_its_file(tmp_path_factory: pytest.TempPathFactory, several: list[Case]) -> None:
     assert [case_from_row(row) for row in cases_table(several).to_pylist()] == several
+    folder = tmp_path_factory.mktemp("cases")
+    write_cases(cases_table(several), folder / "cases.arrow", folder / "keys.npy")
+    assert [case_from_row(row) for row in read_cases(folder / "cases.arrow", len(several)).to_pylist()] == several
 
 
 def test_the_same_cases_give_the_same_bytes(tmp_path: Path) -> None:
     table = cases_table([Case("a", "p", "train", ("Mass",), profile={"age": 3}), Case("b", "q", "test", ())])
-    write_table(table, tmp_path / "one.parquet")
-    write_table(table, tmp_path / "two.parquet")
-    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    for name in ("one", "two"):
+        write_cases(table, tmp_path / name, tmp_path / f"{name}.npy")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()
+
+
+def test_a_table_of_several_batches_reads_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(case_table, "_BATCH", 2)
+    labels = [("b",), (), ("a", "b"), ("c",), ("a",), (), ("c", "a")]
+    several = [Case(f"case {row}", "p", "train", own) for row, own in enumerate(labels)]
+    write_cases(cases_table(several), tmp_path / "cases.arrow", tmp_path / "keys.npy")
+    table = read_cases(tmp_path / "cases.arrow", 7)
+    assert table.column("labels").num_chunks == 4
+    expected = [[name in own for name in "abc"] for own in labels]
+    assert case_table.label_matrix(table.column("labels"), ("a", "b", "c")).tolist() == expected
+    ids = case_table.Values(table.column("case_id"), str)
+    assert [ids[row] for row in range(7)] == list(ids) == ids[0:7] == [case.case_id for case in several]
+    keys, order = case_table.read_case_keys(tmp_path / "keys.npy", 7)
+    assert keys.tolist() == case_keys([case.case_id for case in several]).tolist()
+    assert keys[order].tolist() == sorted(keys.tolist())
+    with pytest.raises(CasebookError, match=r"keys\.npy: int64 \(2, 7\) for 8 cases"):
+        case_table.read_case_keys(tmp_path / "keys.npy", 8)
 
 
 def test_a_casebook_as_built_verifies_and_counts(small_casebook: Path) -> None:
@@ -87,7 +112,8 @@ def edit_manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:  # 
 
 
 FILES = [
-    "cases.parquet",
+    "cases.arrow",
+    "case_keys.npy",
     "thumbnails.parquet",
     "projections.parquet",
     "embeddings/joint.npy",
@@ -137,7 +163,10 @@ def test_a_useless_manifest_is_explained(
 
 
 def test_a_truncated_table_is_explained(tmp_path: Path) -> None:
-    path = tmp_path / "cases.parquet"
-    path.write_bytes(b"PAR1 not really")
-    with pytest.raises(CasebookError, match=r"cases\.parquet: unreadable"):
-        read_table(path)
+    path = tmp_path / "cases.arrow"
+    write_cases(cases_table([Case("a", "p", "train", ("Mass",))]), path, tmp_path / "keys.npy")
+    with pytest.raises(CasebookError, match=r"cases\.arrow: 1 cases where the manifest says 2"):
+        read_cases(path, 2)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CasebookError, match=r"cases\.arrow: unreadable"):
+        read_cases(path, 1)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from index_builder.casebook import SPACES, Layout, case_from_row, read_embeddings, read_manifest, read_table, verify
+from index_builder.case_table import case_from_row, read_cases
+from index_builder.casebook import SPACES, Layout, read_embeddings, read_manifest, verify
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.evaluation.calibration import TEMPERATURES, fit_stage_temperature
@@ -40,7 +41,7 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         manifest, layout = read_manifest(folder), Layout(folder)
         self.record = manifest.system
-        self.cases = [case_from_row(row) for row in read_table(layout.cases).to_pylist()]
+        self.cases = [case_from_row(row) for row in read_cases(layout.cases, manifest.cases).to_pylist()]
         self.names = manifest.dataset.label_names
         self.system: RetrievalSystem = load_system(layout.system)
         self.vectors = {space: np.asarray(read_embeddings(folder, space, len(self.cases))) for space in SPACES}

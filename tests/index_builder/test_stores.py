@@ -15,11 +15,11 @@ COUNT, DIM = 3_000, 32
 
 @pytest.fixture(scope="module")
 def vectors() -> NDArray[np.float32]:
-    """Clustered unit vectors, as embeddings are."""
+    """Clustered unit vectors in half precision, as a casebook's are."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(40, DIM))
     found = centres[random.integers(40, size=COUNT)] + 0.7 * random.normal(size=(COUNT, DIM))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
