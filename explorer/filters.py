@@ -62,7 +62,7 @@ def parse_filter(expression: str) -> Filter:
     """
     if len(expression) > _MAX_EXPRESSION:
         raise QueryError(
-            f"a filter of {len(expression):,} characters: give at most {_MAX_EXPRESSION:,}. Several filters may be given."
+            f"a filter of {len(expression):,} characters: give at most {_MAX_EXPRESSION:,}, or several filters."
         )
     match = _EXPRESSION.match(expression)
     if match is None:

@@ -65,7 +65,9 @@ def thumbnail_signature(jpeg: bytes) -> np.ndarray:
 def _statements(text: str) -> set[tuple[tuple[str, ...], bool]]:
     """Word runs of a text, each with whether its sentence denies."""
     return {
-        (gram, denies(sentence)) for sentence in SENTENCE.split(text[:_COMPARED_CHARS].lower()) for gram in _grams(WORD.findall(sentence))
+        (gram, denies(sentence))
+        for sentence in SENTENCE.split(text[:_COMPARED_CHARS].lower())
+        for gram in _grams(WORD.findall(sentence))
     }
 
 

@@ -31,6 +31,8 @@ MAX_UNPACKED_RATIO = 200
 
 #: Rows of a Parquet file that are unpacked at a time.
 _PARQUET_ROWS = 256
+#: What a row costs in memory before it holds anything.
+_ROW_BYTES = 128
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -310,15 +312,14 @@ def _read_parquet(path: Path) -> Table:
             names = [field.name for field in schema if not _holds_bytes(field.type)]
             columns = _checked_columns(path, names)
             positions = _positions(names)
-            number = unpacked = 0
+            groups = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
+            number, unpacked = 0, _ROW_BYTES * sum(group.num_rows for group in groups)
+            _check_unpacked(path, unpacked + sum(group.total_byte_size for group in groups), limit)
             for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=names):
                 size = _unpacked_bytes(batch)
                 unpacked += size
-                if size > MAX_UNPACKED_BYTES or unpacked > limit:
-                    raise DatasetError(
-                        f"{path}: {path.stat().st_size:,} bytes that unpack to far more, at row {number + 1:,}; it is no "
-                        "table of cases. Shorten its texts, or write it as CSV."
-                    )
+                _check_unpacked(path, size, MAX_UNPACKED_BYTES)
+                _check_unpacked(path, unpacked, limit)
                 lists = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
                 for values in zip(*lists, strict=True):
                     number += 1
@@ -329,6 +330,14 @@ def _read_parquet(path: Path) -> Table:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DatasetError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from error
     return Table(path, columns, tuple(rows), tuple(problems))
+
+
+def _check_unpacked(path: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise DatasetError(
+            f"{path}: {path.stat().st_size:,} bytes that unpack to far more; it is no table of cases. Shorten its "
+            "texts, or write it as CSV."
+        )
 
 
 def _unpacked_bytes(batch: Any) -> int:

@@ -30,7 +30,14 @@ from pydicom.uid import (
 )
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.dicom_header import BoundedReader, Header, frame_bytes, frame_count, looks_like_dicom, read_header
+from index_builder.imaging.dicom_header import (
+    BoundedReader,
+    Header,
+    frame_bytes,
+    frame_count,
+    looks_like_dicom,
+    read_header,
+)
 from index_builder.imaging.film import Film, Limits
 from index_builder.imaging.grayscale import VOI_FUNCTIONS, GreyScale, tone_curve
 from index_builder.imaging.raster import LUMINANCE_NOTE, MAX_JPEG_SCANS, luminance

@@ -132,7 +132,7 @@ def seconds(encode: Encode, batch: tuple[Tensor, ...]) -> float:
 
 
 def agreement(vectors: np.ndarray, eager: np.ndarray) -> tuple[float, float, float]:
-    """Share of eager's ten nearest that stay, share of nearest that stay, mean rank correlation of eager's 50 nearest."""
+    """Shares of eager's ten nearest and of its nearest that stay, mean rank correlation of its 50 nearest."""
     ours, theirs = vectors @ vectors.T, eager @ eager.T
     np.fill_diagonal(ours, -2)
     np.fill_diagonal(theirs, -2)
@@ -145,15 +145,21 @@ def agreement(vectors: np.ndarray, eager: np.ndarray) -> tuple[float, float, flo
 def measure(name: str, side: nn.Module, batches: list[tuple[Tensor, ...]], rounds: int) -> None:
     """Print one table."""
     one, many = tuple(part[:1] for part in batches[0]), batches[len(batches) // 2]
-    print(f"\n{name}: {sum(len(batch[0]) for batch in batches)} cases, batch of {len(many[0])} of shape {tuple(many[0].shape)}")
-    print(f"{'way':<24}{'1: ms':>8}{'x':>6}{'32: /s':>9}{'x':>6}{'max diff':>10}{'top 10':>8}{'nearest':>9}{'rank corr':>11}")
+    total = sum(len(batch[0]) for batch in batches)
+    print(f"\n{name}: {total} cases, batch of {len(many[0])} of shape {tuple(many[0].shape)}")
+    print(
+        f"{'way':<24}{'1: ms':>8}{'x':>6}{'32: /s':>9}{'x':>6}"
+        f"{'max diff':>10}{'top 10':>8}{'nearest':>9}{'rank corr':>11}"
+    )
     eager = encoded(side, batches)
     for title, make in ways(side, many).items():
         try:
             encode = make()
             vectors = encoded(encode, batches)  # warms up, too
         except Exception as error:  # a way that does not work here is a result, too
-            print(f"{title:<24} not possible here: {type(error).__name__}: {str(error).splitlines()[0][:90]}", flush=True)
+            print(
+                f"{title:<24} not possible here: {type(error).__name__}: {str(error).splitlines()[0][:90]}", flush=True
+            )
             continue
         times = {kind: ([], []) for kind in ("one", "many")}
         for _ in range(rounds):

@@ -72,6 +72,7 @@ class Session:
         self._page = ""
         self.pages: dict[str, str] = {}
         self.session_id = ""
+        self._known: set[str] = set()
 
     async def open(self, page: str = "", query: str = "") -> Drawn:
         """Go to a page by its path, as a link would."""
@@ -97,7 +98,9 @@ class Session:
 
     async def upload(self, key: str, data: bytes) -> Drawn:
         """Give a file to a file uploader."""
-        await self._send(BackMsg(file_urls_request={"request_id": "1", "file_names": ["f"], "session_id": self.session_id}))
+        await self._send(
+            BackMsg(file_urls_request={"request_id": "1", "file_names": ["f"], "session_id": self.session_id})
+        )
         async for message in self._messages():
             if message.WhichOneof("type") == "file_urls_response":
                 urls = message.file_urls_response.file_urls[0]
@@ -107,6 +110,10 @@ class Session:
             answer.raise_for_status()
         info = {"file_id": urls.file_id, "name": "f.png", "size": len(data), "file_urls": urls}
         return await self.set(**{key: FileUploaderState(uploaded_file_info=[info])})
+
+    def known_keys(self) -> list[str]:
+        """Keys of the widgets on the page."""
+        return [widget.split("-", 2)[2] for widget in self._known if widget.startswith("$$ID-")]
 
     def _id_of(self, key: str) -> str:
         for widget in self._known:
@@ -125,7 +132,7 @@ class Session:
         self._widgets = {name: one for name, one in self._widgets.items() if one.WhichOneof("value") == "string_value"}
         await self._send(message)
         drawn = Drawn()
-        self._known: set[str] = set()
+        self._known = set()
         async for found in self._messages():
             kind = found.WhichOneof("type")
             if kind == "new_session":

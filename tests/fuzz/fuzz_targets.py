@@ -138,7 +138,13 @@ def _tables(folder: Path) -> Target:
 
     def drawn(random: Random) -> tuple[str, bytes]:
         share = random.random()
-        return ("csv", manifest(random)) if share < 0.4 else ("covid", covid(random)) if share < 0.75 else ("jsonl", lines(random))
+        return (
+            ("csv", manifest(random))
+            if share < 0.4
+            else ("covid", covid(random))
+            if share < 0.75
+            else ("jsonl", lines(random))
+        )
 
     def check(given: tuple[str, bytes]) -> None:
         kind, data = given
@@ -218,7 +224,9 @@ def _profiles(casebook: Casebook) -> Target:
         chosen = random.sample(names, random.randint(1, len(names)))
         if random.random() < 0.5:
             return {name: random.choice(values) for name in chosen}
-        parts = (f"{name}{random.choice(('=', '=', '=', '==', ''))}{random.choice(values)!s}" for name in _short(chosen))
+        parts = (
+            f"{name}{random.choice(('=', '=', '=', '==', ''))}{random.choice(values)!s}" for name in _short(chosen)
+        )
         return random.choice((",", ", ", ",,")).join(parts)
 
     def _short(chosen: list[str]) -> Iterator[str]:

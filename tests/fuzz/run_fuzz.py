@@ -128,6 +128,7 @@ def work(kind: str, start: int, stop: int, casebook: str, profiles: str) -> None
         for number in range(start, stop):
             given = aim.input(kind, number)
             print("begin", number, flush=True)
+            Path("/proc/self/clear_refs").write_text("5", "ascii")  # what it took to make the input does not count
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
             began = process_time()
