@@ -32,6 +32,8 @@ from explorer.search import Query
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 5
+#: Seconds that the last actions may take.
+_PATIENCE = 60
 #: Share of the run after which memory is no longer warm-up.
 _WARM_UP = 0.2
 
@@ -149,8 +151,11 @@ async def run(address: str, server: int, users: list[User], seconds: float, log:
     """All users at once."""
     began = monotonic()
     until = began + seconds
-    async with asyncio.timeout(seconds + 300):
-        await asyncio.gather(watch(server, began, until, log), *(user.visit(address, until) for user in users))
+    try:
+        async with asyncio.timeout(seconds + _PATIENCE):
+            await asyncio.gather(watch(server, began, until, log), *(user.visit(address, until) for user in users))
+    except TimeoutError:
+        log.faults.append(f"an answer was not there {_PATIENCE} s after the end")
 
 
 def main() -> int:
@@ -179,8 +184,8 @@ def main() -> int:
             asyncio.run(run(f"localhost:{given.port}", server.pid, users, 60 * given.minutes, log))
             ticks = Path(f"/proc/{server.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
         finally:
-            server.terminate()
-            server.wait(20)
+            server.kill()
+            server.wait()
         output.seek(0)
         told = output.read().decode(errors="replace")
     log.faults += [f"the server's log: {line}" for line in told.splitlines() if "Error" in line or "Traceback" in line]

@@ -393,7 +393,8 @@ def hostile_parquet() -> Iterator[Callable[[], bytes]]:
     long = pa.array(["x" * 500_000])
     repeated = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), long)
     yield lambda: _parquet(pa.table({"text": repeated}), compression="zstd")
-    yield lambda: _parquet(pa.table({"text": ["x" * 1_100_000] * 260}), use_dictionary=False, compression="zstd")
+    texts = ["x" * 1_100_000] * 260
+    yield lambda: _parquet(pa.table({"text": texts}), use_dictionary=False, compression="zstd", row_group_size=16)
     yield lambda: _parquet(pa.table({"text": pa.nulls(20_000_000, pa.string())}))
     yield lambda: _parquet(pa.table({"text": ["a"], "when": pa.array([1], pa.timestamp("us", tz="Mars/Olympus"))}))
     yield lambda: _parquet(pa.table({"text": ["a"], "when": pa.array([2**62], pa.timestamp("ms"))}))
