@@ -121,8 +121,6 @@ def work(kind: str, start: int, stop: int, casebook: str, profiles: str) -> None
     folder = scratch_folder()
     try:
         aim = target(kind, folder, casebook, profiles)
-        if kind in ("text", "profile", "pixels"):
-            outcome(aim.check, aim.drawn(__import__("random").Random(0)))  # loads the system
         room = _status_kib("VmSize") * 1024 + _ADDRESS_SPACE
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
         for number in range(start, stop):
