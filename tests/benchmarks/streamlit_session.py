@@ -172,5 +172,7 @@ class Session:
 async def connected(address: str) -> AsyncIterator[Session]:
     """Connect a user to `HOST:PORT`."""
     url = f"ws://{address}/_stcore/stream"
-    async with connect(url, subprotocols=["streamlit"], origin=f"http://{address}", max_size=2**28) as stream:
+    async with connect(
+        url, subprotocols=["streamlit"], origin=f"http://{address}", max_size=2**28, open_timeout=120
+    ) as stream:
         yield Session(address, stream)
