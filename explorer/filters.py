@@ -30,6 +30,8 @@ _EXPRESSION = re.compile(r"^\s*([\w.\- ]+?)\s*(!=|<=|>=|==|=|<|>|~|:)\s*([^=<>!~
 _SET = re.compile(r"^(any|all|none)\s*\((.*)\)$", re.IGNORECASE | re.DOTALL)
 _RANGE = re.compile(r"^(-?\d+(?:\.\d+)?)?\s*\.\.\s*(-?\d+(?:\.\d+)?)?$")
 _LABEL_FIELDS = ("label", "labels")
+#: Longest expression. The patterns above take time that grows with the square of a run of blanks.
+_MAX_EXPRESSION = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ def parse_filter(expression: str) -> Filter:
     Raises:
         QueryError: It is not one.
     """
+    if len(expression) > _MAX_EXPRESSION:
+        raise QueryError(
+            f"a filter of {len(expression):,} characters: give at most {_MAX_EXPRESSION:,}, or several filters."
+        )
     match = _EXPRESSION.match(expression)
     if match is None:
         raise QueryError(

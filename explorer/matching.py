@@ -15,6 +15,8 @@ DUPLICATE_CORRELATION = 0.99
 _DUPLICATE_SIDE = 32
 
 _LONGEST_PHRASE = 8
+#: Of each text, what phrases are looked for in. Its runs of words are held at once, and a report may have a megabyte.
+_COMPARED_CHARS = 20_000
 #: Words that alone say nothing about a film. A phrase needs one word besides these.
 _FILLER = frozenset(
     """
@@ -63,7 +65,9 @@ def thumbnail_signature(jpeg: bytes) -> np.ndarray:
 def _statements(text: str) -> set[tuple[tuple[str, ...], bool]]:
     """Word runs of a text, each with whether its sentence denies."""
     return {
-        (gram, denies(sentence)) for sentence in SENTENCE.split(text.lower()) for gram in _grams(WORD.findall(sentence))
+        (gram, denies(sentence))
+        for sentence in SENTENCE.split(text[:_COMPARED_CHARS].lower())
+        for gram in _grams(WORD.findall(sentence))
     }
 
 

@@ -16,6 +16,8 @@ from index_builder.systems.profile import profile_sentence
 
 #: A text field of more different values than this is typed, not chosen.
 _CHOICES = 60
+#: No field of a patient is larger.
+_MAX_NUMBER = 1e12
 _YES, _NO = frozenset({"yes", "true", "1"}), frozenset({"no", "false", "0"})
 
 
@@ -73,13 +75,16 @@ def parse_profile(casebook: Casebook, expression: str) -> dict[str, ProfileValue
 
 
 def check_profile(casebook: Casebook, profile: Mapping[str, ProfileValue]) -> None:
-    """Refuse fields that would not be read, such as misspelt ones.
+    """Refuse fields that would not be read, such as misspelt ones, and numbers that are none.
 
     Raises:
-        QueryError: The casebook's system reads no profiles, or not this field.
+        QueryError: The casebook's system reads no profiles, or not this field, or a number is not finite or absurd.
     """
-    for name in profile:
+    for name, value in profile.items():
         _known_field(casebook, name)
+        # A comparison, not `isfinite`: whole numbers may be too large for a float.
+        if isinstance(value, int | float) and not abs(value) < _MAX_NUMBER:
+            raise QueryError(f"profile: the number given for {name} is no plausible one. Correct it or leave it out.")
 
 
 def _known_field(casebook: Casebook, name: str) -> ProfileField:
@@ -97,8 +102,8 @@ def _value(field: ProfileField, text: str) -> ProfileValue:
             number = float(text)
         except ValueError:
             raise QueryError(f"profile: {field.name} = {text!r} is not a number.") from None
-        if not np.isfinite(number):
-            raise QueryError(f"profile: {field.name} = {text!r} is not a number.")
+        if not abs(number) < _MAX_NUMBER:
+            raise QueryError(f"profile: {field.name} = {text!r} is not a plausible number.")
         return int(number) if number.is_integer() else number
     if field.kind == "flag":
         word = text.casefold()

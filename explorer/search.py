@@ -29,6 +29,8 @@ VOTE_MAJORITY = 0.5
 #: Candidates per wanted neighbour that reranking and suppression choose from.
 _CANDIDATES_PER_NEIGHBOUR = 10
 MAX_NEIGHBOURS = 200
+#: Longest text or sentence of a profile that is searched with; encoders read less.
+MAX_QUERY_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +274,8 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
 
 def _check(query: Query, options: SearchOptions) -> None:
     text = bool(query.text and query.text.strip())
+    if query.text:
+        _check_text(query.text)
     given = query.pixels is not None or text or bool(query.profile)
     if query.case_id is not None and given:
         raise QueryError("search with a case or with a film and text, not both.")
@@ -286,12 +290,22 @@ def _check(query: Query, options: SearchOptions) -> None:
             raise QueryError(f"{name} = {value}: give a number from 0 to 1.")
 
 
+def _check_text(text: str) -> None:
+    if len(text) > MAX_QUERY_CHARS:
+        raise QueryError(f"a text of {len(text):,} characters: give at most {MAX_QUERY_CHARS:,}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError("the text is not valid Unicode. Save or copy it as UTF-8.") from None
+
+
 def _worded(casebook: Casebook, query: Query) -> Query:
     """The query with its profile said in a sentence."""
     if not query.profile:
         return query
     check_profile(casebook, query.profile)
     sentence = profile_sentence(query.profile)
+    _check_text(sentence)
     if not sentence and query.pixels is None:
         raise QueryError("the profile has no value to search with. Give at least one.")
     return replace(query, text=sentence, profile=None)

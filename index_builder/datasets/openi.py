@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
+import io
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -35,7 +37,7 @@ CLUSTERED_VIEWS_FILE = "nlmcxr_tsne_pa.csv.gz"
 #: The published reports have up to 9 KB each, 21 MB together; far beyond that a file is damaged or hostile.
 MAX_REPORT_BYTES = 1_000_000
 MAX_REPORTS = 100_000
-MAX_ARCHIVE_BYTES = 1_000_000_000
+MAX_ARCHIVE_BYTES = 200_000_000
 
 #: DICOM first: it has the full depth and the window of the exposure, the published PNG are 8 bit and reduced.
 _FILM_SUFFIXES = (".dcm", ".png")
@@ -359,30 +361,35 @@ def _read_reports(source: Path) -> Iterator[_Report]:
 
 def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*.xml")):
-        _check_size(str(path), path.stat().st_size)
-        yield str(path), path.read_bytes()
+        try:
+            _check_size(str(path), path.stat().st_size)
+            content = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise DatasetError(f"{path} cannot be read ({reason}). Check that it is a readable file.") from error
+        yield str(path), content
 
 
 def _archive_files(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Members are read into memory and never written, so their names cannot lead anywhere."""
-    total = 0
     try:
-        with tarfile.open(archive, "r:gz") as members:
+        # Unpacked here and not by tarfile, which believes a member's header on how much to read.
+        with gzip.open(archive) as stream:
+            content = stream.read(MAX_ARCHIVE_BYTES + 1)
+        if len(content) > MAX_ARCHIVE_BYTES:
+            raise DatasetError(
+                f"{archive} unpacks to over {MAX_ARCHIVE_BYTES:,} bytes; the reports have 21 MB. Download it again."
+            )
+        with tarfile.open(fileobj=io.BytesIO(content)) as members:
             for member in members:
-                total += member.size
-                if total > MAX_ARCHIVE_BYTES:
-                    raise DatasetError(
-                        f"{archive} unpacks to over {MAX_ARCHIVE_BYTES:,} bytes; the reports have 21 MB. "
-                        "Download it again."
-                    )
                 if not member.isfile() or not member.name.endswith(".xml"):
                     continue
                 name = f"{archive}:{member.name}"
                 _check_size(name, member.size)
-                stream = members.extractfile(member)
-                if stream is not None:
-                    yield name, stream.read()
-    except (OSError, EOFError, tarfile.TarError) as error:
+                report = members.extractfile(member)
+                if report is not None:
+                    yield name, report.read()
+    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
         raise DatasetError(
             f"{archive} is not a readable .tgz archive: {error}. Download {REPORTS_ARCHIVE} again."
         ) from error
@@ -407,7 +414,7 @@ def _parse_report(name: str, content: bytes) -> _Report:
             f'{name} has the report id {report_id!r} where <uId id="CXR…"/> is expected. Remove the file.'
         )
     sections: dict[str, str] = {}
-    for text in root.iter("AbstractText"):
+    for text in root.iterfind("MedlineCitation/Article/Abstract/AbstractText"):
         label, content_text = text.get("Label", "").strip().lower(), _tidy("".join(text.itertext()))
         if label and content_text:
             sections[label] = f"{sections[label]} {content_text}" if label in sections else content_text

@@ -10,17 +10,29 @@ import codecs
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from index_builder.errors import DatasetError
 
 #: Longest text of one cell, in characters. The longest published reports have some ten thousand.
 MAX_CELL_CHARS = 1_000_000
+#: Longest record: a line of JSONL, or a row of CSV with all its line breaks. Some sections of the longest texts fit.
+MAX_RECORD_CHARS = 8 * MAX_CELL_CHARS
+#: A Parquet file of repeated values can hold terabytes in kilobytes. One that unpacks to more than this many bytes and
+#: more than so many times its size is refused; texts and numbers of real datasets compress ten times at best.
+MAX_UNPACKED_BYTES = 256 * 2**20
+MAX_UNPACKED_RATIO = 200
+
+#: Rows of a Parquet file that are unpacked at a time.
+_PARQUET_ROWS = 256
+#: What a row costs in memory before it holds anything.
+_ROW_BYTES = 128
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -107,8 +119,8 @@ class Row:
 
     def cell(self, column: str) -> Cell:
         """Cell of a column; a tuple where JSONL or Parquet holds a list. Missing: ""."""
-        position = self._positions[column]
-        return self._cells[position] if position < len(self._cells) else ""
+        position = self._positions.get(column)
+        return "" if position is None or position >= len(self._cells) else self._cells[position]
 
     def text(self, column: str) -> str:
         """Cell of a column as one text; the items of a list joined by ", "."""
@@ -186,8 +198,7 @@ def _read_csv(path: Path, delimiter: str | None) -> Table:
             first_line = file.readline(MAX_CELL_CHARS)
             delimiter = max(",;\t", key=first_line.count)
             file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        records = enumerate(_csv_records(reader), start=1)
+        records = enumerate(_csv_records(file, delimiter), start=1)
         problems: list[Problem] = []
         header: list[str] = []
         for number, record in records:
@@ -219,15 +230,33 @@ def _read_csv(path: Path, delimiter: str | None) -> Table:
     return Table(path, columns, tuple(rows), tuple(problems))
 
 
-def _csv_records(reader: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
+class _RecordTooLongError(csv.Error):
+    """A record of more than `MAX_RECORD_CHARS`."""
+
+
+def _csv_records(file: TextIO, delimiter: str) -> Iterator[list[str] | csv.Error]:
     """Records, and at last the error that ends them, if one does: what follows it would be read out of step."""
+    room = MAX_RECORD_CHARS
+
+    def lines() -> Iterator[str]:
+        nonlocal room
+        while line := file.readline(room + 1):
+            room -= len(line)
+            if room < 0:
+                raise _RecordTooLongError(f"a record of more than {MAX_RECORD_CHARS:,} characters")
+            yield line
+
     try:
-        yield from reader
+        for record in csv.reader(lines(), delimiter=delimiter, strict=True):
+            yield record
+            room = MAX_RECORD_CHARS
     except csv.Error as error:
         yield error
 
 
 def _csv_fault(error: csv.Error) -> str:
+    if isinstance(error, _RecordTooLongError):
+        return f"{error}; what follows was not read. Shorten its texts, or close its quotes."
     return (
         f"the quotes do not match up ({error}); what follows was not read. "
         "Close the quote, and double quotes inside a text."
@@ -236,10 +265,16 @@ def _csv_fault(error: csv.Error) -> str:
 
 def _read_jsonl(path: Path) -> Table:
     problems: list[Problem] = []
-    positions: dict[str, int] = {}
+    names: dict[str, None] = {}
+    # Rows of the same fields share one mapping, so that memory grows with the file and not with rows times fields.
+    shapes: dict[tuple[str, ...], dict[str, int]] = {}
     rows: list[Row] = []
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(MAX_RECORD_CHARS + 1), ""), start=1):
+            if len(line) > MAX_RECORD_CHARS:
+                message = f"a line of more than {MAX_RECORD_CHARS:,} characters; what follows was not read. Shorten it."
+                problems.append(Problem("long text", message, path.name, number))
+                break
             if not line.strip():
                 continue
             try:
@@ -253,15 +288,12 @@ def _read_jsonl(path: Path) -> Table:
                 message = f"not a JSON object ({reason}). Write one object a line, as json.dumps does."
                 problems.append(Problem("syntax", message, path.name, number))
                 continue
-            for name in values:
-                positions.setdefault(name, len(positions))
-            cells: list[Cell] = [""] * len(positions)
-            for name, cell in values.items():
-                cells[positions[name]] = cell
-            _append_row(Row(number, positions, cells), path, rows, problems)
-    if not positions and problems:
+            names |= dict.fromkeys(values)
+            positions = shapes.setdefault(tuple(values), {name: place for place, name in enumerate(values)})
+            _append_row(Row(number, positions, list(values.values())), path, rows, problems)
+    if not names and problems:
         raise DatasetError(str(problems[0]))
-    columns = _checked_columns(path, [name for name in positions if name])
+    columns = _checked_columns(path, [name for name in names if name])
     return Table(path, columns, tuple(rows), tuple(problems))
 
 
@@ -272,22 +304,54 @@ def _read_parquet(path: Path) -> Table:
     problems: list[Problem] = []
     rows: list[Row] = []
     try:
-        with pq.ParquetFile(path) as parquet:
-            schema = parquet.schema_arrow
+        limit = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * path.stat().st_size)
+        schema = pq.read_schema(path)
+        repeated = [field.name for field in schema if pa.types.is_string(field.type)]
+        # Dictionaries stay what they are in the file, so that what they unpack to is known before it is unpacked.
+        with pq.ParquetFile(path, read_dictionary=repeated) as parquet:
             names = [field.name for field in schema if not _holds_bytes(field.type)]
             columns = _checked_columns(path, names)
             positions = _positions(names)
-            number = 0
-            for batch in parquet.iter_batches(batch_size=4096, columns=names):
+            groups = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
+            number, unpacked = 0, _ROW_BYTES * sum(group.num_rows for group in groups)
+            _check_unpacked(path, unpacked + sum(group.total_byte_size for group in groups), limit)
+            for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=names):
+                size = _unpacked_bytes(batch)
+                unpacked += size
+                _check_unpacked(path, size, MAX_UNPACKED_BYTES)
+                _check_unpacked(path, unpacked, limit)
                 lists = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
                 for values in zip(*lists, strict=True):
                     number += 1
                     cells = [_text_of(value) for value in values]
                     _append_row(Row(number, positions, cells), path, rows, problems)
-    except (pa.ArrowException, ValueError, OverflowError) as error:
+    # Beside Arrow's own errors: unknown time zones (KeyError), types without a Python value (NotImplementedError).
+    except (pa.ArrowException, ValueError, OverflowError, LookupError, NotImplementedError, RecursionError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DatasetError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from error
     return Table(path, columns, tuple(rows), tuple(problems))
+
+
+def _check_unpacked(path: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise DatasetError(
+            f"{path}: {path.stat().st_size:,} bytes that unpack to far more; it is no table of cases. Shorten its "
+            "texts, or write it as CSV."
+        )
+
+
+def _unpacked_bytes(batch: Any) -> int:
+    """Bytes of a batch's values once each stands for itself, and a pointer for each cell."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 8 * batch.num_rows * batch.num_columns
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            total += pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0
+        else:
+            total += column.nbytes
+    return total
 
 
 def _holds_bytes(kind: Any) -> bool:
@@ -300,11 +364,13 @@ def _holds_bytes(kind: Any) -> bool:
 def _append_row(row: Row, path: Path, rows: list[Row], problems: list[Problem]) -> None:
     """Take a row whose texts are sound; else say which of them are not."""
     faults: list[Problem] = []
+    names: list[str] = []
     for position, cell in enumerate(row._cells):
         for text in (cell,) if isinstance(cell, str) else cell:
             fault = _text_fault(text)
             if fault is not None:
-                column = next((name for name, at in row._positions.items() if at == position), None)
+                names = names or list(row._positions)
+                column = names[position] if position < len(names) else ""
                 named = column if column and "\0" not in column else None
                 faults.append(Problem(fault[0], fault[1], path.name, row.number, named))
                 break
@@ -357,7 +423,7 @@ def _checked_columns(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     named = [name for name in names if name]
     if not named:
         raise DatasetError(f"{path}: no column names. The first row of a table names its columns.")
-    twice = sorted({name for name in named if named.count(name) > 1})
+    twice = sorted(name for name, count in Counter(named).items() if count > 1)
     if twice:
         raise DatasetError(f"{path}: column {_quoted(twice)} appears more than once. Rename or delete one.")
     return tuple(named)

@@ -30,7 +30,14 @@ from pydicom.uid import (
 )
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.dicom_header import Header, frame_bytes, frame_count, looks_like_dicom, read_header
+from index_builder.imaging.dicom_header import (
+    BoundedReader,
+    Header,
+    frame_bytes,
+    frame_count,
+    looks_like_dicom,
+    read_header,
+)
 from index_builder.imaging.film import Film, Limits
 from index_builder.imaging.grayscale import VOI_FUNCTIONS, GreyScale, tone_curve
 from index_builder.imaging.raster import LUMINANCE_NOTE, MAX_JPEG_SCANS, luminance
@@ -52,6 +59,9 @@ _PLUGINS = {
     RLELossless: "pylibjpeg",
     **dict.fromkeys(_JPEG_2000, "pylibjpeg"),
 }
+
+#: Rows of a colour film that are converted at a time.
+_BAND_ROWS = 256
 
 #: The most tiles the standard allows (ISO/IEC 15444-1, A.4.2).
 _MAX_TILES = 65535
@@ -101,10 +111,15 @@ def decode_dicom(data: bytes, name: str, limits: Limits) -> Film:
     if form.frames > 1:
         notes.append(f"first of {form.frames} frames")
     _note_source(header, notes)
-    stored = _decode_frame(header, form) & np.uint16(2**form.stored - 1)
+    # In place and band by band: a film of the largest size accepted must not take a gigabyte.
+    stored = _decode_frame(header, form)
+    stored &= stored.dtype.type(2**form.stored - 1)
     if form.photometric in _COLOUR:
         notes.append(LUMINANCE_NOTE)
-        pixels = luminance(stored.astype(np.float32) / np.float32(2**form.stored - 1))
+        pixels = np.empty(stored.shape[:2], np.float32)
+        for top in range(0, len(stored), _BAND_ROWS):
+            band = stored[top : top + _BAND_ROWS].astype(np.float32)
+            pixels[top : top + _BAND_ROWS] = luminance(band / np.float32(2**form.stored - 1))
     else:
         pixels = tone_curve(_grey_scale(header, form, notes), name, notes)[stored]
     return Film(pixels, _VIEWS.get(header.text("ViewPosition").upper()), "dicom", tuple(notes))
@@ -180,7 +195,7 @@ def _decode_frame(header: Header, form: _Format) -> np.ndarray:
         if syntax not in _NATIVE:
             tables = header.raw("ExtendedOffsetTable"), header.raw("ExtendedOffsetTableLengths")
             offsets = tables if all(tables) else None
-            frame = get_frame(content, 0, number_of_frames=form.frames, extended_offsets=offsets)
+            frame = get_frame(BoundedReader(content), 0, number_of_frames=form.frames, extended_offsets=offsets)
             _check_codestream(frame, syntax, form)
             content = encapsulate([frame], has_bot=False)
             options["decoding_plugin"] = _PLUGINS[UID(syntax)]
@@ -192,7 +207,7 @@ def _decode_frame(header: Header, form: _Format) -> np.ndarray:
         raise ImagingError(
             f"{header.name}: the pixel data is damaged or does not match the header. Export the film again."
         ) from error
-    return array >> form.shift
+    return array >> form.shift if form.shift or not array.flags.writeable else array
 
 
 def _check_codestream(frame: bytes, syntax: str, form: _Format) -> None:

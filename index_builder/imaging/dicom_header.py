@@ -71,7 +71,27 @@ _DEFLATED_HEADER = 4 * MIB
 #: What may follow the pixel data of a deflated file.
 _DEFLATED_TAIL = MIB
 
+#: Reads of a file that parsing may take: at least one for each element, item or fragment. Real headers have up to a few
+#: thousand; millions of empty ones would take minutes and gigabytes.
+_MAX_READS = 100_000
+#: Longest text or number element that is read. Only implicit VR files can hold longer ones at all.
+_MAX_TEXT_BYTES = 2**16
+
 _PARSE_LOCK = threading.Lock()
+
+
+class BoundedReader(io.BytesIO):
+    """A file in memory that ends with a `ValueError` when it is read in too many pieces."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = _MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"more than {_MAX_READS} elements, items or fragments")
+        return super().read(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +124,11 @@ class Header:
             raise ImagingError(f"{self.name}: {keyword} is not a number. Export the film again.") from None
 
     def text(self, keyword: str) -> str:
-        """A CS, DS or IS element as stored, padding removed."""
-        return self.raw(keyword).decode("ascii", "replace").strip(" \0")
+        """A CS, DS or IS element as stored, padding removed. Raises `ImagingError` where it is absurdly long."""
+        raw = self.raw(keyword)
+        if len(raw) > _MAX_TEXT_BYTES:
+            raise ImagingError(f"{self.name}: {keyword} has {len(raw):,} bytes. Export the film again.")
+        return raw.decode("ascii", "replace").strip(" \0")
 
     def raw(self, keyword: str) -> bytes:
         """Bytes of an element, b"" when absent."""
@@ -235,7 +258,7 @@ def _parse(data: bytes, start: int, syntax: str, name: str, *, pixels: bool = Tr
         def stop_when(tag: BaseTag, vr: str | None, length: int) -> bool:
             return tag in pixel_tags
 
-    source = io.BytesIO(data)
+    source = BoundedReader(data)
     source.seek(start)
     try:
         with _pydicom_silenced():

@@ -37,12 +37,15 @@ class Limits:
     Attributes:
         max_bytes: Size of the file.
         max_pixels: Rows times columns of one frame.
+        max_side: Rows or columns; a strip of millions of rows of one pixel is no film, and work done line by line
+            would take minutes.
         max_frames: A chest film is one frame; the first of up to this many is used, with a note.
         max_inflated_bytes: Size of a deflated DICOM file after inflation.
     """
 
     max_bytes: int = 64 * MIB
     max_pixels: int = 50_000_000
+    max_side: int = 20_000
     max_frames: int = 16
     max_inflated_bytes: int = 256 * MIB
 
@@ -57,9 +60,14 @@ class Limits:
             )
 
     def check_size(self, rows: int, columns: int, name: str) -> None:
-        """Raise `ImagingError` for a frame of no pixels or of more than `max_pixels`."""
+        """Raise `ImagingError` for a frame of no pixels or of more than `max_pixels` or `max_side`."""
         if rows < 1 or columns < 1:
             raise ImagingError(f"{name}: a size of {columns} x {rows} pixels. Export the film again.")
+        if max(rows, columns) > self.max_side:
+            raise ImagingError(
+                f"{name}: {columns} x {rows} pixels, more than the limit of {self.max_side:,} a side. "
+                "Export the film at a lower resolution."
+            )
         if rows * columns > self.max_pixels:
             raise ImagingError(
                 f"{name}: {columns} x {rows} pixels, more than the limit of {self.max_pixels:,}. "
