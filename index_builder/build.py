@@ -6,9 +6,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from platform import node
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -26,19 +29,25 @@ from index_builder.casebook import (
     SystemRecord,
     cases_table,
     digest_files,
+    read_embeddings,
     write_manifest,
     write_metrics,
     write_table,
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
-from index_builder.errors import DatasetError
+from index_builder.errors import CasebookError, DatasetError
 from index_builder.indexing import index_space, space_record
 from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
 if TYPE_CHECKING:
+    from index_builder.embed import EmbedTimings
+    from index_builder.embed_ray import RayCluster
     from index_builder.systems.base import RetrievalSystem
+
+#: Packages whose other version may draw, decode or encode another last bit.
+_PACKAGES = ("numpy", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
 
 #: (stage, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
@@ -56,6 +65,7 @@ class BuildRequest:
         limit: At most this many cases, drawn by `seed`.
         seed: For phantoms, the draw of `limit` and the projection.
         replace: Whether a casebook at `out` may be replaced, once the new one is complete.
+        ray: Workers that embed; None: threads of this process. The bytes are the same.
     """
 
     dataset: str
@@ -65,6 +75,7 @@ class BuildRequest:
     limit: int | None = None
     seed: int = 0
     replace: bool = False
+    ray: RayCluster | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +102,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
     with _timed(seconds, "read cases"):
         progress("Reading cases", 0, 1)
-        dataset = open_dataset(request.dataset, request.root, request.seed)
-        cases = select_cases(dataset.cases(), request.limit, request.seed)
-        if not cases:
-            raise DatasetError(f"{request.dataset}: no cases to build from. Check --root and --limit.")
+        dataset, cases = _open_cases(request)
         progress("Reading cases", len(cases), len(cases))
 
     with workspace(out) as folder:
@@ -105,19 +113,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
             system = load_system(layout.system)
         with _timed(seconds, "embed"):
-            from index_builder.embed import embed_shards
             from index_builder.film_check.fit import reference_rows
 
-            done = 0
-
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                progress("Embedding cases", done, len(cases))
-
-            timings = embed_shards(dataset, system, cases, _shards(folder), advance)
+            timings = _embed(request, dataset, system, cases, layout, progress)
         seconds |= {
-            "· waiting for films": timings.waiting,
+            "· films": timings.films,
             "· image encoder": timings.images,
             "· text encoder": timings.texts,
         }
@@ -145,7 +145,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             write_metrics(folder, measure_stored(system, source, cases, vectors, progress))
         with _timed(seconds, "finish"):
             write_table(cases_table(cases), layout.cases)
-            shutil.rmtree(_shards(folder))
+            shutil.rmtree(_shards(folder).parent)
             _fingerprint_file(folder).unlink()
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
@@ -161,6 +161,14 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             write_manifest(folder, manifest)
             take_place(folder, out)
     return BuildReport(manifest, out, seconds)
+
+
+def _open_cases(request: BuildRequest) -> tuple[Dataset, Sequence[Case]]:
+    dataset = open_dataset(request.dataset, request.root, request.seed)
+    cases = select_cases(dataset.cases(), request.limit, request.seed)
+    if not cases:
+        raise DatasetError(f"{request.dataset}: no cases to build from. Check --root and --limit.")
+    return dataset, cases
 
 
 def select_cases(cases: Sequence[Case], limit: int | None, seed: int) -> Sequence[Case]:
@@ -203,6 +211,65 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
     return record
 
 
+def _embed(
+    request: BuildRequest,
+    dataset: Dataset,
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    layout: Layout,
+    progress: Progress,
+) -> EmbedTimings:
+    """Embed the shards that are not there yet."""
+    from index_builder.embed import embed_shards, shard_size, unfinished_shards
+
+    shards = _shards(layout.folder)
+    shards.mkdir(parents=True, exist_ok=True)
+    numbers = unfinished_shards(cases, shards)
+    done = len(cases) - sum(shard_size(len(cases), number) for number in numbers)
+    progress("Embedding cases", done, len(cases))
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("Embedding cases", done, len(cases))
+
+    if request.ray is None:
+        return embed_shards(dataset, system, cases, shards, numbers, advance)
+    from index_builder.embed_ray import embed_on_ray
+
+    open_work = partial(_open_on_worker, replace(request, root=request.root and request.root.absolute()), layout.folder)
+    return embed_on_ray(open_work, shards, len(cases), numbers, advance, request.ray)
+
+
+def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, RetrievalSystem, Sequence[Case]]:
+    """What a worker embeds, once it sees what the build sees.
+
+    Raises:
+        CasebookError: The worker does not see the build's folder.
+        DatasetError: It reads other cases, or has other versions of packages.
+    """
+    from index_builder.systems.base import load_system
+
+    path = _fingerprint_file(folder)
+    if not path.is_file():
+        raise CasebookError(
+            f"{folder}: a worker on {node()} does not see it. Choose an --out on a filesystem that all nodes share."
+        )
+    expected = json.loads(path.read_text("utf-8"))
+    dataset, cases = _open_cases(request)
+    if _cases_digest(cases) != expected["cases"]:
+        raise DatasetError(
+            f"{request.root or request.dataset}: a worker on {node()} reads other cases there than the build did. "
+            "Give all nodes the same files."
+        )
+    if _versions() != expected["versions"]:
+        raise DatasetError(
+            f"a worker on {node()} has {_versions()}, the build {expected['versions']}. "
+            "Install the same versions on all nodes: pip install -c constraints.txt."
+        )
+    return dataset, load_system(Layout(folder).system), cases
+
+
 def _system_record(system: RetrievalSystem) -> SystemRecord:
     from index_builder.evaluation.prediction import has_classifier
     from index_builder.systems.encoders import weights_digest
@@ -227,25 +294,34 @@ def _system_record(system: RetrievalSystem) -> SystemRecord:
 
 def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRecord) -> str:
     """Changes with anything that changes what is embedded."""
+    settings = {
+        "schema": SCHEMA_VERSION,
+        "versions": _versions(),
+        "dataset": request.dataset,
+        "root": str(request.root and request.root.absolute()),
+        "seed": request.seed,
+        "system": system.model_dump(mode="json"),
+        "cases": _cases_digest(cases),
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def _cases_digest(cases: Sequence[Case]) -> str:
     digest = hashlib.sha256()
     for column in cases_table(cases).columns:
         for chunk in column.chunks:
             for buffer in chunk.buffers():
                 digest.update(b"" if buffer is None else memoryview(buffer))
-    settings = {
-        "schema": SCHEMA_VERSION,
-        "dataset": request.dataset,
-        "root": str(request.root),
-        "seed": request.seed,
-        "system": system.model_dump(mode="json"),
-        "cases": digest.hexdigest(),
-    }
-    return json.dumps(settings, sort_keys=True)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in _PACKAGES}
 
 
 def _merge_shards(
     layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
-) -> tuple[dict[Space, np.memmap], int, NDArray[np.float16]]:
+) -> tuple[dict[Space, NDArray[np.float16]], int, NDArray[np.float16]]:
     """Write embeddings and thumbnails from the shards.
 
     Returns:
@@ -254,25 +330,25 @@ def _merge_shards(
     from index_builder.embed import read_shards
 
     (layout.folder / "embeddings").mkdir(exist_ok=True)
-    vectors: dict[Space, np.memmap] = {
-        space: np.lib.format.open_memmap(layout.embeddings(space), mode="w+", dtype=np.float16, shape=(len(cases), dim))
-        for space in SPACES
-    }
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(cases), dim)}
     films = start = 0
     features: list[NDArray[np.float16]] = []
-    with thumbnail_writer(layout.thumbnails) as writer:
+    with ExitStack() as files:
+        writer = files.enter_context(thumbnail_writer(layout.thumbnails))
+        # Written, not mapped: on a full disk a write fails, where touching a mapped page kills the process.
+        streams = {space: files.enter_context(layout.embeddings(space).open("wb")) for space in SPACES}
+        for stream in streams.values():
+            np.lib.format.write_array_header_1_0(stream, header)
         for shard in read_shards(_shards(layout.folder), len(cases)):
-            for space in SPACES:
-                rows = np.frombuffer(b"".join(shard.column(space).to_pylist()), np.float16)
-                vectors[space][start : start + len(shard)] = rows.reshape(len(shard), dim)
+            for space, stream in streams.items():
+                stream.writelines(shard.column(space).to_pylist())
             writer.write_table(shard.select(["case_id", "thumbnail"]))
             films += len(shard) - shard.column("thumbnail").null_count
             wanted = film_rows[(film_rows >= start) & (film_rows < start + len(shard))] - start
             seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
             features += [np.frombuffer(one, np.float16) for one in seen]
             start += len(shard)
-    for mapped in vectors.values():
-        mapped.flush()
+    vectors = {space: read_embeddings(layout.folder, space, len(cases)) for space in SPACES}
     return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 
@@ -295,7 +371,8 @@ def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:
 
 
 def _shards(folder: Path) -> Path:
-    return folder / "shards"
+    """Named by the fingerprint: a worker of an earlier build that is still at work finds its own folder gone."""
+    return folder / "shards" / hashlib.sha256(_fingerprint_file(folder).read_bytes()).hexdigest()[:16]
 
 
 def _fingerprint_file(folder: Path) -> Path:
