@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EIO
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -97,8 +98,15 @@ class FaissStore:
         return Hits(np.where(found < 0, NO_CASE, self._keys[found]), scores)
 
     def write(self, index_path: Path, keys_path: Path) -> None:
-        """Write the index and its keys."""
-        faiss.write_index(self._index, str(index_path))
+        """Write the index and its keys.
+
+        Raises:
+            OSError: There is no space, or no right to.
+        """
+        try:
+            faiss.write_index(self._index, str(index_path))
+        except RuntimeError as error:
+            raise OSError(EIO, "index cannot be written, the disk may be full", str(index_path)) from error
         np.save(keys_path, self._keys, allow_pickle=False)
 
     @classmethod
