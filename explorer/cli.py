@@ -123,23 +123,14 @@ def build(
         ),
     ] = None,
     replace: Annotated[bool, typer.Option(help="Replace a casebook that is there, once the new one is done.")] = False,
-    engine: Annotated[str, typer.Option(help="local: threads; ray: worker processes, here or on a cluster.")] = "local",
-    address: Annotated[str | None, typer.Option(help="With --engine ray: a cluster's, e.g. auto on its nodes.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray: default: one per processor.")] = None,
 ) -> None:
     """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
     from explorer.progress import build_with_progress
     from index_builder.build import BuildRequest
-    from index_builder.embed_ray import RayCluster
     from index_builder.resources import checkpoint_for
 
-    if engine not in ("local", "ray"):
-        raise QueryError(f"--engine {engine}: give local or ray.")
-    if engine == "local" and (address is not None or workers is not None):
-        raise QueryError("--address and --workers are for --engine ray.")
-    ray = RayCluster(address, workers) if engine == "ray" else None
     system = checkpoint_for(dataset, checkpoint)
-    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace, ray)))
+    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace)))
 
 
 @app.command()

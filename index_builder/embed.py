@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import local
 from time import perf_counter
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +40,7 @@ class LoadedFilm:
 
 @dataclass(slots=True)
 class EmbedTimings:
-    """Seconds of work per step, summed over threads and workers."""
+    """Seconds of work per step, summed over threads."""
 
     films: float = 0.0
     images: float = 0.0
@@ -49,7 +48,7 @@ class EmbedTimings:
     writing: float = 0.0
 
     def add(self, other: EmbedTimings) -> None:
-        """Add what another batch or worker took."""
+        """Add what another batch took."""
         self.films += other.films
         self.images += other.images
         self.texts += other.texts
@@ -80,7 +79,7 @@ def embed_shards(
 
     Each thread draws or decodes a batch and encodes it by itself, with the encoders on that one thread: a processor
     splits some convolutions differently for two threads than for one, and the last bits would follow. So a shard's
-    content depends on its cases alone, whoever embeds it, and a resumed build writes the same bytes.
+    content depends on its cases alone, on any number of processors, and a resumed build writes the same bytes.
 
     Args:
         dataset: Where films are read from.
@@ -94,7 +93,6 @@ def embed_shards(
     Raises:
         ImagingError: A film cannot be decoded; finished shards stay for the next try.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     timings = EmbedTimings()
     with _encoding_threads(system, threads or os.cpu_count() or 1) as submit:
         ahead: list[Future[_Batch]] = []
@@ -222,8 +220,8 @@ def _shard_table(shard: Sequence[Case], batches: Sequence[_Batch]) -> pa.Table:
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
-    """Write a shard so that a reader meets it whole or not, even where a worker given up for dead writes it too."""
-    unfinished = path.with_suffix(f".{uuid4().hex}.writing")
+    """Write a shard so that a reader meets it whole or not at all."""
+    unfinished = path.with_suffix(".writing")
     write_table(table, unfinished)
     with unfinished.open("rb") as stream:
         os.fsync(stream.fileno())

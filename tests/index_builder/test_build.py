@@ -18,6 +18,7 @@ from index_builder.build import BuildRequest, build, select_cases
 from index_builder.casebook import case_from_row, read_embeddings, read_manifest, read_maps, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
+from index_builder.embed import embed_shards, shard_path, unfinished_shards
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
 from index_builder.systems.base import load_system
 from index_builder.systems.mskpt import MskPt
@@ -88,14 +89,14 @@ def test_a_killed_build_resumes_to_the_same_bytes(
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     shards = building(out) / "shards"
     deadline = time.monotonic() + 120
-    while not list(shards.glob("*/*.parquet")):
+    while not list(shards.glob("*.parquet")):
         assert time.monotonic() < deadline
         assert process.poll() is None, "the build ended before it could be killed"
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    survived = sorted(shards.glob("*/*.parquet"))
+    survived = sorted(shards.glob("*.parquet"))
     assert survived
     written = survived[0].stat().st_mtime_ns
 
@@ -127,7 +128,7 @@ def test_a_truncated_shard_is_made_again(
 
     with pytest.raises(StopError):
         build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), stop)
-    (shard,) = (building(out) / "shards").glob("*/000000.parquet")
+    shard = building(out) / "shards" / "000000.parquet"
     shard.write_bytes(shard.read_bytes()[:1000])
     build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), quiet)
     assert read_manifest(out).files == read_manifest(small_casebook).files
@@ -221,6 +222,41 @@ def test_an_unreadable_film_stops_the_build_and_is_named(
     with pytest.raises(ImagingError, match=r"250\.png"):
         build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
     assert not out.exists()
+
+
+def test_a_film_that_vanished_is_named_and_once_back_the_build_goes_on(
+    tmp_path: Path, film_folder: Path, tiny_checkpoint: Path, small_casebook: Path
+) -> None:
+    root = shutil.copytree(film_folder, tmp_path / "films")
+    film, elsewhere = root / "250.png", tmp_path / "250.png"
+    out = tmp_path / "small"
+
+    def vanish(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases" and film.exists():
+            film.rename(elsewhere)
+
+    with pytest.raises(ImagingError, match=r"250\.png"):
+        build(BuildRequest("manifest", root, out, tiny_checkpoint), vanish)
+    assert not out.exists()
+    elsewhere.rename(film)
+    build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
+    assert read_manifest(out).files == read_manifest(small_casebook).files
+
+
+def test_a_shard_is_the_same_on_any_number_of_threads(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
+    dataset = open_dataset("manifest", film_folder)
+    cases = dataset.cases()
+    system = load_system(tiny_checkpoint)
+    written = []
+    for threads in (1, 3):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        advanced: list[int] = []
+        embed_shards(dataset, system, cases, folder, [2], advanced.append, threads)
+        assert sum(advanced) == 300 - 2 * 128
+        assert unfinished_shards(cases, folder) == [0, 1]
+        written.append(shard_path(folder, 2).read_bytes())
+    assert written[0] == written[1]
 
 
 def test_what_the_system_reads_of_a_case_is_embedded(profile_casebook: Path, stage_casebook: Path) -> None:
