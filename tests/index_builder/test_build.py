@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -241,6 +242,40 @@ def test_a_film_that_vanished_is_named_and_once_back_the_build_goes_on(
     elsewhere.rename(film)
     build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
     assert read_manifest(out).files == read_manifest(small_casebook).files
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system in memory; called again, with other options, e.g. size=1m or ro."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        options = f"remount,{options}" if mounted else options
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a file system in memory")
+        mounted = True
+        return place
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_or_read_only_disk_is_told(
+    small_disk: Callable[[str], Path], film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    for kilobytes in (64, 1000):  # too little for the system, for the shards
+        out = small_disk(f"size={kilobytes}k") / "small"
+        with pytest.raises(CasebookError, match=r"disk.*No space left on device.*Free the space"):
+            build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), quiet)
+        assert not out.exists()
+    small_disk("ro")
+    with pytest.raises(CasebookError, match=r"disk: cannot write there.*Choose another --out"):
+        build(BuildRequest("manifest", film_folder, out.with_name("other"), tiny_checkpoint), quiet)
 
 
 def test_a_shard_is_the_same_on_any_number_of_threads(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
