@@ -27,6 +27,7 @@ from index_builder.casebook import (
     MapName,
     MapsRecord,
     Space,
+    check_system,
     cluster_column,
     map_columns,
     read_embeddings,
@@ -278,7 +279,11 @@ class Casebook:
 
     @property
     def system(self) -> RetrievalSystem:
-        """The system that embedded the cases and embeds queries."""
+        """The system that embedded the cases and embeds queries.
+
+        Raises:
+            CasebookError: Another lies there.
+        """
         with self._system_lock:
             return self._system
 
@@ -412,6 +417,7 @@ class Casebook:
     def _system(self) -> RetrievalSystem:
         from index_builder.systems.base import load_system
 
+        check_system(self.folder, self.manifest)
         return load_system(self._layout.system)
 
     @cached_property

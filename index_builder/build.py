@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from index_builder.casebook import (
     Space,
     SystemRecord,
     digest_files,
+    read_embeddings,
     write_manifest,
     write_metrics,
 )
@@ -37,7 +39,11 @@ from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
 if TYPE_CHECKING:
+    from index_builder.embed import EmbedTimings
     from index_builder.systems.base import RetrievalSystem
+
+#: Packages whose other version may draw, decode or encode another last bit.
+_PACKAGES = ("numpy", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
 
 #: (stage, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
@@ -107,19 +113,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
             system = load_system(layout.system)
         with _timed(seconds, "embed"):
-            from index_builder.embed import embed_shards
             from index_builder.film_check.fit import reference_rows
 
-            done = 0
-
-            def advance(count: int) -> None:
-                nonlocal done
-                done += count
-                progress("Embedding cases", done, len(cases))
-
-            timings = embed_shards(dataset, system, cases, _shards(folder), advance)
+            timings = _embed(dataset, system, cases, _shards(folder), progress)
         seconds |= {
-            "· waiting for films": timings.waiting,
+            "· films": timings.films,
             "· image encoder": timings.images,
             "· text encoder": timings.texts,
         }
@@ -214,6 +212,25 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
     return record
 
 
+def _embed(
+    dataset: Dataset, system: RetrievalSystem, cases: Sequence[Case], shards: Path, progress: Progress
+) -> EmbedTimings:
+    """Embed the shards that are not there yet."""
+    from index_builder.embed import embed_shards, shard_size, unfinished_shards
+
+    shards.mkdir(exist_ok=True)
+    numbers = unfinished_shards(cases, shards)
+    done = len(cases) - sum(shard_size(len(cases), number) for number in numbers)
+    progress("Embedding cases", done, len(cases))
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress("Embedding cases", done, len(cases))
+
+    return embed_shards(dataset, system, cases, shards, numbers, advance)
+
+
 def _system_record(system: RetrievalSystem) -> SystemRecord:
     from index_builder.evaluation.prediction import has_classifier
     from index_builder.systems.encoders import weights_digest
@@ -238,25 +255,34 @@ def _system_record(system: RetrievalSystem) -> SystemRecord:
 
 def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRecord) -> str:
     """Changes with anything that changes what is embedded."""
+    settings = {
+        "schema": SCHEMA_VERSION,
+        "versions": _versions(),
+        "dataset": request.dataset,
+        "root": str(request.root and request.root.absolute()),
+        "seed": request.seed,
+        "system": system.model_dump(mode="json"),
+        "cases": _cases_digest(cases),
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def _cases_digest(cases: Sequence[Case]) -> str:
     digest = hashlib.sha256()
     for column in cases_table(cases).columns:
         for chunk in column.chunks:
             for buffer in chunk.buffers():
                 digest.update(b"" if buffer is None else memoryview(buffer))
-    settings = {
-        "schema": SCHEMA_VERSION,
-        "dataset": request.dataset,
-        "root": str(request.root),
-        "seed": request.seed,
-        "system": system.model_dump(mode="json"),
-        "cases": digest.hexdigest(),
-    }
-    return json.dumps(settings, sort_keys=True)
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in _PACKAGES}
 
 
 def _merge_shards(
     layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
-) -> tuple[dict[Space, np.memmap], int, NDArray[np.float16]]:
+) -> tuple[dict[Space, NDArray[np.float16]], int, NDArray[np.float16]]:
     """Write embeddings and thumbnails from the shards.
 
     Returns:
@@ -265,25 +291,25 @@ def _merge_shards(
     from index_builder.embed import read_shards
 
     (layout.folder / "embeddings").mkdir(exist_ok=True)
-    vectors: dict[Space, np.memmap] = {
-        space: np.lib.format.open_memmap(layout.embeddings(space), mode="w+", dtype=np.float16, shape=(len(cases), dim))
-        for space in SPACES
-    }
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(cases), dim)}
     films = start = 0
     features: list[NDArray[np.float16]] = []
-    with thumbnail_writer(layout.thumbnails) as writer:
+    with ExitStack() as files:
+        writer = files.enter_context(thumbnail_writer(layout.thumbnails))
+        # Written, not mapped: on a full disk a write fails, where touching a mapped page kills the process.
+        streams = {space: files.enter_context(layout.embeddings(space).open("wb")) for space in SPACES}
+        for stream in streams.values():
+            np.lib.format.write_array_header_1_0(stream, header)
         for shard in read_shards(_shards(layout.folder), len(cases)):
-            for space in SPACES:
-                rows = np.frombuffer(b"".join(shard.column(space).to_pylist()), np.float16)
-                vectors[space][start : start + len(shard)] = rows.reshape(len(shard), dim)
+            for space, stream in streams.items():
+                stream.writelines(shard.column(space).to_pylist())
             writer.write_table(shard.select(["case_id", "thumbnail"]))
             films += len(shard) - shard.column("thumbnail").null_count
             wanted = film_rows[(film_rows >= start) & (film_rows < start + len(shard))] - start
             seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
             features += [np.frombuffer(one, np.float16) for one in seen]
             start += len(shard)
-    for mapped in vectors.values():
-        mapped.flush()
+    vectors = {space: read_embeddings(layout.folder, space, len(cases)) for space in SPACES}
     return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 

@@ -339,6 +339,21 @@ def verify(folder: Path) -> list[str]:
     return problems
 
 
+def check_system(folder: Path, manifest: Manifest) -> None:
+    """Refuse a system that is not the one that embedded the cases: its queries would meet vectors of another space.
+
+    Raises:
+        CasebookError: A file of it is missing, or not as it was built.
+    """
+    parts = Layout(folder).system.name + "/"
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if name.startswith(parts) and (not path.is_file() or file_digest(path) != expected):
+            raise CasebookError(
+                f"{path}: not what embedded these cases. Restore it from a copy of the casebook, or rebuild it."
+            )
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write Parquet, compressed, the same bytes for the same table."""
     pq.write_table(table, path, compression="zstd")

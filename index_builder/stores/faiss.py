@@ -7,6 +7,7 @@ read it are halved.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import EIO
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -116,8 +117,15 @@ class FaissStore:
         """Nothing is held open."""
 
     def write(self, index_path: Path, keys_path: Path) -> None:
-        """Write the index and its keys."""
-        faiss.write_index(self._index, str(index_path))
+        """Write the index and its keys.
+
+        Raises:
+            OSError: There is no space, or no right to.
+        """
+        try:
+            faiss.write_index(self._index, str(index_path))
+        except RuntimeError as error:
+            raise OSError(EIO, "index cannot be written, the disk may be full", str(index_path)) from error
         np.save(keys_path, self._keys, allow_pickle=False)
 
     @classmethod

@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from errno import EIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -275,7 +276,10 @@ class RetrievalSystem(nn.Module, ABC):
             for name, tensor in self.state_dict().items()
             if name in kept
         }
-        save_file(weights, folder / WEIGHTS_FILE)
+        try:
+            save_file(weights, folder / WEIGHTS_FILE)
+        except SafetensorError as error:
+            raise OSError(EIO, f"cannot be written ({error})", str(folder / WEIGHTS_FILE)) from error
         if portable:
             self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
         if self.ranking is not None:

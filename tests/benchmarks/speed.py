@@ -18,7 +18,7 @@ from explorer.casebook import Casebook
 from explorer.search import Query
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
-from index_builder.embed import BATCH, embed_shards, load_film
+from index_builder.embed import BATCH, embed_shards, load_film, unfinished_shards
 from index_builder.systems.base import RetrievalSystem
 
 
@@ -60,7 +60,7 @@ def main(folder: str, count: int) -> None:
     alone = encoder_seconds(system, pixels, texts)
     with tempfile.TemporaryDirectory() as shards:
         began = perf_counter()
-        embed_shards(dataset, system, cases, Path(shards), lambda done: None)
+        embed_shards(dataset, system, cases, Path(shards), unfinished_shards(cases, Path(shards)), lambda done: None)
         pipeline = perf_counter() - began
     again = encoder_seconds(system, pixels, texts)
     encoder = (alone + again) / 2

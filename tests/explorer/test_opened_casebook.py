@@ -74,6 +74,19 @@ def test_an_index_of_another_build_is_refused(tmp_path: Path, small_casebook: Pa
         Casebook.open(folder).search(Query(text="effusion"))
 
 
+def test_other_weights_than_those_that_embedded_are_refused(tmp_path: Path, small_casebook: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "copy")
+    weights = folder / "system" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CasebookError, match=r"model\.safetensors: not what embedded these cases"):
+        _ = Casebook.open(folder).system
+    weights.unlink()
+    with pytest.raises(CasebookError, match=r"model\.safetensors: not what embedded these cases"):
+        _ = Casebook.open(folder).system
+
+
 def test_a_space_without_vectors_is_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
     from index_builder.build import BuildRequest, build
 

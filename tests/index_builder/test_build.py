@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from index_builder.case_table import case_from_row, read_cases
 from index_builder.casebook import read_embeddings, read_manifest, read_maps, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
+from index_builder.embed import embed_shards, shard_path, unfinished_shards
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
 from index_builder.systems.base import load_system
 from index_builder.systems.mskpt import MskPt
@@ -108,7 +110,7 @@ def test_a_killed_build_resumes_to_the_same_bytes(
             assert survived[0].stat().st_mtime_ns == written, "a finished shard was made again"
 
     report = build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), watch)
-    assert next(done for stage, done, _ in steps if stage == "Embedding cases") == 128
+    assert next(done for stage, done, _ in steps if stage == "Embedding cases") == 128 * len(survived)
     assert report.manifest.files == read_manifest(small_casebook).files
     assert verify(out) == []
     assert not building(out).exists()
@@ -222,6 +224,75 @@ def test_an_unreadable_film_stops_the_build_and_is_named(
     with pytest.raises(ImagingError, match=r"250\.png"):
         build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
     assert not out.exists()
+
+
+def test_a_film_that_vanished_is_named_and_once_back_the_build_goes_on(
+    tmp_path: Path, film_folder: Path, tiny_checkpoint: Path, small_casebook: Path
+) -> None:
+    root = shutil.copytree(film_folder, tmp_path / "films")
+    film, elsewhere = root / "250.png", tmp_path / "250.png"
+    out = tmp_path / "small"
+
+    def vanish(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases" and film.exists():
+            film.rename(elsewhere)
+
+    with pytest.raises(ImagingError, match=r"250\.png"):
+        build(BuildRequest("manifest", root, out, tiny_checkpoint), vanish)
+    assert not out.exists()
+    elsewhere.rename(film)
+    build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
+    assert read_manifest(out).files == read_manifest(small_casebook).files
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system in memory; called again, with other options, e.g. size=1m or ro."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        options = f"remount,{options}" if mounted else options
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a file system in memory")
+        mounted = True
+        return place
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_or_read_only_disk_is_told(
+    small_disk: Callable[[str], Path], film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    for kilobytes in (64, 1000):  # too little for the system, for the shards
+        out = small_disk(f"size={kilobytes}k") / "small"
+        with pytest.raises(CasebookError, match=r"disk.*No space left on device.*Free the space"):
+            build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), quiet)
+        assert not out.exists()
+    small_disk("ro")
+    with pytest.raises(CasebookError, match=r"disk: cannot write there.*Choose another --out"):
+        build(BuildRequest("manifest", film_folder, out.with_name("other"), tiny_checkpoint), quiet)
+
+
+def test_a_shard_is_the_same_on_any_number_of_threads(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
+    dataset = open_dataset("manifest", film_folder)
+    cases = dataset.cases()
+    system = load_system(tiny_checkpoint)
+    written = []
+    for threads in (1, 3):
+        folder = tmp_path / str(threads)
+        folder.mkdir()
+        advanced: list[int] = []
+        embed_shards(dataset, system, cases, folder, [2], advanced.append, threads)
+        assert sum(advanced) == 300 - 2 * 128
+        assert unfinished_shards(cases, folder) == [0, 1]
+        written.append(shard_path(folder, 2).read_bytes())
+    assert written[0] == written[1]
 
 
 def test_what_the_system_reads_of_a_case_is_embedded(profile_casebook: Path, stage_casebook: Path) -> None:
