@@ -238,7 +238,7 @@ def _parse(data: bytes, start: int, syntax: str, name: str, *, pixels: bool = Tr
     source = io.BytesIO(data)
     source.seek(start)
     try:
-        with _pydicom_silenced():
+        with pydicom_silenced():
             elements = read_dataset(
                 source,
                 syntax == ImplicitVRLittleEndian,
@@ -282,7 +282,7 @@ def _raw(elements: Dataset, keyword: str) -> bytes:
 
 
 @contextmanager
-def _pydicom_silenced() -> Iterator[None]:
+def pydicom_silenced() -> Iterator[None]:
     """Keep pydicom's remarks about values out of logs and terminal while elements are parsed.
 
     Faults are not hidden: every value used is checked by this module. `catch_warnings` is process-wide, hence
