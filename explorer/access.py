@@ -86,8 +86,8 @@ class AccessRules(_Section):
         verified = claims.get("email_verified") in (True, "true")
         address = email.casefold() if isinstance(email, str) and verified and "@" in email else None
         named = claims.get(self.groups_claim)
-        groups = frozenset([named] if isinstance(named, str) else named if isinstance(named, list) else ())
-        groups = frozenset(one for one in groups if isinstance(one, str))
+        listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+        groups = frozenset(one for one in listed if isinstance(one, str))
         if self.exporter.include(address, groups):
             return "exporter"
         return "viewer" if self.viewer.include(address, groups) else None

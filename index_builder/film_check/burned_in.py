@@ -16,6 +16,8 @@ from scipy import ndimage
 
 #: Longest side in pixels at which marks are looked for.
 _SIDE = 1024
+#: Letters of a smaller film are too few pixels high to be told from its structures.
+_SMALLEST = 256
 #: A mark stands out from what surrounds it by this share of the film's range.
 _CONTRAST = 0.25
 #: Height of a mark in pixels, and as a share of the longest side at most.
@@ -50,6 +52,8 @@ class _Mark:
 
 def find_text(pixels: NDArray[np.float32]) -> tuple[TextBox, ...]:
     """Places of a film [H, W] in 0..1 where text seems to be burned in, from top to bottom."""
+    if max(pixels.shape) < _SMALLEST:
+        return ()
     small = _reduced(pixels)
     low, high = np.percentile(small, (0.5, 99.5))
     if high - low < 1e-3:

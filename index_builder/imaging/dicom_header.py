@@ -58,6 +58,7 @@ _KEYWORDS = (
     "ModalityLUTSequence",
     "VOILUTSequence",
     "PresentationLUTShape",
+    "BurnedInAnnotation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
     *_PIXEL_KEYWORDS,

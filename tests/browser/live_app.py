@@ -60,4 +60,4 @@ def serving(
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)

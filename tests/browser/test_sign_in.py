@@ -184,4 +184,4 @@ def _sign_in(closed: Closed, page: Page, login: str) -> None:
 def _search(page: Page) -> None:
     page.get_by_label("Report or description").fill("normal heart")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("article")).to_have_count(5)
+    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)  # the first search loads the system
