@@ -26,7 +26,7 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff format .
 
 audit: $(VENV)/installed-test
-	.ci/audit $(BIN)
+	$(BIN)/python .ci/audit.py
 
 # The shipped checkpoints from scratch: NIH and COVID name folders of the real collections (docs/systems.md).
 CHECKPOINTS ?= checkpoints

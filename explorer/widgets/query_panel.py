@@ -99,8 +99,8 @@ def _film() -> None:
         )
         if film.text_seen:
             st.warning(
-                "There seems to be text in this picture, perhaps a name. Nothing of it is stored, but a picture you save "
-                "or show has it too.",
+                "There seems to be text in this picture, perhaps a name. Nothing of it is stored, but a picture you "
+                "save or show has it too.",
                 icon=":material/badge:",
             )
         st.button("Remove film", icon=":material/close:", key="remove-film", type="tertiary", on_click=remove_film)

@@ -1,4 +1,4 @@
-"""What a report, a label or an address brings along is text on every page: nothing of it runs, nothing becomes an element."""
+"""What a report, a label or an address brings along is text on every page: nothing runs, nothing becomes an element."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from live_app import serving
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 pytestmark = pytest.mark.browser
 
 _MARKUP = (
     '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>"><svg onload=window.pwned=1> '
-    "[click](javascript:window.pwned=1) ![x](http://127.0.0.1:9/leak.png) :red[red] $\\href{javascript:window.pwned=1}{x}$"
+    "[click](javascript:window.pwned=1) ![x](http://127.0.0.1:9/leak.png) :red[red] "
+    "$\\href{javascript:window.pwned=1}{x}$"
 )
 
 
@@ -48,13 +49,20 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, small_casebook: Path) -> I
         yield url
 
 
+@pytest.fixture(autouse=True)
+def _patience(context: BrowserContext) -> None:
+    """The first search loads the system."""
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
+
+
 def test_markup_of_a_casebook_is_shown_and_not_obeyed(hostile: str, page: Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(hostile)
     page.get_by_label("Report or description").fill(f"normal heart {_MARKUP}")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)  # the first search loads the system
+    expect(page.get_by_role("article")).to_have_count(5)
     _assert_inert(page)
     pages = {
         "case?case=case-000": page.get_by_role("heading", name="case-000"),
@@ -107,7 +115,10 @@ def test_addresses_lead_to_no_file_of_the_server(hostile: str, address: str) -> 
 
 def _assert_inert(page: Page) -> None:
     assert page.evaluate("window.pwned") is None
-    assert page.evaluate(
-        """document.querySelectorAll('img[src="x"], img[src*="leak"], svg[onload], a[href^="javascript:"]').length"""
-    ) == 0
+    assert (
+        page.evaluate(
+            "document.querySelectorAll('img[src=x], img[src*=leak], svg[onload], a[href^=javascript]').length"
+        )
+        == 0
+    )
     assert page.evaluate("[...document.scripts].filter(one => one.text.includes('pwned')).length") == 0

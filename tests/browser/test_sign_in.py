@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from live_app import free_port, serving
 from oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, providing
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from explorer import Casebook
 
@@ -71,6 +71,13 @@ groups = ["x-ray teachers"]
         log = folder / "app.log"
         with serving([small_casebook], log, port=port) as url:
             yield Closed(url, small_casebook, log, folder / "audit.jsonl", provider)
+
+
+@pytest.fixture(autouse=True)
+def _patience(context: BrowserContext) -> None:
+    """The first search loads the system."""
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
 
 
 def test_nothing_is_shown_before_the_sign_in(closed: Closed, page: Page) -> None:
@@ -184,4 +191,4 @@ def _sign_in(closed: Closed, page: Page, login: str) -> None:
 def _search(page: Page) -> None:
     page.get_by_label("Report or description").fill("normal heart")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)  # the first search loads the system
+    expect(page.get_by_role("article")).to_have_count(5)

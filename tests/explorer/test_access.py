@@ -65,7 +65,11 @@ def test_files_are_made_for_exporters_while_their_sign_in_lasts() -> None:
     later = time.time() + 60
     check_may_export(None)
     check_may_export(Visitor("a", "exporter", later))
-    for visitor in (Visitor("a", "viewer", later), Visitor("a", None, later), Visitor("a", "exporter", time.time() - 1)):
+    for visitor in (
+        Visitor("a", "viewer", later),
+        Visitor("a", None, later),
+        Visitor("a", "exporter", time.time() - 1),
+    ):
         made: list[int] = []
         with pytest.raises(AccessError):
             _made(visitor, lambda made=made: made.append(1) or b"", "cases.csv")  # type: ignore[misc, func-returns-value]

@@ -90,7 +90,15 @@ def test_yaml_tags_build_no_objects(tmp_path: Path, tag: str) -> None:
     assert not marker.exists()
 
 
-_FORMULAS = ('=HYPERLINK("http://a.example";"x")', "+1+cmd|' /C calc'!A0", "-2+3+cmd", "@SUM(1)", "\t=1+1", "\r=1", "\n=1")
+_FORMULAS = (
+    '=HYPERLINK("http://a.example";"x")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3+cmd",
+    "@SUM(1)",
+    "\t=1+1",
+    "\r=1",
+    "\n=1",
+)
 
 
 def test_no_cell_of_any_table_is_a_formula() -> None:
