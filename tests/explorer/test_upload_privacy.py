@@ -32,7 +32,7 @@ def app(monkeypatch: pytest.MonkeyPatch, small_casebook: Path, tmp_path: Path) -
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     st.cache_data.clear()
-    return AppTest.from_file(_ROOT / "explorer" / "app.py", default_timeout=120)
+    return AppTest.from_file(_ROOT / "explorer" / "app.py", default_timeout=280)
 
 
 def test_a_query_leaves_no_file_no_log_line_and_no_shared_entry(
