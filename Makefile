@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: help demo test format checkpoints clean
+.PHONY: help demo test format audit checkpoints clean
 
 help:
 	@echo "make demo    build three casebooks of synthetic films and open the app on http://localhost:$(PORT)"
 	@echo "make test    lint, types and all tests, the browser's included"
+	@echo "make audit   bill of materials in build/sbom.cdx.json; known vulnerabilities of the installed packages"
 
 demo: $(VENV)/installed
 	$(BIN)/cxr-explorer demo --port $(PORT)
@@ -23,6 +24,9 @@ test: $(VENV)/installed-test
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: $(VENV)/installed-test
+	$(BIN)/python .ci/audit.py
 
 # The shipped checkpoints from scratch: NIH and COVID name folders of the real collections (docs/systems.md).
 CHECKPOINTS ?= checkpoints

@@ -130,6 +130,9 @@ def build(
             "milvus:http://HOST:PORT (a server; MILVUS_URI and MILVUS_TOKEN for its account).",
         ),
     ] = "faiss",
+    deidentify: Annotated[
+        bool, typer.Option(help="Build from a copy that names nobody, written to OUT-source first.")
+    ] = False,
 ) -> None:
     """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
     from explorer.progress import build_with_progress
@@ -137,6 +140,8 @@ def build(
     from index_builder.resources import checkpoint_for
 
     system = checkpoint_for(dataset, checkpoint)
+    if deidentify:
+        dataset, root, limit = "manifest", _deidentified(dataset, root, out, limit, seed, replace), None
     _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace, store)))
 
 
@@ -319,6 +324,25 @@ def _serve(casebooks: list[Path], port: int) -> None:
     print(f"CXR Explorer: http://localhost:{port}  (Ctrl+C stops it)", flush=True)
     arguments = ["-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.address", "localhost"]
     os.execv(sys.executable, [sys.executable, *arguments, "--", *folders])
+
+
+def _deidentified(dataset: str, root: Path | None, out: Path, limit: int | None, seed: int, replace: bool) -> Path:
+    """Write the de-identified copy of a source beside the casebook; gives its folder."""
+    from explorer.progress import bar
+    from index_builder.build import select_cases
+    from index_builder.datasets import open_dataset
+    from index_builder.deidentify import Pseudonyms, write_deidentified
+    from index_builder.workspace import check_target
+
+    check_target(out.absolute(), replace)
+    source = open_dataset(dataset, root, seed)
+    copy = out.with_name(f"{out.name}-source")
+    with bar() as advance:
+        cases = select_cases(source.cases(), limit, seed)
+        report = write_deidentified(source, cases, copy, Pseudonyms.from_environment(), advance, replace=replace)
+    for line in report.lines():
+        print(line)
+    return copy
 
 
 def _print_built(report: BuildReport) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -18,6 +22,12 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     for row in rows:
         writer.writerow([safe_cell(cell) for cell in row])
     return buffer.getvalue().encode("utf-8-sig")
+
+
+def frame_csv(table: pd.DataFrame) -> bytes:
+    """The same of a table without its index; what is missing stays empty."""
+    values = table.astype(object).where(table.notna(), "")
+    return csv_bytes([str(name) for name in table.columns], ([str(cell) for cell in row] for row in values.to_numpy()))
 
 
 def safe_cell(text: str) -> str:

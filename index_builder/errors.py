@@ -41,5 +41,9 @@ class ExplanationError(CxrError):
     """What is asked of an explanation does not fit the system or the case."""
 
 
+class AccessError(CxrError):
+    """Somebody is not let in or may not do this, or the rules that say so are wrong."""
+
+
 class Cancelled(CxrError):  # noqa: N818  the caller's wish, no fault
     """The caller stopped a long computation."""

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from explorer.evaluation.look import Scheme, template
+from explorer.tables import frame_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class Chart:
     table: pd.DataFrame
 
     def csv(self) -> bytes:
-        """The table as CSV, UTF-8 with a mark that spreadsheets understand."""
-        return self.table.to_csv(index=False).encode("utf-8-sig")
+        """The table as CSV that a spreadsheet opens safely."""
+        return frame_csv(self.table)
 
 
 def chart(key: str, title: str, caption: str, figure: go.Figure, table: pd.DataFrame, scheme: Scheme) -> Chart:

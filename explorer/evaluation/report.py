@@ -38,6 +38,7 @@ from explorer.evaluation.retrieval_charts import (
 from explorer.evaluation.summary import head_figures, scope_sentences
 from explorer.quality.charts import balance_chart, drift_table, part_table
 from explorer.quality.check import DISCLAIMER, Quality, check_quality
+from explorer.tables import frame_csv
 from index_builder.errors import QueryError
 from index_builder.evaluation.runs import Run, read_runs
 from index_builder.resources import resource
@@ -253,7 +254,7 @@ def _table(table: pd.DataFrame, kind: str) -> str:
 
 def _data_link(table: pd.DataFrame) -> str:
     """A table as CSV inside its own address."""
-    data = base64.b64encode(table.to_csv(index=False).encode("utf-8-sig")).decode("ascii")
+    data = base64.b64encode(frame_csv(table)).decode("ascii")
     return f"data:text/csv;base64,{data}"
 
 

@@ -12,6 +12,7 @@ from explorer.widgets.library import Shelved, film_png, neighbours_of
 from explorer.widgets.markup import chips_html, facts_html, film_html, highlighted_html, person_words
 from explorer.widgets.session import last_outcome, query_in_words, search_like
 from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of, settings
+from explorer.widgets.sign_in import record_case
 from explorer.widgets.viewer import film_viewer
 from index_builder.datasets.base import SECTION_ORDER, Case
 from index_builder.errors import CxrError
@@ -39,6 +40,7 @@ def case_page(shelved: Shelved) -> None:
             "incomplete. Some cases of this one:",
         )
         return
+    record_case(shelved.name, asked)
     case = casebook.case(asked)
     _head(shelved, case)
     left, right = st.columns([0.6, 0.4], gap="medium")

@@ -14,6 +14,7 @@ from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_wo
 from explorer.overlay_figure import Panel, figure_png, panels_of
 from explorer.search import Query
 from explorer.study import Study
+from explorer.widgets.downloads import export_button
 from explorer.widgets.explain_answers import answer_for, study_of
 from explorer.widgets.explain_controls import explain_controls
 from explorer.widgets.explain_methods import methods_side_by_side
@@ -22,6 +23,7 @@ from explorer.widgets.markup import chips_html, plain_markdown
 from explorer.widgets.overlay import View, film_overlay
 from explorer.widgets.session import current_query, query_in_words
 from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.sign_in import record_case
 from explorer.widgets.tinted import tinted_html
 
 
@@ -31,6 +33,8 @@ def explain_page(shelved: Shelved) -> None:
     if asked is not None and asked not in shelved.casebook:
         _choose(shelved, "No such case here", f"Casebook {shelved.name} has no case “{asked[:120]}”. Take another:")
         return
+    if asked is not None:
+        record_case(shelved.name, asked)
     query = current_query(shelved) if asked is None else Query(case_id=asked)
     if query is None:
         _choose(shelved, "Explain a query or a case", "Search first, and your query is explained here. Or take a case:")
@@ -142,9 +146,9 @@ def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View
     name = f"explanation-{shelved.name}-{answer.method}"
     with st.container(horizontal=True, gap="small"):
         if panels and answer.scale is not None:
-            st.download_button(
+            export_button(
                 "Picture with legend",
-                data=partial(
+                partial(
                     figure_png,
                     panels,
                     answer.scale,
@@ -152,21 +156,13 @@ def _downloads(shelved: Shelved, answer: Answer, panels: list[Panel], view: View
                     opacity=view.opacity,
                     threshold=view.threshold,
                 ),
-                file_name=f"{name}.png",
-                mime="image/png",
-                icon=":material/download:",
-                on_click="ignore",
+                f"{name}.png",
+                "image/png",
+                prominent=True,
             )
         content = {"disclaimer": DISCLAIMER, "casebook": shelved.name, **answer.as_dict()}
-        st.download_button(
-            "JSON",
-            data=json.dumps(content, indent=2, ensure_ascii=False),
-            file_name=f"{name}.json",
-            mime="application/json",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-        )
+        as_json = partial(json.dumps, content, indent=2, ensure_ascii=False)
+        export_button("JSON", as_json, f"{name}.json", "application/json")
 
 
 def _capital(text: str) -> str:

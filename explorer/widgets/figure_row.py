@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,8 @@ import streamlit as st
 from explorer.evaluation.cases import CaseList, Token
 from explorer.evaluation.chart import Chart
 from explorer.evaluation.look import Scheme, image_options
+from explorer.tables import frame_csv
+from explorer.widgets.downloads import export_button
 from explorer.widgets.gallery import case_gallery
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import plain_markdown
@@ -56,15 +59,12 @@ def figure_table(shelved: Shelved, table: pd.DataFrame, name: str, alt: str) -> 
 
 def csv_button(shelved: Shelved, table: pd.DataFrame, name: str) -> None:
     """A table to take away."""
-    st.download_button(
+    export_button(
         "Table as CSV",
-        table.to_csv(index=False).encode("utf-8-sig"),
+        partial(frame_csv, table),
         f"{shelved.name}-{name}.csv",
         "text/csv",
         key=f"csv-{shelved.name}-{name}",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
     )
 
 
@@ -88,16 +88,7 @@ def _figure(shelved: Shelved, chart: Chart, place: str, *, clickable: bool) -> N
             **settings,
         )
         st.caption(plain_markdown(chart.caption))
-        st.download_button(
-            "Data as CSV",
-            chart.csv,
-            f"{name}.csv",
-            "text/csv",
-            key=f"csv-{key}",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-        )
+        export_button("Data as CSV", chart.csv, f"{name}.csv", "text/csv", key=f"csv-{key}")
 
 
 def _token_key(shelved: Shelved, place: str) -> str:

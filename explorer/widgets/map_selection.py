@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from explorer.prediction_words import percent
 from explorer.selection import DISCOVERY_RATE, LabelExcess, label_excess, selection_csv, selection_zip
+from explorer.widgets.downloads import export_button
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import film_html, label_html, label_words
 from explorer.widgets.shell import link_parameters, page_of, telling_errors
@@ -37,24 +38,15 @@ def selection_panel(
         casebook = shelved.casebook
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(f"{len(rows):,} chosen {'case' if len(rows) == 1 else 'cases'}", anchor=False)
-            st.download_button(
-                "CSV",
-                data=partial(selection_csv, casebook, rows, space, name),
-                file_name=f"{shelved.name}-selection.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-            )
-            st.download_button(
+            chosen = f"{shelved.name}-selection"
+            export_button("CSV", partial(selection_csv, casebook, rows, space, name), f"{chosen}.csv", "text/csv")
+            export_button(
                 "Casebook (ZIP)",
-                data=partial(selection_zip, casebook, rows, f"{shelved.name}-selection"),
-                file_name=f"{shelved.name}-selection.zip",
-                mime="application/zip",
+                partial(selection_zip, casebook, rows, chosen),
+                f"{chosen}.zip",
+                "application/zip",
                 icon=":material/folder_zip:",
-                type="tertiary",
-                on_click="ignore",
-                help="A casebook of these cases alone. Unpack it and open it with: cxr-explorer serve FOLDER. "
+                note="A casebook of these cases alone. Unpack it and open it with: cxr-explorer serve FOLDER. "
                 "The CSV's case ids do the same on the command line: cxr-explorer subset.",
             )
         excess = label_excess(casebook.label_matrix[among], casebook.label_names, np.isin(among, rows))

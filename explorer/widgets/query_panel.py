@@ -97,6 +97,12 @@ def _film() -> None:
             f"{film.pixels.shape[1]} × {film.pixels.shape[0]} pixels</span>"
             f"{f'<ul class=cxr-notes>{notes}</ul>' if notes else ''}</div></div>"
         )
+        if film.text_seen:
+            st.warning(
+                "There seems to be text in this picture, perhaps a name. Nothing of it is stored, but a picture you "
+                "save or show has it too.",
+                icon=":material/badge:",
+            )
         st.button("Remove film", icon=":material/close:", key="remove-film", type="tertiary", on_click=remove_film)
         return
     limit = settings().upload_mib

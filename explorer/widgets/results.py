@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.search import SearchOptions
 from explorer.widgets.cards import neighbour_card
 from explorer.widgets.counter_panel import counter_panel
+from explorer.widgets.downloads import export_button
 from explorer.widgets.export import predictions_csv, result_csv, result_json
 from explorer.widgets.film_warning import film_notice, film_warning, stands_in_the_way
 from explorer.widgets.filter_panel import clear_filters
@@ -80,15 +81,8 @@ def _summary(shelved: Shelved, outcome: Outcome) -> None:
                 query_params=link_parameters(shelved),
             )
             for title, name, kind, write in _DOWNLOADS if result.assessment is not None else _DOWNLOADS[1:]:
-                st.download_button(
-                    title,
-                    data=partial(write, outcome),
-                    file_name=f"{name}-{shelved.name}.{kind}",
-                    mime="text/csv" if kind == "csv" else "application/json",
-                    icon=":material/download:",
-                    type="tertiary",
-                    on_click="ignore",
-                )
+                mime = "text/csv" if kind == "csv" else "application/json"
+                export_button(title, partial(write, outcome), f"{name}-{shelved.name}.{kind}", mime)
             st.caption(_how(shelved, outcome))
 
 

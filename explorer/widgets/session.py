@@ -19,6 +19,7 @@ from index_builder.datasets.base import ProfileValue
 from index_builder.errors import ImagingError
 from index_builder.film_check.check import Turn, righted
 from index_builder.imaging import decode_film, display_png
+from index_builder.imaging.dicom import BURNED_IN_NOTE
 from index_builder.systems.profile import profile_sentence
 
 #: Longest side in pixels of the preview beside the results.
@@ -41,6 +42,7 @@ class QueryFilm:
         notes: What the decoder did.
         source_format: "dicom", "png" or "jpeg".
         view: From the DICOM header, where given.
+        text_seen: Whether text seems to be burned into the picture, as header or pixels say.
     """
 
     pixels: NDArray[np.float32]
@@ -49,6 +51,7 @@ class QueryFilm:
     notes: tuple[str, ...]
     source_format: str
     view: str | None
+    text_seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Outcome:
 
 def stage_film(data: bytes, settings: AppSettings) -> None:
     """Decode an uploaded film and make it the query's; a bad one leaves a message instead."""
+    from index_builder.film_check.burned_in import find_text  # here: scipy is not needed for the first page
+
     st.session_state["film_error"] = None
     try:
         film = decode_film(data, name="This file", limits=settings.film_limits)
@@ -79,6 +84,7 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
         st.session_state["film_error"] = str(error).removeprefix("This file: ")
         return
     pixels = reduced(film.pixels, settings.query_side)
+    text_seen = BURNED_IN_NOTE in film.notes or bool(find_text(film.pixels))
     st.session_state["film"] = QueryFilm(
         pixels=pixels,
         preview=display_png(pixels, _PREVIEW_SIDE),
@@ -86,6 +92,7 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
         notes=film.notes,
         source_format=film.source_format,
         view=film.view,
+        text_seen=text_seen,
     )
     st.session_state["like"] = None
 

@@ -13,6 +13,7 @@ from streamlit.navigation.page import Page
 from explorer.settings import AppSettings
 from explorer.widgets.library import Shelved, shelve, warm_up
 from explorer.widgets.markup import plain_markdown
+from explorer.widgets.sign_in import admitted, sign_out_panel
 from index_builder.errors import CxrError
 from index_builder.resources import resource
 
@@ -42,7 +43,13 @@ def run_app() -> None:
     )
     st.html(resource("assets", "style.css"))
     st.logo(resource("assets", "logo.svg").read_text("utf-8"), size="medium")
-    page = st.navigation([page_of(name) for name in _PAGES])
+    inside = False
+    with telling_errors():
+        inside = admitted()
+    page = st.navigation([page_of(name) for name in _PAGES], position="sidebar" if inside else "hidden")
+    if not inside:
+        st.html(f'<footer class="cxr-disclaimer">{DISCLAIMER}</footer>')
+        return
     with telling_errors():
         _sidebar()
         page.run()
@@ -127,6 +134,7 @@ def _sidebar() -> None:
             if manifest.reports:
                 counts.append(f"{manifest.reports:,} reports")
             st.caption(" · ".join(counts))
+        sign_out_panel()
         st.html(f'<p class="cxr-disclaimer">{DISCLAIMER}</p>')
     if len(shelf) == 1 and asked == shelved.name:
         # Without a switch nothing is bound to the parameter; it says nothing new.

@@ -143,7 +143,7 @@ def check_dataset(
         ]
     films = [(case, film) for case in cases for film in (case.image, *case.other_images) if film is not None]
     steps = _Steps(len(films) * (decode + duplicates), progress)
-    undecodable = _undecodable(dataset, films, steps) if decode else None
+    undecodable = _decoded(dataset, films, steps) if decode else None
     repeated = _duplicates(dataset, films, steps) if duplicates else None
     problems += (undecodable or []) + (repeated or [])
     label_counts = Counter(label for case in cases for label in case.labels)
@@ -159,7 +159,7 @@ def check_dataset(
         splits={split: split_counts[split] for split in SPLITS},
         patients_in_several_splits=torn,
         missing_films=sum(problem.kind == "missing film" for problem in problems),
-        undecodable_films=None if undecodable is None else len(undecodable),
+        undecodable_films=None if undecodable is None else sum(one.severity == "error" for one in undecodable),
         duplicate_films=None if repeated is None else len(repeated),
         problems=tuple(problems),
     )
@@ -197,11 +197,16 @@ class _Steps:
             self._progress(self._done, self._total)
 
 
-def _undecodable(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps) -> list[Problem]:
+def _decoded(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps) -> list[Problem]:
+    """Films that do not decode, as errors, and those that seem to have text in them, as warnings."""
+    from index_builder.film_check.burned_in import find_text
+
     problems = []
     for case, film in films:
         try:
-            dataset.load_film(film)
+            if find_text(dataset.load_film(film).pixels):
+                message = f"text seems to be burned in (case {case.case_id!r}). Look whether it names the patient."
+                problems.append(Problem("text in film", message, film, severity="warning"))
         except ImagingError as error:
             problems.append(Problem("undecodable film", f"{error} (case {case.case_id!r})", film))
         steps.step()

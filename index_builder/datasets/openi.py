@@ -165,16 +165,20 @@ class OpenI:
         return self._automatic[case_id]
 
     def load_film(self, reference: str) -> Film:
-        """Decode one film.
+        """Decode one film. Raises as `film_path`, and `ImagingError` for a film that cannot be decoded."""
+        from index_builder.imaging import read_film
+
+        return read_film(self.film_path(reference))
+
+    def film_path(self, reference: str) -> Path:
+        """File of a film.
 
         Args:
             reference: As in `Case.image`: the path below `root`, with forward slashes.
 
         Raises:
-            ImagingError: The file is missing, lies outside `root`, or cannot be decoded.
+            ImagingError: There is no film folder, or the film lies outside it.
         """
-        from index_builder.imaging import read_film
-
         if self.root is None:
             raise ImagingError(
                 f"Film {reference} cannot be read: the dataset was opened without a film folder. Give the folder."
@@ -182,7 +186,7 @@ class OpenI:
         path = self.root / reference
         if not path.resolve().is_relative_to(self.root.resolve()):
             raise ImagingError(f"Film {reference} lies outside {self.root}. Rebuild the casebook from this folder.")
-        return read_film(path)
+        return path
 
     def _locate_reports(self, reports: Path | None) -> Path:
         if reports is not None:

@@ -71,6 +71,7 @@ ProblemKind = Literal[
     "source",
     "split",
     "syntax",
+    "text in film",
     "undecodable film",
     "unlabelled",
     "value",

@@ -62,6 +62,8 @@ _PLUGINS = {
 
 #: Rows of a colour film that are converted at a time.
 _BAND_ROWS = 256
+#: A person may be named in the picture itself (PS3.3, C.7.6.1.1.5).
+BURNED_IN_NOTE = "its header says that text is burned into the picture"
 
 #: The most tiles the standard allows (ISO/IEC 15444-1, A.4.2).
 _MAX_TILES = 65535
@@ -278,6 +280,8 @@ def _note_source(header: Header, notes: list[str]) -> None:
     if modality not in _FILM_MODALITIES:
         shown = modality if modality in _OTHER_MODALITIES else "absent or unknown"
         notes.append(f"modality is {shown}, not a plain radiograph (CR, DX)")
+    if header.text("BurnedInAnnotation").upper() == "YES":
+        notes.append(BURNED_IN_NOTE)
     orientation = header.text("PatientOrientation").upper()
     view = _VIEWS.get(header.text("ViewPosition").upper())
     if view in {"PA", "AP"} and orientation.startswith("R\\"):

@@ -58,6 +58,7 @@ _KEYWORDS = (
     "ModalityLUTSequence",
     "VOILUTSequence",
     "PresentationLUTShape",
+    "BurnedInAnnotation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
     *_PIXEL_KEYWORDS,
@@ -261,7 +262,7 @@ def _parse(data: bytes, start: int, syntax: str, name: str, *, pixels: bool = Tr
     source = BoundedReader(data)
     source.seek(start)
     try:
-        with _pydicom_silenced():
+        with pydicom_silenced():
             elements = read_dataset(
                 source,
                 syntax == ImplicitVRLittleEndian,
@@ -305,7 +306,7 @@ def _raw(elements: Dataset, keyword: str) -> bytes:
 
 
 @contextmanager
-def _pydicom_silenced() -> Iterator[None]:
+def pydicom_silenced() -> Iterator[None]:
     """Keep pydicom's remarks about values out of logs and terminal while elements are parsed.
 
     Faults are not hidden: every value used is checked by this module. `catch_warnings` is process-wide, hence

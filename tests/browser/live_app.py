@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,14 +26,21 @@ def launch(playwright: Playwright) -> Browser:
     )
 
 
-@contextmanager
-def serving(casebooks: list[Path], log: Path) -> Iterator[str]:
-    """Run the app on a free port until the block ends; gives its address."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serving(
+    casebooks: list[Path], log: Path, *, port: int | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Run the app until the block ends, started in the log's folder; gives its address."""
+    port = port or free_port()
     command = [sys.executable, "-m", "explorer.cli", "serve", *map(str, casebooks), "--port", str(port)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "STREAMLIT_SERVER_HEADLESS": "true"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "STREAMLIT_SERVER_HEADLESS": "true"} | dict(variables or {})
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
     url = f"http://localhost:{port}"
@@ -53,4 +60,4 @@ def serving(casebooks: list[Path], log: Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
