@@ -89,7 +89,7 @@ def _rules(pseudonyms: Pseudonyms) -> dict[tuple[int, ...], Action]:
     from dicomanonymizer.simpledicomanonymizer import delete_or_empty_or_replace_UID, replace_UID
 
     def replaced(dataset: Dataset, tag: tuple[int, ...]) -> None:
-        element = dataset.get(Tag(tag))
+        element = dataset.get(Tag(*tag[:2]))
         if element is None:
             return
         if element.VR != "UI":
@@ -131,8 +131,8 @@ def _written(found: FileDataset) -> bytes:
     implicit, little_endian = found.original_encoding
     guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
     meta.TransferSyntaxUID = UID(getattr(found, "file_meta", {}).get("TransferSyntaxUID") or guessed)
-    meta.MediaStorageSOPClassUID = found.get("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7")
-    meta.MediaStorageSOPInstanceUID = found.get("SOPInstanceUID") or "2.25.0"
+    meta.MediaStorageSOPClassUID = UID(found.get("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7"))
+    meta.MediaStorageSOPInstanceUID = UID(found.get("SOPInstanceUID") or "2.25.0")
     found.file_meta, found.preamble = meta, bytes(128)
     buffer = io.BytesIO()
     found.save_as(buffer, enforce_file_format=True)
