@@ -16,7 +16,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from index_builder.deidentify.pseudonyms import Pseudonyms
 from index_builder.errors import ImagingError
@@ -88,7 +88,7 @@ def _rules(pseudonyms: Pseudonyms) -> dict[tuple[int, ...], Action]:
     from dicomanonymizer.simpledicomanonymizer import delete_or_empty_or_replace_UID, replace_UID
 
     def replaced(dataset: Dataset, tag: tuple[int, ...]) -> None:
-        element = dataset.get(tag)
+        element = dataset.get((tag[0], tag[1]))
         if element is None:
             return
         if element.VR != "UI":
@@ -129,9 +129,9 @@ def _written(found: FileDataset) -> bytes:
     meta = FileMetaDataset()
     implicit, little_endian = found.original_encoding
     guessed = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
-    meta.TransferSyntaxUID = getattr(found, "file_meta", {}).get("TransferSyntaxUID") or guessed
+    meta.TransferSyntaxUID = UID(getattr(found, "file_meta", {}).get("TransferSyntaxUID") or guessed)
     meta.MediaStorageSOPClassUID = found.get("SOPClassUID", "1.2.840.10008.5.1.4.1.1.7")
-    meta.MediaStorageSOPInstanceUID = found.get("SOPInstanceUID") or "2.25.0"
+    meta.MediaStorageSOPInstanceUID = UID(found.get("SOPInstanceUID") or "2.25.0")
     found.file_meta, found.preamble = meta, bytes(128)
     buffer = io.BytesIO()
     found.save_as(buffer, enforce_file_format=True)
