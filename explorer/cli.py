@@ -88,6 +88,7 @@ def check(
     dataset: DatasetOption,
     root: RootOption = None,
     decode: Annotated[bool, typer.Option(help="Decode every film too.")] = False,
+    text: Annotated[bool, typer.Option("--burned-in", help="Look for text in every film too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Dry run: list every problem of a dataset at once. Exits 1 when one would stop a build."""
@@ -97,7 +98,10 @@ def check(
 
     with bar() as advance:
         report = check_dataset(
-            open_dataset(dataset, root), decode=decode, progress=lambda done, of: advance("Decoding films", done, of)
+            open_dataset(dataset, root),
+            decode=decode,
+            text=text,
+            progress=lambda done, of: advance("Decoding films", done, of),
         )
     if as_json:
         print_json(report.as_dict())

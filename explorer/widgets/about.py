@@ -9,7 +9,7 @@ import streamlit as st
 
 from explorer.figures import label_frequency, number_histogram
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import facts_html, space_words
+from explorer.widgets.markup import facts_html, plain_markdown, space_words
 from explorer.widgets.shell import DISCLAIMER
 from index_builder.datasets.base import SPLITS
 
@@ -50,7 +50,7 @@ def about_page(shelved: Shelved) -> None:
     with left:
         if casebook.label_names:
             st.subheader("Labels", anchor=False)
-            st.caption(dataset.label_definition)
+            st.caption(plain_markdown(dataset.label_definition))
             st.plotly_chart(label_frequency(casebook), config={"displayModeBar": False}, key="label-frequency")
         if "age" in casebook.profile_fields and (ages := casebook.column("age")).dtype == np.float64:
             st.subheader("Age in years", anchor=False)

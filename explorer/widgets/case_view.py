@@ -9,7 +9,7 @@ import streamlit as st
 from explorer.widgets.cards import neighbour_card
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved, film_png, neighbours_of
-from explorer.widgets.markup import chips_html, facts_html, film_html, highlighted_html, person_words
+from explorer.widgets.markup import chips_html, facts_html, film_html, highlighted_html, person_words, plain_markdown
 from explorer.widgets.session import last_outcome, query_in_words, search_like
 from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of, settings
 from explorer.widgets.sign_in import record_case
@@ -86,7 +86,7 @@ def _head(shelved: Shelved, case: Case) -> None:
         with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"):
             if outcome is not None and case.case_id in ids:
                 place = ids.index(case.case_id)
-                st.caption(f"{place + 1} of {len(ids)} for {_short(query_in_words(outcome.query))}")
+                st.caption(f"{place + 1} of {len(ids)} for {plain_markdown(_short(query_in_words(outcome.query)))}")
                 _step(shelved, "Previous", ":material/chevron_left:", ids[place - 1] if place else None)
                 _step(shelved, "Next", ":material/chevron_right:", ids[place + 1] if place + 1 < len(ids) else None)
             st.page_link(
@@ -125,7 +125,7 @@ def _films(shelved: Shelved, case: Case) -> None:
     reference = references[0]
     if len(references) > 1:
         names = {name: f"Film {number}" for number, name in enumerate(references, start=1)}
-        names[references[0]] += f" ({case.view})" if case.view else ""
+        names[references[0]] += plain_markdown(f" ({case.view})") if case.view else ""
         reference = (
             st.segmented_control(
                 "Film",
@@ -147,10 +147,10 @@ def _films(shelved: Shelved, case: Case) -> None:
     except CxrError as error:
         thumbnail = shelved.casebook.thumbnail(case.case_id) if reference == case.image else None
         if thumbnail is None:
-            st.warning(f"This film is out of reach: {error}", icon=":material/broken_image:")
+            st.warning(f"This film is out of reach: {plain_markdown(str(error))}", icon=":material/broken_image:")
             return
         image = thumbnail
-        caption = f"Only the small copy kept in the casebook (256 pixels) is shown: {error}"
+        caption = f"Only the small copy kept in the casebook (256 pixels) is shown: {plain_markdown(str(error))}"
         st.warning(
             "The source of this casebook is out of reach, so you see the small copy kept in it.",
             icon=":material/photo_size_select_small:",
@@ -207,7 +207,7 @@ def _neighbours(shelved: Shelved, case: Case) -> None:
     try:
         result = neighbours_of(shelved, case.case_id, _NEIGHBOURS)
     except CxrError as error:
-        st.caption(str(error))
+        st.caption(plain_markdown(str(error)))
         return
     if not result.neighbours:
         st.caption("No other case can be compared with this one.")

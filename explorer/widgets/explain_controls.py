@@ -11,7 +11,7 @@ from explorer.explain_words import METHOD_WORDS, part_words
 from explorer.study import Study
 from explorer.widgets.explain_answers import case_study
 from explorer.widgets.library import Shelved, neighbours_of
-from explorer.widgets.markup import label_words
+from explorer.widgets.markup import label_words, plain_markdown
 from explorer.widgets.session import last_outcome
 from index_builder.casebook import Space
 from index_builder.errors import CxrError
@@ -89,7 +89,7 @@ def _neighbours(shelved: Shelved, study: Study) -> dict[str, str]:
         try:
             found = list(neighbours_of(shelved, study.case_id, _NEIGHBOURS).neighbours)
         except CxrError as error:
-            st.caption(str(error))
+            st.caption(plain_markdown(str(error)))
     elif outcome is not None:
         found = list(outcome.result.neighbours)
     words = {one.case_id: f"{one.rank}. {_case_words(shelved, one.case_id)}" for one in found}

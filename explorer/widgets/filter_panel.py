@@ -10,7 +10,7 @@ import streamlit as st
 from explorer.casebook import Casebook
 from explorer.filters import Filter
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import label_words
+from explorer.widgets.markup import label_words, plain_markdown
 
 #: A text field with more different values than this is searched by words instead of chosen from.
 _CHOICES = 60
@@ -99,7 +99,14 @@ def _choice(casebook: Casebook, prefix: str, field: str, title: str) -> list[Fil
     if len(values) < 2:
         return []
     if len(values) <= 5:
-        chosen = st.pills(title, values, selection_mode="multi", key=prefix + field, persist_state="session")
+        chosen = st.pills(
+            title,
+            values,
+            selection_mode="multi",
+            format_func=plain_markdown,
+            key=prefix + field,
+            persist_state="session",
+        )
     else:
         chosen = st.multiselect(title, values, key=prefix + field, placeholder="Any", persist_state="session")
     return [Filter(field, "any", tuple(chosen))] if chosen else []
@@ -145,7 +152,7 @@ def _further(casebook: Casebook, prefix: str) -> list[Filter]:
     )
     filters: list[Filter] = []
     for field in chosen:
-        title = field_words(field)
+        title = plain_markdown(field_words(field))
         if casebook.is_number(field):
             filters += _range(casebook, prefix, field, title)
         elif len(casebook.distinct(field)) <= _CHOICES:

@@ -20,7 +20,7 @@ from explorer.prediction_words import (
     verdict_words,
 )
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import chips_html, label_html, label_words
+from explorer.widgets.markup import chips_html, label_html, label_words, plain_markdown
 from explorer.widgets.session import Outcome
 from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
 from index_builder.evaluation.conformal import COVERAGE
@@ -78,7 +78,7 @@ def _explain_links(shelved: Shelved, found: Assessment) -> None:
         for name in names:
             st.page_link(
                 page_of("explain"),
-                label=f"Why {label_words(name)}?",
+                label=f"Why {plain_markdown(label_words(name))}?",
                 icon=EXPLAIN_ICON,
                 query_params=link_parameters(shelved, finding=name),
             )

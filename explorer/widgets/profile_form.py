@@ -9,6 +9,7 @@ import streamlit as st
 from explorer.profiles import ProfileField
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved
+from explorer.widgets.markup import plain_markdown
 from explorer.widgets.session import UNKNOWN, given_profile, profile_changed, profile_key
 from index_builder.systems.profile import profile_sentence
 
@@ -28,7 +29,7 @@ def profile_form(shelved: Shelved) -> None:
                 key = profile_key(shelved, field.name)
                 st.session_state.setdefault(key, UNKNOWN)
                 st.segmented_control(
-                    field_words(field.name),
+                    plain_markdown(field_words(field.name)),
                     [UNKNOWN, "no", "yes"],
                     required=True,
                     key=key,
@@ -40,7 +41,7 @@ def profile_form(shelved: Shelved) -> None:
 
 
 def _entry(shelved: Shelved, field: ProfileField) -> None:
-    title, key = field_words(field.name), profile_key(shelved, field.name)
+    title, key = plain_markdown(field_words(field.name)), profile_key(shelved, field.name)
     if field.kind == "number":
         st.number_input(
             title,

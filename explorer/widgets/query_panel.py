@@ -150,10 +150,15 @@ def _examples(shelved: Shelved) -> None:
             if reads_profiles(casebook):
                 for number, profile in enumerate(example_profiles(casebook)):
                     said = profile_sentence(profile)
-                    st.button(said, key=f"example-profile-{number}", on_click=search_profile, args=(shelved, profile))
+                    st.button(
+                        plain_markdown(said),
+                        key=f"example-profile-{number}",
+                        on_click=search_profile,
+                        args=(shelved, profile),
+                    )
             else:
                 for text in example_texts(casebook):
-                    st.button(text, key=f"example-text-{text}", on_click=search_text, args=(text,))
+                    st.button(plain_markdown(text), key=f"example-text-{text}", on_click=search_text, args=(text,))
         films = example_films(casebook)
         if not films:
             return
@@ -171,7 +176,7 @@ def _examples(shelved: Shelved) -> None:
                     st.button(
                         "Use",
                         key=f"example-film-{case_id}",
-                        help=f"Search with this case: {', '.join(labels) or 'no finding labelled'}",
+                        help=plain_markdown(f"Search with this case: {', '.join(labels) or 'no finding labelled'}"),
                         on_click=search_like,
                         args=(shelved, case_id),
                         width="stretch",

@@ -119,7 +119,10 @@ def _sidebar() -> None:
         if len(shelf) > 1:
             st.selectbox("Casebook", list(shelf), key="casebook", bind="query-params")
         if asked is not None and asked not in shelf:
-            st.warning(f"The link names casebook “{asked[:80]}”, which is not open here.", icon=":material/link_off:")
+            st.warning(
+                f"The link names casebook “{plain_markdown(asked[:80])}”, which is not open here.",
+                icon=":material/link_off:",
+            )
         shelved = active_casebook()
         manifest = shelved.casebook.manifest
         with st.container(key="cxr-casebook", gap="xsmall"):

@@ -117,7 +117,12 @@ class CheckReport:
 
 
 def check_dataset(
-    dataset: Dataset, *, decode: bool = False, duplicates: bool = False, progress: Progress | None = None
+    dataset: Dataset,
+    *,
+    decode: bool = False,
+    duplicates: bool = False,
+    text: bool = False,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Read a dataset as a build would and report every problem.
 
@@ -127,6 +132,7 @@ def check_dataset(
         dataset: Any reader.
         decode: Also decode every film (some 500 a second at 512 px, fewer at full size).
         duplicates: Also compare the film files by SHA-256. Needs a reader with film files of its own.
+        text: Also decode every film and look for text burned into it (some seven a second).
         progress: Told of every film that was decoded or compared.
 
     Raises:
@@ -142,8 +148,8 @@ def check_dataset(
             for patient in torn
         ]
     films = [(case, film) for case in cases for film in (case.image, *case.other_images) if film is not None]
-    steps = _Steps(len(films) * (decode + duplicates), progress)
-    undecodable = _decoded(dataset, films, steps) if decode else None
+    steps = _Steps(len(films) * ((decode or text) + duplicates), progress)
+    undecodable = _decoded(dataset, films, steps, text) if decode or text else None
     repeated = _duplicates(dataset, films, steps) if duplicates else None
     problems += (undecodable or []) + (repeated or [])
     label_counts = Counter(label for case in cases for label in case.labels)
@@ -197,14 +203,15 @@ class _Steps:
             self._progress(self._done, self._total)
 
 
-def _decoded(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps) -> list[Problem]:
-    """Films that do not decode, as errors, and those that seem to have text in them, as warnings."""
+def _decoded(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps, text: bool) -> list[Problem]:
+    """Films that do not decode, as errors, and where asked for those that seem to have text in them, as warnings."""
     from index_builder.film_check.burned_in import find_text
 
     problems = []
     for case, film in films:
         try:
-            if find_text(dataset.load_film(film).pixels):
+            pixels = dataset.load_film(film).pixels
+            if text and find_text(pixels):
                 message = f"text seems to be burned in (case {case.case_id!r}). Look whether it names the patient."
                 problems.append(Problem("text in film", message, film, severity="warning"))
         except ImagingError as error:

@@ -16,7 +16,6 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from index_builder.deidentify.pseudonyms import Pseudonyms
@@ -89,7 +88,7 @@ def _rules(pseudonyms: Pseudonyms) -> dict[tuple[int, ...], Action]:
     from dicomanonymizer.simpledicomanonymizer import delete_or_empty_or_replace_UID, replace_UID
 
     def replaced(dataset: Dataset, tag: tuple[int, ...]) -> None:
-        element = dataset.get(Tag(*tag[:2]))
+        element = dataset.get((tag[0], tag[1]))
         if element is None:
             return
         if element.VR != "UI":

@@ -78,7 +78,8 @@ def test_markup_of_a_casebook_is_shown_and_not_obeyed(hostile: str, page: Page) 
         expect(landmark).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
         _assert_inert(page)
-    assert not [url for url in asked if "leak" in url or url.endswith("/x")]
+    assert [url for url in asked if not url.startswith((hostile, "data:", "blob:"))] == []
+    assert f"{hostile}/x" not in asked
 
 
 def test_a_film_outside_the_source_is_not_read(hostile: str, page: Page) -> None:
@@ -115,10 +116,6 @@ def test_addresses_lead_to_no_file_of_the_server(hostile: str, address: str) -> 
 
 def _assert_inert(page: Page) -> None:
     assert page.evaluate("window.pwned") is None
-    assert (
-        page.evaluate(
-            "document.querySelectorAll('img[src=x], img[src*=leak], svg[onload], a[href^=javascript]').length"
-        )
-        == 0
-    )
+    made = "img[src=x], img[src*=leak], svg[onload], a[href^=javascript]"
+    assert page.evaluate(f"[...document.querySelectorAll('{made}')].map(one => one.outerHTML.slice(0, 300))") == []
     assert page.evaluate("[...document.scripts].filter(one => one.text.includes('pwned')).length") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from imaging_samples import codes, dicom
@@ -9,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from table_samples import sample
 
 from index_builder.datasets import open_dataset
+from index_builder.datasets.check import check_dataset
+from index_builder.datasets.manifest import Manifest
 from index_builder.film_check.burned_in import find_text
 from index_builder.imaging import decode_film, read_film
 
@@ -47,6 +51,19 @@ def test_a_marker_of_side_is_no_text_to_warn_of() -> None:
     ImageDraw.Draw(image).text((20, 20), "L", 1.0, ImageFont.load_default(28))
     assert find_text(np.asarray(image)) == ()
     assert find_text(np.zeros((512, 512), np.float32)) == ()
+
+
+def test_check_warns_of_films_with_text(tmp_path: Path) -> None:
+    image = Image.fromarray(np.full((400, 400), 12, np.uint8))
+    image.save(tmp_path / "clean.png")
+    ImageDraw.Draw(image).text((20, 20), "DOE^JOHN 1957", 255, ImageFont.load_default(16))
+    image.save(tmp_path / "named.png")
+    (tmp_path / "manifest.csv").write_text("case_id,image\na,clean.png\nb,named.png\n", "utf-8")
+    report = check_dataset(Manifest(tmp_path), text=True)
+    assert report.ok
+    assert report.undecodable_films == 0
+    assert [(one.kind, one.file) for one in report.warnings] == [("text in film", "named.png")]
+    assert check_dataset(Manifest(tmp_path), decode=True).warnings == ()
 
 
 def test_the_header_is_believed() -> None:
