@@ -10,10 +10,12 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from live_app import serving
 from playwright.sync_api import BrowserContext, Page, expect
+
+from index_builder.case_table import read_cases, write_cases
+from index_builder.casebook import Layout, read_manifest
 
 pytestmark = pytest.mark.browser
 
@@ -29,17 +31,18 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, small_casebook: Path) -> I
     """The app on a casebook whose texts, labels, fields and card all hold markup; one film leads out of the folder."""
     folder = tmp_path_factory.mktemp("hostile")
     shutil.copytree(small_casebook, folder / "small")
-    path = folder / "small" / "cases.parquet"
-    table = pq.read_table(path)
-    columns = {name: table.column(name) for name in table.column_names}
-    count = len(table)
+    layout = Layout(folder / "small")
+    count = read_manifest(layout.folder).cases
+    table = read_cases(layout.cases, count)
+    columns = {name: pa.array(table.column(name).to_pylist()) for name in table.column_names}
     columns["section.findings"] = pa.array([f"Normal heart. {_MARKUP}"] * count)
     columns["labels"] = pa.array([[_MARKUP]] * count, pa.list_(pa.string()))
     columns["codes"] = pa.array([[_MARKUP]] * count, pa.list_(pa.string()))
     columns["profile.sex"] = pa.array([_MARKUP] * count)
     columns["profile.<b>note</b>"] = pa.array([_MARKUP] * count)
     columns["image"] = pa.array(["../../../../../../etc/passwd"] * count)
-    pq.write_table(pa.table(columns), path)
+    write_cases(pa.table(columns), layout.cases, layout.case_keys)
+    layout.held_out.unlink()  # answers about the labels that were replaced
     manifest = json.loads((folder / "small" / "manifest.json").read_text("utf-8"))
     for name in ("title", "description", "citation", "licence", "source", "label_definition"):
         manifest["dataset"][name] = _MARKUP
