@@ -76,7 +76,7 @@ def test_a_profile_is_read_from_text(casebook: Casebook) -> None:
     [
         ("shoe=43", "no profile field 'shoe'.*Fields: .*age"),
         ("age=old", "age = 'old' is not a number"),
-        ("age=nan", "not a number"),
+        ("age=nan", "not a plausible number"),
         ("cough=maybe", "Give yes or no"),
         ("age", "FIELD=VALUE"),
         ("age=", "FIELD=VALUE"),

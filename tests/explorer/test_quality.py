@@ -18,7 +18,8 @@ from explorer.quality.check import Quality, check_quality
 from explorer.quality.copies import film_copies, report_copies, shared_patients
 from explorer.quality.drift import drifts
 from explorer.quality.label_errors import suspects
-from index_builder.casebook import Layout, read_table, write_table
+from index_builder.case_table import read_cases, write_cases
+from index_builder.casebook import Layout, read_manifest
 from index_builder.errors import QueryError
 
 
@@ -32,11 +33,14 @@ def planted(tmp_path: Path, small_casebook: Path) -> Callable[..., Casebook]:
 
     def make(**columns: list[object]) -> Casebook:
         folder = Path(shutil.copytree(small_casebook, tmp_path / "planted", dirs_exist_ok=True))
-        table = read_table(Layout(folder).cases)
-        for name, values in columns.items():
-            place = table.column_names.index(name)
-            table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
-        write_table(table, Layout(folder).cases)
+        layout = Layout(folder)
+        found = read_cases(layout.cases, read_manifest(folder).cases)
+        types = {
+            one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in found.schema
+        }
+        read = {name: columns.get(name, found.column(name).to_pylist()) for name in found.column_names}
+        table = pa.table({name: pa.array(values, types[name]) for name, values in read.items()})
+        write_cases(table, layout.cases, layout.case_keys)
         return Casebook.open(folder)
 
     return make
