@@ -65,7 +65,7 @@ def feature_levels(backbone: Backbone, source: str, image_size: int, levels: int
     """Channels of the maps that `feature_maps` gives, and the edge of the last but one: the pyramid's grid.
 
     Raises:
-        ModelError: The backbone is none of timm's with feature maps.
+        ModelError: The backbone is none of timm's with feature maps, or films are so small that one is a single value.
     """
     if not hasattr(backbone.module, "forward_intermediates"):
         raise ModelError(f"image encoder {source!r} gives no feature maps. Set pyramid_width to 0.")
@@ -73,6 +73,8 @@ def feature_levels(backbone: Backbone, source: str, image_size: int, levels: int
     with torch.no_grad():
         maps = feature_maps(backbone.module.eval(), torch.zeros(1, len(backbone.mean), image_size, image_size), levels)
     backbone.module.train(training)
+    if maps[-1].shape[-1] < 2:
+        raise ModelError(f"films of {image_size} pixels are too small for a pyramid on {source!r}. Raise image_size.")
     return [found.shape[1] for found in maps], maps[-2].shape[-1]
 
 

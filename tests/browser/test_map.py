@@ -49,7 +49,7 @@ def test_lasso_to_gallery_to_csv_and_casebook(app, page: Page, tmp_path: Path) -
         archive.extractall(tmp_path)
     [folder] = tmp_path.iterdir()
     assert verify(folder) == []
-    assert Casebook.open(folder).case_ids == ids
+    assert list(Casebook.open(folder).case_ids) == ids
 
     # The choice outlives a visit to a case and holds on another layout.
     page.get_by_role("link", name="Open case").first.click()

@@ -300,7 +300,10 @@ def test_what_the_system_reads_of_a_case_is_embedded(profile_casebook: Path, sta
     for folder, text_of in ((profile_casebook, SiClip.text_of), (stage_casebook, MskPt.text_of)):
         manifest = read_manifest(folder)
         system = load_system(folder / "system")
-        cases = [case_from_row(row) for row in read_cases(folder / "cases.arrow", 30).to_pylist()[:3]]
+        cases = [
+            case_from_row(row)
+            for row in read_cases(folder / "cases.arrow", read_manifest(folder).cases).to_pylist()[:3]
+        ]
         with torch.inference_mode():
             expected = system.encode_texts([text_of(case) for case in cases]).vector.numpy()
         held = read_embeddings(folder, "text", manifest.cases)[:3].astype(np.float32)

@@ -113,13 +113,14 @@ def test_a_phase_ends_when_validation_no_longer_rises(
 
 
 def test_a_pyramid_learns_at_the_rate_of_what_is_new(
-    tmp_path: Path, configs: dict[str, SystemConfig], cases: dict[str, TrainingCases]
+    tmp_path: Path, configs: dict[str, SystemConfig], workers: Source
 ) -> None:
-    config = configs["unified"].model_copy(update={"pyramid_width": 16, "trained_image_stages": 1})
-    system = fresh(config, cases["unified"])
+    cases = gather([workers], system_class("unified"), 64, tmp_path / "films.npy", quiet)
+    update = {"pyramid_width": 16, "trained_image_stages": 1, "image_size": 64}
+    system = fresh(configs["unified"].model_copy(update=update), cases)
     before = trained_weights(system)
     still = Schedule(epochs=1, batch=32, learning_rate=1e-3, encoder_learning_rate=1e-30, weight_decay=0)
-    fit(system, cases["unified"], still, tmp_path, silent)
+    fit(system, cases, still, tmp_path, silent)
     learned = [name for name, _ in system.image_encoder.named_parameters(prefix="image_encoder") if name in before]
     moved = {name for name in learned if not torch.allclose(before[name], trained_weights(system)[name])}
     assert any(name.startswith("image_encoder.backbone") for name in learned)
