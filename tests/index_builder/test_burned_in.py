@@ -54,7 +54,7 @@ def test_a_marker_of_side_is_no_text_to_warn_of() -> None:
 
 
 def test_check_warns_of_films_with_text(tmp_path: Path) -> None:
-    image = Image.fromarray(np.full((400, 400), 12, np.uint8))
+    image = Image.fromarray(np.tile(np.linspace(0, 90, 400).astype(np.uint8), (400, 1)))
     image.save(tmp_path / "clean.png")
     ImageDraw.Draw(image).text((20, 20), "DOE^JOHN 1957", 255, ImageFont.load_default(16))
     image.save(tmp_path / "named.png")
