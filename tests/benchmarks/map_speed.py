@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from live_app import launch, serving
 
+from index_builder.case_table import read_cases, write_cases
 from index_builder.casebook import (
     SPACES,
     Layout,
@@ -62,11 +63,11 @@ def enlarge(source: Path, out: Path, count: int) -> None:
     manifest, layout, new = read_manifest(source), Layout(source), Layout(out)
     first = manifest.cases
     rows = np.concatenate([np.arange(first), random.integers(first, size=count - first)])
-    names = [*read_table(layout.cases).column("case_id").to_pylist(), *(f"copy-{n:07d}" for n in range(count - first))]
+    cases = read_cases(layout.cases, first)
+    names = [*cases.column("case_id").to_pylist(), *(f"copy-{n:07d}" for n in range(count - first))]
     case_id = pa.array(names, pa.string())
     out.mkdir()
-    table = read_table(layout.cases).take(pa.array(rows))
-    write_table(table.set_column(0, "case_id", case_id), new.cases)
+    write_cases(cases.take(pa.array(rows)).set_column(0, "case_id", case_id), new.cases, new.case_keys)
     projections = read_table(layout.projections).take(pa.array(rows)).set_column(0, "case_id", case_id)
     maps = read_maps(source)
     for space, found in maps.spaces.items():
