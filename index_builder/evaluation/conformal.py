@@ -78,8 +78,8 @@ class FindingThresholds:
     def sets(self, probabilities: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which findings may be present, and which absent, [N, C] each; both: undecided.
 
-        The likelier answer always may be, and both may where neither fits: of a rare finding a probability of 2 % can be
-        higher than almost all without it have, and still is no word for it. More answers never cover less.
+        The likelier answer always may be, and both may where neither fits: a probability of 2 % can be higher than
+        almost all cases without a rare finding have, and still is no word for it. More answers never cover less.
         """
         present, absent = 1 - probabilities <= self.present, probabilities <= self.absent
         both = ~self.told | ~(present | absent)
