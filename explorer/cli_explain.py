@@ -90,7 +90,7 @@ def _chosen(casebook: Casebook, study: Study, question: Question, named: list[st
     known = methods_for(casebook, study, question)
     for name in named:
         if name not in known:
-            raise QueryError(f"--method {name}: it has nothing to say here. Give one of {', '.join(known)}.")
+            raise QueryError(f"--method {name}: not offered here. Give one of {', '.join(known)}.")
     return [method for method in known if not named or method in named]
 
 

@@ -11,6 +11,7 @@ explain(casebook, study, Question(other=other), "similarity").sides      # both,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ from index_builder.explanation import (
     Target,
     Voters,
 )
+from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.voting import vote
 
 
@@ -171,12 +173,26 @@ def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tupl
 
 
 def methods_for(casebook: Casebook, study: Study, question: Question) -> tuple[Method, ...]:
-    """Methods that can answer a question for all its studies, quickest first."""
-    offered = [
-        explanation.methods_for(casebook.system, one.inputs(question.part), _kind(casebook, question))
-        for one in _asked(study, question)
+    """Methods offered for a question about all its studies, quickest first."""
+    return _of_all(explanation.methods_for, casebook, study, question)
+
+
+def withheld_methods(casebook: Casebook, study: Study, question: Question) -> tuple[Method, ...]:
+    """Methods that could answer but are not offered, as they were measured to be no better than chance here."""
+    offered = methods_for(casebook, study, question)
+    return tuple(one for one in _of_all(explanation.answering, casebook, study, question) if one not in offered)
+
+
+def _of_all(
+    known: Callable[[RetrievalSystem, Inputs, Target], tuple[Method, ...]],
+    casebook: Casebook,
+    study: Study,
+    question: Question,
+) -> tuple[Method, ...]:
+    found = [
+        known(casebook.system, one.inputs(question.part), _kind(casebook, question)) for one in _asked(study, question)
     ]
-    return tuple(method for method in offered[0] if all(method in others for others in offered))
+    return tuple(method for method in found[0] if all(method in others for others in found))
 
 
 def layers_of(casebook: Casebook) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.casebook import Casebook
@@ -65,6 +66,15 @@ METHOD_WORDS: dict[Method, MethodWords] = {
 def part_words(part: Space, reads: str) -> str:
     """What is read, e.g. "film and report", where the system `reads` reports."""
     return _PARTS[part].format(reads)
+
+
+def withheld_words(methods: Sequence[Method]) -> str:
+    """Why some methods are not offered."""
+    titles = " and ".join(METHOD_WORDS[method].title for method in methods)
+    return (
+        f"{titles} would be no better here than pointing anywhere: measured with this system on such questions, and "
+        "therefore not offered."
+    )
 
 
 def question_words(question: Question) -> str:

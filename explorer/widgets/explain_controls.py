@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from explorer.explain import Finding, Question, findings_of, layers_of, methods_for
-from explorer.explain_words import METHOD_WORDS, part_words
+from explorer.explain import Finding, Question, findings_of, layers_of, methods_for, withheld_methods
+from explorer.explain_words import METHOD_WORDS, part_words, withheld_words
 from explorer.study import Study
 from explorer.widgets.explain_answers import case_study
 from explorer.widgets.library import Shelved, neighbours_of
@@ -28,7 +28,7 @@ class Asked:
     Attributes:
         question: About the study.
         method: Chosen for the large picture.
-        methods: All that can answer.
+        methods: All that are offered.
         layer: For Grad-CAM.
     """
 
@@ -62,6 +62,8 @@ def explain_controls(shelved: Shelved, study: Study) -> Asked:
             key=f"explain-method-{place}-{'-'.join(methods)}",
         )
         layer = _layer(shelved, place) if method == "grad-cam" else None
+    if withheld := withheld_methods(casebook, study, question):
+        st.caption(withheld_words(withheld))
     return Asked(question, method or methods[0], methods, layer)
 
 

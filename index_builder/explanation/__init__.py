@@ -16,7 +16,7 @@ from index_builder.explanation.base import (
     Voters,
     WordWeight,
 )
-from index_builder.explanation.explain import explain, layers_of, methods_for
+from index_builder.explanation.explain import answering, explain, layers_of, methods_for
 
 __all__ = [
     "METHODS",
@@ -29,6 +29,7 @@ __all__ = [
     "Target",
     "Voters",
     "WordWeight",
+    "answering",
     "explain",
     "layers_of",
     "methods_for",

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from index_builder.casebook import Space
 from index_builder.errors import ExplanationError
-from index_builder.explanation.base import METHODS, Explanation, Inputs, Method, Progress, SimilarityTarget, Target
+from index_builder.explanation.base import (
+    METHODS,
+    Explanation,
+    FindingTarget,
+    Inputs,
+    Method,
+    Progress,
+    SimilarityTarget,
+    Target,
+)
 from index_builder.explanation.subject import passed_stages, subject
 from index_builder.systems.base import RetrievalSystem
 
 
 def methods_for(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[Method, ...]:
-    """The methods that have something to say of a case, quickest first."""
+    """The methods offered for a case, quickest first: those that can answer and are not withheld."""
+    withheld = system.config.withheld.get(_asked(target), {}).get(_read(inputs), ())
+    return tuple(method for method in answering(system, inputs, target) if method not in withheld)
+
+
+def answering(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[Method, ...]:
+    """The methods that have something to say of a case, faithful or not, quickest first."""
     has_film, has_text = inputs.film is not None, bool(inputs.text.strip())
     asked: dict[Method, bool] = {
         "attention": has_film or has_text,
@@ -46,7 +64,7 @@ def explain(
         inputs: The case.
         target: What is asked. To compare two cases, ask each with the other's vector: both maps and words are in
             units of the one cosine and can be drawn on one scale.
-        method: One of `methods_for`.
+        method: One of `answering`; users are offered `methods_for`.
         layer: For "grad-cam", one of `layers_of`; None: the last.
         steps: For "integrated-gradients".
         progress: Told of "integrated-gradients" steps; returning False stops it.
@@ -55,7 +73,7 @@ def explain(
         ExplanationError: Method, layer, label or inputs do not fit.
         Cancelled: `progress` said so.
     """
-    if method not in methods_for(system, inputs, target):
+    if method not in answering(system, inputs, target):
         raise ExplanationError(
             f"method {method!r} has nothing to say here. Choose one of: "
             f"{', '.join(methods_for(system, inputs, target)) or 'none without a film or a text'}."
@@ -77,6 +95,14 @@ def explain(
         from index_builder.explanation.similarity import similarity
 
         return similarity(asked)
+
+
+def _asked(target: Target) -> Literal["finding", "likeness"]:
+    return "finding" if isinstance(target, FindingTarget) else "likeness"
+
+
+def _read(inputs: Inputs) -> Space:
+    return "text" if inputs.film is None else "joint" if inputs.text.strip() else "image"
 
 
 def _stage(system: RetrievalSystem, layer: str | None) -> str:

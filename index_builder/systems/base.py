@@ -87,6 +87,8 @@ class SystemConfig(BaseModel):
         vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
         vote_temperatures: The same for queries of each modality. How near a label's cases lie differs: a profile tells
             less of a stage than a film. Configurations without them have the one for all.
+        withheld: Methods of explanation by what is asked and what is read, which measured no better than a random order
+            of regions or words (`cxr-explorer evaluate --explain`) and are not offered.
         held_out_dataset: Dataset of the validation cases whose answers are carried (`held_out`); empty: none are.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
         portable: Whether the frozen parts' weights lie beside this configuration.
@@ -114,6 +116,7 @@ class SystemConfig(BaseModel):
     vote_neighbours: int = 10
     vote_temperature: float = 0.05
     vote_temperatures: dict[Space, float] = Field(default_factory=dict)
+    withheld: dict[Literal["finding", "likeness"], dict[Space, tuple[str, ...]]] = Field(default_factory=dict)
     held_out_dataset: str = ""
     encoder_digests: dict[str, str] = Field(default_factory=dict)
     portable: bool = False

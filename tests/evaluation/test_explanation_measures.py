@@ -23,7 +23,7 @@ from index_builder.evaluation.faithfulness.measures import measure
 from index_builder.evaluation.faithfulness.questions import Question, draw_questions
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.evaluation.run import EvaluateRequest, explanations
-from index_builder.explanation import FindingTarget, Inputs, Voters
+from index_builder.explanation import METHODS, FindingTarget, Inputs, Voters
 from index_builder.systems.base import RetrievalSystem, load_system
 
 
@@ -70,7 +70,7 @@ def test_films_are_measured_beside_maps_that_know_nothing(of_films: dict[str, An
     assert "texts" not in of_films
     block = of_films["films"]
     assert list(block["finding"]) == ["attention", "grad-cam", "integrated-gradients", "random", "centre"]
-    assert list(block["likeness"]) == ["similarity", "random", "centre"]
+    assert list(block["likeness"]) == [*METHODS, "random", "centre"]
     for method, one in block["finding"].items():
         assert 0 <= one["pointing_exact"]["all"]["mean"] <= one["pointing"]["all"]["mean"] <= 1
         assert one["pointing"]["all"]["count"] == of_films["questions"]

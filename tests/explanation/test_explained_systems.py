@@ -15,6 +15,7 @@ from explanation_samples import film
 
 from index_builder.errors import Cancelled, ExplanationError
 from index_builder.explanation import (
+    METHODS,
     Explanation,
     FindingTarget,
     Inputs,
@@ -22,6 +23,7 @@ from index_builder.explanation import (
     SimilarityTarget,
     Target,
     Voters,
+    answering,
     explain,
     layers_of,
     methods_for,
@@ -100,6 +102,20 @@ def test_every_method_explains_the_score_that_users_see(system: RetrievalSystem,
             tolerance = 0.6 if system.name == "siclip" and isinstance(target, FindingTarget) else 1e-3
             assert found.score == pytest.approx(score_of(system, inputs, target), abs=tolerance)
             check_form(found, inputs, method)
+
+
+def test_a_withheld_method_is_not_offered_but_can_be_measured_again(system: RetrievalSystem) -> None:
+    config = system.config
+    system.config = config.model_copy(update={"withheld": {"finding": {"joint": ("grad-cam",)}}})
+    try:
+        film, _, both = GIVEN
+        assert "grad-cam" not in methods_for(system, both, finding(system))
+        assert "grad-cam" in methods_for(system, film, finding(system))
+        assert "grad-cam" in methods_for(system, both, SimilarityTarget(unit_vectors(1)[0]))
+        assert answering(system, both, finding(system)) == METHODS[:3]
+        assert explain(system, both, finding(system), "grad-cam").image is not None
+    finally:
+        system.config = config
 
 
 def check_form(found: Explanation, inputs: Inputs, method: Method) -> None:

@@ -18,8 +18,9 @@ from explorer.explain import (
     layers_of,
     methods_for,
     open_study,
+    withheld_methods,
 )
-from explorer.explain_words import METHOD_WORDS, legend
+from explorer.explain_words import METHOD_WORDS, legend, withheld_words
 from explorer.recent import Recent
 from index_builder.casebook import Space, read_manifest, write_manifest
 from index_builder.errors import Cancelled, ExplanationError, QueryError
@@ -127,6 +128,18 @@ def test_weights_of_a_map_are_those_of_a_hundredth_of_the_input(casebook: Casebo
     whole = side.explanation.image[top:bottom, left:right].sum()
     share = side.film_map.values.size / side.explanation.image.size
     assert side.film_map.values.mean() * 100 * share == pytest.approx(float(whole), rel=1e-3)
+
+
+def test_methods_no_better_than_chance_are_not_offered(casebook: Casebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = open_study(casebook, Query(case_id="case-000"))
+    question = Question("Normal")
+    assert withheld_methods(casebook, study, question) == ()
+    withheld = {"finding": {"joint": ("attention", "grad-cam")}}
+    monkeypatch.setattr(casebook.system, "config", casebook.system.config.model_copy(update={"withheld": withheld}))
+    assert methods_for(casebook, study, question) == ("integrated-gradients",)
+    assert withheld_methods(casebook, study, question) == ("attention", "grad-cam")
+    assert withheld_words(("attention", "grad-cam")).startswith("Attention and Grad-CAM would be no better")
+    assert withheld_methods(casebook, study, Question("Normal", part="image")) == ()
 
 
 def test_likeness_is_one_cosine_seen_from_both_sides(casebook: Casebook) -> None:

@@ -16,7 +16,7 @@ from index_builder.evaluation.faithfulness.localisation import overlap, points_a
 from index_builder.evaluation.faithfulness.perturbation import altered_films, altered_texts, areas, block_means
 from index_builder.evaluation.faithfulness.questions import Question
 from index_builder.evaluation.faithfulness.tally import Tally
-from index_builder.explanation import Explanation, FindingTarget, Method, explain, methods_for
+from index_builder.explanation import Explanation, FindingTarget, Method, answering, explain
 from index_builder.explanation.subject import Subject, subject
 from index_builder.systems.base import Encoding, RetrievalSystem
 from index_builder.systems.voting import vote
@@ -31,13 +31,9 @@ Weights = NDArray[np.floating]
 
 
 def explained(system: RetrievalSystem, question: Question) -> dict[Method, Explanation]:
-    """A question by every method made for it: those for findings, or the one for likeness."""
-    methods = methods_for(system, question.inputs, question.target)
-    return {
-        method: explain(system, question.inputs, question.target, method)
-        for method in methods
-        if (method == "similarity") == (not question.label)
-    }
+    """A question by every method that can answer it, withheld ones too."""
+    methods = answering(system, question.inputs, question.target)
+    return {method: explain(system, question.inputs, question.target, method) for method in methods}
 
 
 def compared(one: Explanation, other: Explanation) -> list[tuple[str, Weights, Weights]]:
@@ -76,7 +72,8 @@ def measure(system: RetrievalSystem, question: Question, tally: Tally, row: int,
             for method, values in weights.items():
                 scores = _text_scores(case, question, altered_texts(text, words, values))
                 _note_areas(tally, row, ("texts", asked, method), scores)
-    _note_agreement(tally, row, made)
+    if question.label:
+        _note_agreement(tally, row, made)
 
 
 def _blind_maps(size: int, random: np.random.Generator) -> dict[str, Weights]:
