@@ -86,7 +86,7 @@ def main(source: Path, folder: Path, count: int) -> None:
         for row in with_film
     ]
     casebook = Casebook.open(folder)
-    filtered = SearchOptions(k=5, filters=(parse_filter("view=PA"), parse_filter("label!=Normal")))
+    filtered = SearchOptions(k=5, filters=(parse_filter("view=PA"), parse_filter(f"label!={casebook.label_names[0]}")))
     for name, options in (("film", SearchOptions(k=5)), ("film, two filters", filtered)):
         steps = []
         for number, content in enumerate([films[0], *films]):
