@@ -30,6 +30,7 @@ from index_builder.explanation import (
 )
 from index_builder.explanation.subject import subject, vote_log_odds
 from index_builder.explanation.words import merge
+from index_builder.resources import default_checkpoint
 from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoding import normalise
 from index_builder.systems.unified import Unified, UnifiedConfig
@@ -116,6 +117,15 @@ def test_a_withheld_method_is_not_offered_but_can_be_measured_again(system: Retr
         assert explain(system, both, finding(system), "grad-cam").image is not None
     finally:
         system.config = config
+
+
+@pytest.mark.parametrize("name", ["unified", "siclip", "mskpt"])
+def test_shipped_systems_keep_a_method_for_every_question(name: str) -> None:
+    withheld = load_system(default_checkpoint(name)).config.withheld
+    for of_space in withheld.values():
+        for methods in of_space.values():
+            assert set(methods) < set(METHODS)
+            assert "integrated-gradients" not in methods
 
 
 def check_form(found: Explanation, inputs: Inputs, method: Method) -> None:
