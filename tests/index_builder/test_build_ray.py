@@ -1,0 +1,133 @@
+"""A build on Ray: the same bytes, a worker that dies, and what a worker refuses."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from index_builder import build as building
+from index_builder.build import BuildRequest, build
+from index_builder.casebook import read_manifest, verify
+from index_builder.datasets import open_dataset
+from index_builder.datasets.base import Case, Dataset
+from index_builder.embed_ray import RayCluster
+from index_builder.errors import CasebookError, DatasetError, ImagingError
+from index_builder.imaging import Film
+
+# Starting Ray and its workers takes ten seconds on an idle machine and minutes on a busy one.
+pytestmark = pytest.mark.timeout(900)
+TWO = RayCluster(workers=2)
+
+open_on_worker = building._open_on_worker
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class Deadly:
+    """A dataset that kills the process that reads its film, once in all."""
+
+    def __init__(self, dataset: Dataset, mark: Path) -> None:
+        self._dataset = dataset
+        self._mark = mark
+
+    def load_film(self, reference: str) -> Film:
+        if reference == "200.png" and not self._mark.exists():
+            self._mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._dataset.load_film(reference)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """One Ray for all tests here, with one processor more than workers."""
+    ray = pytest.importorskip("ray", reason="needs the extra [ray]")
+    from index_builder.embed_ray import _QUIET
+
+    os.environ |= _QUIET
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=512 * 2**20)
+    # Workers do not find this module by its name.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield ray
+    ray.shutdown()
+
+
+def test_begun_here_and_ended_on_ray_with_a_killed_worker_it_gives_the_same_bytes(
+    ray: Any,
+    tmp_path: Path,
+    film_folder: Path,
+    tiny_checkpoint: Path,
+    small_casebook: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, mark = tmp_path / "small", tmp_path / "killed"
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases" and done > 128:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), stop)
+
+    def open_deadly(request: BuildRequest, folder: Path) -> tuple[Any, Any, Sequence[Case]]:
+        dataset, system, cases = open_on_worker(request, folder)
+        return Deadly(dataset, mark), system, cases
+
+    monkeypatch.setattr(building, "_open_on_worker", open_deadly)
+    steps: list[tuple[str, int, int]] = []
+    build(BuildRequest("manifest", film_folder, out, tiny_checkpoint, ray=TWO), lambda *step: steps.append(step))
+    assert mark.exists()
+    assert next(done for stage, done, _ in steps if stage == "Embedding cases") == 128
+    assert read_manifest(out).files == read_manifest(small_casebook).files
+    assert verify(out) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "small"]
+
+
+def test_what_a_worker_cannot_read_is_told_as_if_read_here(
+    ray: Any, tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    root = shutil.copytree(film_folder, tmp_path / "films")
+
+    def vanish(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases":
+            (root / "250.png").unlink(missing_ok=True)
+
+    with pytest.raises(ImagingError, match=r"250\.png"):
+        build(BuildRequest("manifest", root, tmp_path / "out", tiny_checkpoint, ray=TWO), vanish)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_that_sees_something_else_than_the_build_refuses(
+    tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    out = tmp_path / "small"
+    request = BuildRequest("manifest", film_folder, out, tiny_checkpoint, limit=40)
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "Embedding cases":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(request, stop)
+    folder = out.with_name(".small.building")
+    dataset, system, cases = open_on_worker(request, folder)
+    assert [case.case_id for case in cases] == [case.case_id for case in building._open_cases(request)[1]]
+    assert dataset.label_names == open_dataset("manifest", film_folder).label_names
+    assert system.config.embedding_dim == 16
+    with pytest.raises(CasebookError, match="filesystem that all nodes share"):
+        open_on_worker(request, tmp_path / "elsewhere")
+    other = BuildRequest("manifest", film_folder, out, tiny_checkpoint, limit=39)
+    with pytest.raises(DatasetError, match="reads other cases"):
+        open_on_worker(other, folder)
+    content = json.loads((folder / "build.json").read_text())
+    content["versions"]["torch"] = "1.0"
+    (folder / "build.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="Install the same versions"):
+        open_on_worker(request, folder)
