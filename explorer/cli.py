@@ -18,7 +18,16 @@ from explorer.cli_evaluation import metrics, quality, report
 from explorer.cli_explain import explain
 from explorer.cli_maps import maps, subset
 from explorer.cli_models import evaluate, train
-from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
+from explorer.cli_options import (
+    CasebookArgument,
+    DatasetOption,
+    ImageOption,
+    JsonOption,
+    ProfileOption,
+    RootOption,
+    TextOption,
+    print_json,
+)
 from index_builder.errors import CxrError, QueryError
 
 if TYPE_CHECKING:
@@ -162,7 +171,7 @@ def build(
 
 
 @app.command()
-def verify(casebook: Annotated[Path, typer.Argument(help="Casebook folder.")]) -> None:
+def verify(casebook: CasebookArgument) -> None:
     """Compare a casebook with its manifest. Exits 1 and names what is damaged."""
     from index_builder.casebook import verify as damaged_files
     from index_builder.errors import CasebookError
@@ -181,7 +190,7 @@ def verify(casebook: Annotated[Path, typer.Argument(help="Casebook folder.")]) -
 
 
 @app.command()
-def info(casebook: Annotated[Path, typer.Argument(help="Casebook folder.")], as_json: JsonOption = False) -> None:
+def info(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
     """Say what a casebook holds."""
     from explorer.casebook import Casebook
 
@@ -200,13 +209,10 @@ def info(casebook: Annotated[Path, typer.Argument(help="Casebook folder.")], as_
 
 @app.command()
 def search(
-    casebook: Annotated[Path, typer.Argument(help="Casebook folder.")],
-    image: Annotated[Path | None, typer.Option(help="Film: DICOM, PNG or JPEG.")] = None,
-    text: Annotated[str | None, typer.Option(help="Report or words.")] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Patient, where the system reads profiles, e.g. age=60,occupation=coal miner,cough=yes."),
-    ] = None,
+    casebook: CasebookArgument,
+    image: ImageOption = None,
+    text: TextOption = None,
+    profile: ProfileOption = None,
     case: Annotated[str | None, typer.Option(help="More like this case of the casebook.")] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
     filters: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli_options import JsonOption, print_json
+from explorer.cli_options import CasebookArgument, ImageOption, JsonOption, ProfileOption, TextOption, print_json
 from index_builder.errors import QueryError
 
 if TYPE_CHECKING:
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 
 
 def explain(
-    casebook: Annotated[Path, typer.Argument(help="Casebook folder.")],
+    casebook: CasebookArgument,
     out: Annotated[Path, typer.Option(help="Folder to write METHOD.json and, where there is a film, METHOD.png to.")],
-    image: Annotated[Path | None, typer.Option(help="Film: DICOM, PNG or JPEG.")] = None,
-    text: Annotated[str | None, typer.Option(help="Report or words.")] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(help="Patient, where the system reads profiles, e.g. age=60,occupation=coal miner,cough=yes."),
-    ] = None,
+    image: ImageOption = None,
+    text: TextOption = None,
+    profile: ProfileOption = None,
     case: Annotated[str | None, typer.Option(help="A case of the casebook.")] = None,
     finding: Annotated[str | None, typer.Option(help="Why this finding; default: the strongest predicted.")] = None,
     with_case: Annotated[str | None, typer.Option(help="Why similar to this case of the casebook.")] = None,

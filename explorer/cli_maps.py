@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from explorer.cli_options import JsonOption, print_json
+from explorer.cli_options import CasebookArgument, JsonOption, print_json
 from index_builder.errors import CasebookError
 
-CasebookArgument = Annotated[Path, typer.Argument(help="Casebook folder.")]
+CasebookArgument = CasebookArgument
 
 
 def maps(casebook: CasebookArgument, as_json: JsonOption = False) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.case_predictions import case_predictions, predictable_labels
 from explorer.casebook import Casebook
-from explorer.palette import CATEGORIES, REST, SEQUENCE
+from explorer.palette import ABSENT, CATEGORIES, REST, SEQUENCE
 from index_builder.casebook import Space
 from index_builder.labels import DUST_STAGES
 
@@ -163,7 +163,7 @@ def _with_absent(
     """Categories by number, -1 being absent."""
     numbers = np.where(found < 0, len(names), found).astype(np.uint8)
     if (found < 0).any():
-        names, colours = [*names, absent], [*colours, REST]
+        names, colours = [*names, absent], [*colours, ABSENT]
     return Colouring(tuple(names), numbers, tuple(colours), ordered)
 
 

@@ -34,10 +34,10 @@ class MethodWords:
 METHOD_WORDS: dict[Method, MethodWords] = {
     "attention": MethodWords(
         "Attention",
-        "Where the system looks for this. Of a film or a text alone: what its pooling gathers, weighted by how it "
-        "moves the score. Of both: where the words that count look on the film, and what the regions that count read.",
-        "Looking is not deciding: a region can be looked at and change nothing. With film and text together attention "
-        "has no sign and cannot tell what speaks against.",
+        "What the system's attention gathers from each region and word, weighted by how it moves the score. Of film "
+        "and text together, what it gathers after they have looked at each other counts, too.",
+        "It is as coarse as the system's patches, and true to first order: much of a weight may be taken back by "
+        "others. A region can be looked at and change nothing.",
     ),
     "grad-cam": MethodWords(
         "Grad-CAM",
@@ -88,8 +88,6 @@ def unit_words(answer: Answer) -> str:
     """What a number of the map is."""
     if answer.method == "grad-cam":
         return "Grad-CAM's own unit, by each hundredth of the film"
-    if not answer.signed:
-        return "of the attention, on each hundredth of the film"
     return f"of the {'cosine' if answer.question.finding is None else 'log-odds'}, by each hundredth of the film"
 
 

@@ -13,8 +13,10 @@ CATEGORIES = (
     ("#5B4FA8", "#A99BF2"),
     ("#3F3F3F", "#E8E8E8"),
 )
-#: What is not of interest, or not known.
+#: What is not of interest.
 REST = ("#A9B4BD", "#56616B")
+#: What is not known.
+ABSENT = ("#D3BE9F", "#71604A")
 #: Low to high, after cividis (Nuñez et al. 2018): equal steps for all colour vision.
 SEQUENCE = (
     ("#00326F", "#3E5C9A"),

@@ -47,7 +47,7 @@ def verdict_words(finding: Finding, coverage: float) -> str:
         return f"scores lower than {stated} of the validation cases with it"
     if finding.examples < fewest_cases(coverage):
         return f"only {finding.examples} validation cases have it"
-    return "scores like cases with it and like cases without it"
+    return "its probability and its place among the validation cases do not settle it"
 
 
 def basis(assessment: Assessment) -> str:
@@ -83,8 +83,8 @@ def figures_words(assessment: Assessment) -> list[str]:
             f"**Supported**: the score is higher than that of {stated} of the validation cases without the finding. "
             f"**Ruled out**: it is lower than that of {stated} of those with it. Of films without a finding at most "
             f"about {rest} are so supported, of films with it at most about {rest} ruled out (split-conformal sets). "
-            f"With fewer than {fewest_cases(assessment.coverage)} validation cases that have a finding it stays "
-            "undecided.",
+            "**Undecided** where neither holds, where the probability speaks for the other answer, and with fewer than "
+            f"{fewest_cases(assessment.coverage)} validation cases that have the finding.",
             f"**Disagree**: classifier and neighbours are {DISAGREEMENT:.0%} or more apart.".replace("%", " points"),
         ]
     else:

@@ -48,7 +48,7 @@ def explain_controls(shelved: Shelved, study: Study) -> Asked:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="cxr-explain-question"):
         what = _kind(neighbours, place)
         part = _part(shelved, study, place)
-        finding = None if what == "similarity" else _finding(findings_of(casebook, study, part), place)
+        finding = None if what == "similarity" else _finding(findings_of(casebook, study, part), place, part)
         chosen = _other(neighbours, place, required=what == "similarity")
     question = Question(finding, None if chosen == _NOBODY else case_study(shelved, chosen), part)
     methods = methods_for(casebook, study, question)
@@ -121,19 +121,24 @@ def _part(shelved: Shelved, study: Study, place: str) -> Space:
     return part or study.parts[0]
 
 
-def _finding(findings: tuple[Finding, ...], place: str) -> str:
+def _finding(findings: tuple[Finding, ...], place: str, part: Space) -> str:
     names = [one.label for one in findings]
     strength = {one.label: one.strength for one in findings}
-    asked = st.query_params.get("finding")
-    return st.selectbox(
+    kept = f"explain-finding-{place}"
+    asked = st.session_state.get(kept, st.query_params.get("finding"))
+    # What is read decides the figures, and a list that stays the same widget would go on showing the old one. It is
+    # another widget therefore, which begins where the user left the last.
+    finding = st.selectbox(
         "Finding",
         names,
         index=names.index(asked) if asked in strength else 0,
         format_func=lambda name: f"{label_words(name)} ({strength[name]:.2f})",
-        key=f"explain-finding-{place}",
+        key=f"{kept}-{part}",
         width=280,
         help="With what the system expects, 0 to 1; the strongest comes first.",
     )
+    st.session_state[kept] = finding
+    return finding
 
 
 def _other(neighbours: dict[str, str], place: str, *, required: bool) -> str:

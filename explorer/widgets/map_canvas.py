@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.map_data import MapPoints, PlacedQuery
-from explorer.palette import REST
+from explorer.palette import ABSENT, REST
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import data_url, label_words, person_words
 from explorer.widgets.shell import link_parameters, page_of, telling_errors
@@ -113,7 +113,7 @@ def _canvas(shelved: Shelved, drawn: Drawn, places: tuple[str, ...], marks: str)
                     "light": entry.light,
                     "dark": entry.dark,
                     "count": entry.count,
-                    "quiet": (entry.light, entry.dark) == REST,
+                    "quiet": (entry.light, entry.dark) in (ABSENT, REST),
                 }
                 for entry in points.legend
             ],

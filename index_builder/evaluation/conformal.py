@@ -76,8 +76,14 @@ class FindingThresholds:
         return np.isfinite(self.present) & np.isfinite(self.absent)
 
     def sets(self, probabilities: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which findings may be present, and which absent, [N, C] each. Both or neither: undecided."""
-        return (1 - probabilities <= self.present) | ~self.told, (probabilities <= self.absent) | ~self.told
+        """Which findings may be present, and which absent, [N, C] each; both: undecided.
+
+        The likelier answer always may be, and both may where neither fits: a probability of 2 % can be higher than
+        almost all cases without a rare finding have, and still is no word for it. More answers never cover less.
+        """
+        present, absent = 1 - probabilities <= self.present, probabilities <= self.absent
+        both = ~self.told | ~(present | absent)
+        return present | both | (probabilities >= 0.5), absent | both | (probabilities < 0.5)
 
 
 def stage_threshold(

@@ -239,6 +239,13 @@ class RetrievalSystem(nn.Module, ABC):
         """
         return token_attention(image.tokens, image.mask, text.tokens, text.mask)
 
+    def fused_values(self) -> nn.Module | None:
+        """Layer that gives what the joint vector's queries gather, [B, P + L, g], patches before words.
+
+        None where film and text are not fused but meet as vectors alone.
+        """
+        return None
+
     @abstractmethod
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         """Named terms whose sum is minimised in a phase of training."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
@@ -97,6 +97,9 @@ class Unified(RetrievalSystem):
             return super().cross_attention(image, text)
         attention: CrossAttention = self.fusion(_tokens_of(image), _tokens_of(text))[2]
         return attention
+
+    def fused_values(self) -> nn.Module | None:
+        return self.joint_pool.value if self.config.fusion_layers else None
 
     def losses(self, batch: Batch, phase: str) -> dict[str, Tensor]:
         has_film, has_text = batch.has_film, batch.has_text

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Casebook, Query
-from explorer.explain import Answer, Question, explain, open_study
+from explorer.explain import Answer, Question, explain, findings_of, open_study
 from explorer.overlay import blend
 
 pytestmark = pytest.mark.browser
@@ -51,6 +51,14 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     laid = page.get_by_role("img", name=_LAID)
     _choose(page, "Film")
     expect(page.get_by_label("Words with their weight")).to_have_count(0)
+    asked = re.search(r"Why (.+?) ·", page.get_by_text(re.compile("^Why .+ · ")).inner_text())
+    assert asked is not None
+    # The list says what the film alone gives, about the finding that was asked before.
+    film_alone = {
+        one.label: one.strength for one in findings_of(casebook, open_study(casebook, Query(case_id=case_id)), "image")
+    }
+    shown = f"{asked[1]} ({film_alone[asked[1]]:.2f})"
+    expect(page.get_by_role("combobox", name="Finding")).to_have_value(shown)
     _choose(page, "Grad-CAM")
     expect(page.get_by_text("What Grad-CAM shows")).to_be_visible()
     _settled(page)

@@ -54,8 +54,19 @@ def test_verdicts_by_hand():
     assert found.present == pytest.approx([0.4])
     assert found.absent == pytest.approx([0.4])
     present, absent = found.sets(np.array([[0.61], [0.5], [0.39]]))
-    assert present.ravel().tolist() == [True, False, False]
-    assert absent.ravel().tolist() == [False, False, True]
+    assert present.ravel().tolist() == [True, True, False]
+    assert absent.ravel().tolist() == [False, True, True]
+
+
+def test_the_less_likely_answer_never_stands_alone():
+    probabilities = np.concatenate([np.linspace(0.02, 0.3, 20), np.linspace(0.0001, 0.01, 80)])[:, None]
+    found = FindingThresholds.of(probabilities, np.arange(100)[:, None] < 20, 0.9)
+    asked = np.array([[0.2], [0.005], [0.6]])
+    assert (1 - asked <= found.present).ravel().tolist() == [True, False, True]
+    assert (asked <= found.absent).ravel().tolist() == [False, True, False]
+    present, absent = found.sets(asked)
+    assert present.ravel().tolist() == [True, False, True]
+    assert absent.ravel().tolist() == [True, True, False]
 
 
 def test_a_finding_of_which_too_few_cases_tell_stays_undecided():
@@ -85,11 +96,11 @@ def test_sets_of_findings_keep_their_promise_on_new_cases():
     result = check_findings(found, probabilities, truth, ["even", "often", "rare"], coverage=0.9)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     for kind in ("present", "absent"):
-        assert result[kind]["coverage"] == pytest.approx(0.9, abs=0.02)
+        assert result[kind]["coverage"] >= 0.88
         low, high = result[kind]["interval"]
         assert low < result[kind]["coverage"] < high
         for row in result["per_class"].values():
-            assert row[kind]["coverage"] == pytest.approx(0.9, abs=0.05)
+            assert row[kind]["coverage"] >= 0.85
     assert result["present"]["pairs"] == truth.sum()
     assert 0.2 < result["decided"] < 0.8
 

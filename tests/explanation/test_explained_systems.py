@@ -27,7 +27,9 @@ from index_builder.explanation import (
     methods_for,
 )
 from index_builder.explanation.subject import subject, vote_log_odds
+from index_builder.explanation.words import merge
 from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.encoding import normalise
 from index_builder.systems.unified import Unified, UnifiedConfig
 from index_builder.systems.voting import vote
 
@@ -207,19 +209,31 @@ def test_padding_changes_nothing(unified: RetrievalSystem) -> None:
     torch.testing.assert_close(padded, alone)
 
 
-def test_attention_of_a_pair_is_the_systems_cross_attention(unified: RetrievalSystem) -> None:
+def test_attention_of_a_pair_is_what_towers_and_fused_tokens_give(unified: Any) -> None:
+    """Attention × value × gradient of three pools, worked out with them taken apart; the shares of two are added."""
     found = explain(unified, GIVEN[2], finding(unified), "attention")
-    assert found.image is not None
-    assert not found.signed
-    assert found.image.sum() == pytest.approx(1, abs=1e-3), "rows of text→image sum to 1, and so do their mean"
+    assert found.signed
     with torch.no_grad():
-        image, text = unified.encode_images(torch.from_numpy(FILM)[None]), unified.encode_texts([TEXT])
-        looks = unified.cross_attention(image, text)
-    words = np.array([word.weight for word in found.words])
-    read = looks.image_to_text[0].numpy()
+        held = [unified.encode_images(torch.from_numpy(FILM)[None]), unified.encode_texts([TEXT])]
+        fused, mask, _ = unified.fusion(*((one.tokens, one.mask) for one in held))
+        pools = [unified.image_tower.pool, unified.text_tower.pool, unified.joint_pool]
+        read = [(one.tokens, one.mask) for one in held] + [(fused, mask)]
+        weights = [pool.attention(*one) for pool, one in zip(pools, read, strict=True)]
+        values = [pool.value(pool.norm(one[0])) for pool, one in zip(pools, read, strict=True)]
+    gathered = [(one @ value).requires_grad_() for one, value in zip(weights, values, strict=True)]
+    image, text, both = (pool.out(one.flatten(1)) for pool, one in zip(pools, gathered, strict=True))
+    mean = normalise(normalise(image) + normalise(text))
+    score = unified.label_logits(normalise(mean + normalise(both)))[0, unified.config.label_names.index("Cardiomegaly")]
+    assert found.score == pytest.approx(score.item(), abs=1e-4)
+    gradients = torch.autograd.grad(score, gathered)
+    shares = [torch.einsum("bqt,btd,bqd->t", *one).numpy() for one in zip(weights, values, gradients, strict=True)]
+    patches = len(shares[0])
     pieces = unified.word_pieces([TEXT])[0]
-    special = sum(read[:, number].max() for number, piece in enumerate(pieces) if piece.special)
-    assert 1 - special - 1e-5 <= words.sum() <= 1, "what is left of a row beside special tokens"
+    of_text = shares[1] + shares[2][patches:]
+    assert found.image is not None
+    assert found.image.sum() == pytest.approx(float((shares[0] + shares[2][:patches]).sum()), rel=1e-2, abs=1e-4)
+    words = merge(TEXT, pieces, of_text.tolist())
+    assert [word.weight for word in found.words] == pytest.approx([word.weight for word in words], abs=1e-5)
 
 
 def test_attention_of_a_film_is_what_its_pooling_gathers(unified: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from explorer.prediction_words import (
     prediction_rows,
 )
 from index_builder.casebook import Space
-from index_builder.held_out import Answers, HeldOut
+from index_builder.errors import CasebookError
+from index_builder.held_out import Answers, HeldOut, write_answers
 from index_builder.labels import DUST_STAGES
 
 _NAMES = ("Cardiomegaly", "Effusion", "Nodule")
@@ -214,3 +216,10 @@ def test_a_search_is_assessed(small_casebook: Path) -> None:
     uneven = Query(text="heart", pixels=np.random.default_rng(0).random((64, 64), np.float32), image_weight=0.9)
     assert casebook.search(uneven, k=1).assessment.cases == {}
     assert casebook.search(Query(case_id="case-000"), k=1).assessment is None
+
+
+def test_answers_that_lack_a_label_of_the_cases_are_refused(small_casebook: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(small_casebook, tmp_path / "casebook")
+    write_answers({("image", "vote"): findings_held_out(_NAMES[:1], 1.0)}, folder / "held_out.safetensors")
+    with pytest.raises(CasebookError, match=r"no answers on .*Effusion.* \(image, vote\).*Rebuild the casebook"):
+        _ = Casebook.open(folder).held_out

@@ -22,7 +22,7 @@ from explorer.colouring import (
     shapes,
 )
 from explorer.map_data import MapPoints, map_points, matched_positions, neighbours_kept, place_query
-from explorer.palette import CATEGORIES, REST, SEQUENCE
+from explorer.palette import ABSENT, CATEGORIES, SEQUENCE
 from explorer.refit import refit
 from index_builder.casebook import Space
 from index_builder.errors import QueryError
@@ -89,7 +89,7 @@ def test_categories_are_right_for_single_cases(casebook: Casebook) -> None:
 def test_main_finding_has_a_quiet_colour_where_nothing_is_labelled(casebook: Casebook) -> None:
     legend = {entry.name: entry for entry in points_of(casebook, "joint", MAIN_FINDING).legend}
     absent = legend.pop("no finding labelled")
-    assert (absent.light, absent.dark) == REST
+    assert (absent.light, absent.dark) == ABSENT
     assert {(entry.light, entry.dark) for entry in legend.values()} <= set(CATEGORIES)
     assert len({entry.light for entry in legend.values()}) == len(legend)
 
