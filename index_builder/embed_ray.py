@@ -96,6 +96,17 @@ def embed_on_ray(
     return timings
 
 
+class _WorkerFailed(Exception):  # noqa: N818  carries an error, is none of its own
+    """Carries an error past Ray, which appends advice of its own to the arguments of whatever is raised."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+    def __reduce__(self) -> tuple[type[_WorkerFailed], tuple[Exception]]:
+        return type(self), (self.failure,)
+
+
 class _Worker:
     """Embeds one shard after another. What can fail is opened by the first call: Ray tells its errors as they are."""
 
@@ -105,11 +116,14 @@ class _Worker:
         self._work: tuple[Dataset, RetrievalSystem, Sequence[Case]] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        if self._work is None:
-            self._work = self._open_work()
-        dataset, system, cases = self._work
         numbers = batch["number"].tolist()
-        timings = embed_shards(dataset, system, cases, self._folder, numbers, lambda done: None, threads=1)
+        try:
+            if self._work is None:
+                self._work = self._open_work()
+            dataset, system, cases = self._work
+            timings = embed_shards(dataset, system, cases, self._folder, numbers, lambda done: None, threads=1)
+        except (CxrError, OSError) as error:
+            raise _WorkerFailed(error) from None
         return {"number": numbers} | {name: [seconds] for name, seconds in asdict(timings).items()}
 
 
@@ -126,7 +140,9 @@ def _ray(cluster: RayCluster) -> Iterator[tuple[Any, int]]:
             f"--engine ray needs the package ray ({error}). Install it: pip install 'cxr-explorer[ray]'."
         ) from None
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True
     began = not ray.is_initialized()
     if began:
         quiet = {"include_dashboard": False, "logging_level": "error", "log_to_driver": False}
@@ -153,8 +169,7 @@ def _cause(error: BaseException) -> Exception:
     """What went wrong in the worker, below the layers Ray puts around it."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, CxrError | OSError) and type(seen).__module__ != "ray.exceptions":
-            plain = getattr(seen, "cause", None)
-            return plain if isinstance(plain, CxrError | OSError) else seen
+        if isinstance(failure := getattr(seen, "failure", None), Exception):
+            return failure
         seen = getattr(seen, "cause", None) or seen.__cause__
     return WorkerError(f"a Ray worker failed: {' '.join(str(error).split())[-300:]}. Run the same command again.")

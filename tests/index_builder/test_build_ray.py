@@ -91,16 +91,20 @@ def test_begun_here_and_ended_on_ray_with_a_killed_worker_it_gives_the_same_byte
 
 
 def test_what_a_worker_cannot_read_is_told_as_if_read_here(
-    ray: Any, tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+    ray: Any, tmp_path: Path, film_folder: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = shutil.copytree(film_folder, tmp_path / "films")
 
-    def vanish(stage: str, done: int, total: int) -> None:
-        if stage == "Embedding cases":
-            (root / "250.png").unlink(missing_ok=True)
+    def open_before_it_vanishes(request: BuildRequest, folder: Path) -> tuple[Any, Any, Sequence[Case]]:
+        work = open_on_worker(request, folder)
+        (root / "250.png").unlink(missing_ok=True)
+        return work
 
-    with pytest.raises(ImagingError, match=r"250\.png"):
-        build(BuildRequest("manifest", root, tmp_path / "out", tiny_checkpoint, ray=TWO), vanish)
+    monkeypatch.setattr(building, "_open_on_worker", open_before_it_vanishes)
+    one = RayCluster(workers=1)  # a second would miss the film while it opens the dataset
+    with pytest.raises(ImagingError, match=r"250\.png") as raised:
+        build(BuildRequest("manifest", root, tmp_path / "out", tiny_checkpoint, ray=one), quiet)
+    assert "UDF" not in str(raised.value)
     assert not (tmp_path / "out").exists()
 
 
