@@ -86,9 +86,9 @@ def _voted(
 ) -> NDArray[np.float64]:
     record = casebook.manifest.system
     graph = neighbour_graph(casebook.store(space), casebook.keys[held], vectors, record.vote_neighbours)
-    labels = casebook.label_matrix[held]
+    labels, temperature = casebook.label_matrix[held], record.temperature_of(space)
     found = [
-        count_votes(graph.similarities[rows], graph.rows[rows], labels, record.vote_temperature).probabilities
+        count_votes(graph.similarities[rows], graph.rows[rows], labels, temperature).probabilities
         for rows in np.split(np.arange(len(held)), range(_BLOCK, len(held), _BLOCK))
     ]
     return np.concatenate(found)

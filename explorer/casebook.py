@@ -42,7 +42,7 @@ from index_builder.film_check.check import FilmCheck
 from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
-from index_builder.held_out import Answers, are_stages, read_answers
+from index_builder.held_out import Answers, are_stages, read_answers, require_labels
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.base import VectorStore, case_key
 from index_builder.thumbnails import ThumbnailReader
@@ -304,15 +304,8 @@ class Casebook:
         Raises:
             CasebookError: The file is damaged, or lacks a label of the cases.
         """
-        answers = read_answers(self._layout.held_out)
-        needed = set(DUST_STAGES if self.staged else self.label_names)
-        for (space, source), found in answers.items():
-            asked = needed & set(self.manifest.system.label_names) if source == "classifier" else needed
-            if lacking := sorted(asked - set(found.names)):
-                raise CasebookError(
-                    f"{self._layout.held_out}: no answers on {', '.join(lacking)} ({space}, {source}), which "
-                    "cases carry. Rebuild the casebook."
-                )
+        answers, labels = read_answers(self._layout.held_out), DUST_STAGES if self.staged else self.label_names
+        require_labels(answers, labels, self.manifest.system.label_names, self._layout.held_out)
         return answers
 
     @cached_property

@@ -10,8 +10,6 @@ import typer
 from explorer.cli_options import CasebookArgument, JsonOption, print_json
 from index_builder.errors import QueryError
 
-CasebookArgument = CasebookArgument
-
 
 def metrics(
     casebook: CasebookArgument,

@@ -10,8 +10,6 @@ import typer
 from explorer.cli_options import CasebookArgument, JsonOption, print_json
 from index_builder.errors import CasebookError
 
-CasebookArgument = CasebookArgument
-
 
 def maps(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
     """Say how far each map of a casebook can be trusted, and what its clusters are."""

@@ -163,7 +163,7 @@ def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tupl
         record = casebook.manifest.system
         scores = np.asarray(casebook.vectors(space)[rows], np.float32) @ vector
         carried = np.stack([_carries(casebook, rows, name) for name in names], axis=1)
-        probabilities = vote(scores[None], carried, len(rows), record.vote_temperature).probabilities[0]
+        probabilities = vote(scores[None], carried, len(rows), record.temperature_of(space)).probabilities[0]
     else:
         probabilities = probabilities[[known.index(name) for name in names]]
     found = [Finding(name, float(value)) for name, value in zip(names, probabilities, strict=True)]
@@ -259,7 +259,7 @@ def _target(casebook: Casebook, study: Study, other: Study | None, question: Que
     voters = Voters(
         np.asarray(casebook.vectors(space)[rows], np.float32),
         _carries(casebook, rows, question.finding),
-        casebook.manifest.system.vote_temperature,
+        casebook.manifest.system.temperature_of(space),
     )
     return FindingTarget(question.finding, voters)
 

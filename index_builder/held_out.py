@@ -245,3 +245,24 @@ def read_answers(path: Path) -> Answers:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
     return answers
+
+
+def require_labels(answers: Answers, labels: Iterable[str], known: Iterable[str], path: Path) -> None:
+    """Refuse answers that say nothing of a label which they will be asked about.
+
+    Args:
+        answers: What `read_answers` gave.
+        labels: That the casebook's cases carry.
+        known: Labels that the classifier knows.
+        path: Where the answers were read from.
+
+    Raises:
+        CasebookError: A label is lacking.
+    """
+    needed: dict[Source, set[str]] = {"vote": set(labels), "classifier": set(labels) & set(known)}
+    for (space, source), found in answers.items():
+        if lacking := sorted(needed[source] - set(found.names)):
+            raise CasebookError(
+                f"{path}: no answers on {', '.join(lacking)} ({space}, {source}), which cases carry. "
+                "Rebuild the casebook."
+            )

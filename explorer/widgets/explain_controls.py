@@ -124,8 +124,8 @@ def _part(shelved: Shelved, study: Study, place: str) -> Space:
 def _finding(findings: tuple[Finding, ...], place: str, part: Space) -> str:
     names = [one.label for one in findings]
     strength = {one.label: one.strength for one in findings}
-    kept = f"explain-finding-{place}"
-    asked = st.session_state.get(kept, st.query_params.get("finding"))
+    last_place, last = st.session_state.get("explain-finding", ("", ""))
+    asked = last if last_place == place else st.query_params.get("finding")
     # What is read decides the figures, and a list that stays the same widget would go on showing the old one. It is
     # another widget therefore, which begins where the user left the last.
     finding = st.selectbox(
@@ -133,11 +133,11 @@ def _finding(findings: tuple[Finding, ...], place: str, part: Space) -> str:
         names,
         index=names.index(asked) if asked in strength else 0,
         format_func=lambda name: f"{label_words(name)} ({strength[name]:.2f})",
-        key=f"{kept}-{part}",
+        key=f"explain-finding-{place}-{part}",
         width=280,
         help="With what the system expects, 0 to 1; the strongest comes first.",
     )
-    st.session_state[kept] = finding
+    st.session_state["explain-finding"] = (place, finding)
     return finding
 
 

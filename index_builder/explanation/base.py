@@ -36,7 +36,7 @@ class Voters:
     Attributes:
         vectors: [K, D] float32, L2-normalised, of the query's space.
         carries: [K] bool, which of them carry the label.
-        temperature: Of the softmax over similarity, `system.config.vote_temperature`.
+        temperature: Of the softmax over similarity, `system.config.temperature_of` what is read.
     """
 
     vectors: NDArray[np.float32]

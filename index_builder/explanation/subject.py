@@ -60,15 +60,19 @@ class Subject:
         with torch.no_grad():
             return self.system.encode_texts([self.text]) if self.text else None
 
-    def score(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        """Score of encodings of B films and B texts, either of which may be one that is held: [B] float32."""
+    def vectors(self, image: Encoding | None, text: Encoding | None) -> Tensor:
+        """Vectors of encodings of B films and B texts, either of which may be one that is held: [B, D]."""
         if image is not None and text is not None:
             count = max(len(image.vector), len(text.vector))
-            vectors = self.system.join(_repeated(image, count), _repeated(text, count))
-        else:
-            one = image if image is not None else text
-            assert one is not None, "`subject` refuses cases without film and text"
-            vectors = one.vector
+            joined: Tensor = self.system.join(_repeated(image, count), _repeated(text, count))
+            return joined
+        one = image if image is not None else text
+        assert one is not None, "`subject` refuses cases without film and text"
+        return one.vector
+
+    def score(self, image: Encoding | None, text: Encoding | None) -> Tensor:
+        """Score of such encodings: [B] float32."""
+        vectors = self.vectors(image, text)
         if isinstance(self.target, SimilarityTarget):
             return vectors @ torch.as_tensor(self.target.vector, dtype=vectors.dtype, device=vectors.device)
         log_odds = self.system.label_log_odds(vectors)

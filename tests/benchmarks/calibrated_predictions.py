@@ -39,7 +39,7 @@ def main(folder: str) -> None:
         similarity = np.where(
             casebook.has_vector(_SPACE) & (patients != patients[row]), vectors @ vectors[row], -np.inf
         )
-        found = vote(similarity[None], casebook.label_matrix, record.vote_neighbours, record.vote_temperature)
+        found = vote(similarity[None], casebook.label_matrix, record.vote_neighbours, record.temperature_of(_SPACE))
         shares = dict(zip(names, found.probabilities[0].tolist(), strict=True))
         said = Scores(_SPACE, _SPACE, Voted(shares, {}, record.vote_neighbours), classified(casebook, vectors[row]))
         plain["vote"][number] = [shares[name] for name in names]

@@ -95,6 +95,9 @@ def test_sets_of_findings_keep_their_promise_on_new_cases():
     probabilities, truth = honest(random, 4000)
     result = check_findings(found, probabilities, truth, ["even", "often", "rare"], coverage=0.9)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+    # By the thresholds alone coverage is as stated; the likelier answer, which is always in a set, only adds to it.
+    assert (1 - probabilities <= found.present)[truth].mean() == pytest.approx(0.9, abs=0.02)
+    assert (probabilities <= found.absent)[~truth].mean() == pytest.approx(0.9, abs=0.02)
     for kind in ("present", "absent"):
         assert result[kind]["coverage"] >= 0.88
         low, high = result[kind]["interval"]

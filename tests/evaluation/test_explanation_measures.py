@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
 from index_builder.errors import DatasetError
 from index_builder.evaluation.explanation_report import explanation_lines
-from index_builder.evaluation.faithfulness.questions import draw_questions
+from index_builder.evaluation.faithfulness.measures import measure
+from index_builder.evaluation.faithfulness.questions import Question, draw_questions
+from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.evaluation.run import EvaluateRequest, explanations
+from index_builder.explanation import FindingTarget, Inputs, Voters
 from index_builder.systems.base import RetrievalSystem, load_system
 
 
@@ -132,8 +136,31 @@ def test_voters_of_a_system_without_classifier_are_training_cases(tiny_siclip: P
             assert voters.vectors.shape == (system.config.vote_neighbours, 16)
             assert voters.temperature == system.config.vote_temperature
             np.testing.assert_allclose(np.linalg.norm(voters.vectors, axis=1), 1, rtol=1e-5)
+            assert question.electorate is not None
+            assert len(question.electorate.vectors) > len(voters.vectors)
+            np.testing.assert_array_equal(question.electorate.vectors[: len(voters.vectors)], voters.vectors)
+            np.testing.assert_array_equal(question.electorate.carries[: len(voters.carries)], voters.carries)
     found = measured(system, dataset, modality="image", limit=1)
     assert list(found["films"]["sanity"])
+
+
+def test_an_altered_text_is_voted_on_by_the_cases_nearest_to_it(tiny_siclip: Path) -> None:
+    """Not by those nearest to the text as it was: they may carry the label whatever is done to the text."""
+    system = load_system(tiny_siclip)
+    system.config = system.config.model_copy(update={"vote_neighbours": 1})
+    text = "55-year-old patient, coal miner."
+    with torch.inference_mode():
+        vectors = system.encode_texts([text, "."]).vector.numpy()
+    nearest = Voters(vectors[:1], np.array([True]), 0.5)
+    everyone = Voters(vectors, np.array([True, False]), 0.5)
+    question = Question("p", "Stage 1", Inputs(None, text), FindingTarget("Stage 1", nearest), None, everyone)
+    areas = {}
+    for name, asked in {"drawn anew": question, "held": replace(question, electorate=nearest)}.items():
+        tally = Tally(["p"], 0)
+        measure(system, asked, tally, 0, np.random.default_rng(0))
+        areas[name] = tally.column("texts", "finding", "attention", "deletion")[0]
+    assert areas["held"] == pytest.approx(1)
+    assert 0 < areas["drawn anew"] < 0.95
 
 
 def test_nothing_to_explain_is_refused(unified: RetrievalSystem, films: Some) -> None:

@@ -21,6 +21,7 @@ from explorer.explain import (
 )
 from explorer.explain_words import METHOD_WORDS, legend
 from explorer.recent import Recent
+from index_builder.casebook import Space, read_manifest, write_manifest
 from index_builder.errors import Cancelled, ExplanationError, QueryError
 from index_builder.explanation import METHODS
 from index_builder.imaging import model_input
@@ -174,6 +175,31 @@ def test_without_a_classifier_the_voters_are_explained(voting: Casebook) -> None
     vector = voting.search(Query(case_id=case_id), k=record.vote_neighbours)
     labels = {label for one in vector.neighbours for label in one.labels}
     assert {one.label for one in findings_of(voting, own) if one.strength > 0} <= labels
+
+
+def test_a_vote_is_explained_at_the_temperature_of_what_is_read(voting: Casebook, tmp_path: Path) -> None:
+    folder = shutil.copytree(voting.folder, tmp_path / "tempered")
+    manifest = read_manifest(folder)
+    temperatures = {"image": 0.5, "text": 1e-6, "joint": 0.02}
+    record = manifest.system.model_copy(update={"vote_temperatures": temperatures, "vote_temperature": 1e6})
+    write_manifest(folder, manifest.model_copy(update={"system": record}))
+    casebook = Casebook.open(folder)
+    film = casebook.film(str(casebook.case(casebook.case_ids[0]).image)).pixels
+    profile = {"age": 61, "occupation": "coal miner"}
+    queries: dict[Space, Query] = {
+        "image": Query(film),
+        "text": Query(profile=profile),
+        "joint": Query(film, profile=profile),
+    }
+    for part, query in queries.items():
+        study = open_study(casebook, query)
+        shares = casebook.search(query, k=1).findings
+        found = {one.label: one.strength for one in findings_of(casebook, study, part)}
+        assert found == pytest.approx({label: shares.get(label, 0.0) for label in found}, abs=0.01)
+        label = max(found, key=lambda one: min(found[one], 1 - found[one]))
+        score = explain(casebook, study, Question(label, part=part), "attention").sides[0].explanation.score
+        if 0.001 < found[label] < 0.999:
+            assert score == pytest.approx(np.log(found[label] / (1 - found[label])), abs=0.1)
 
 
 def test_progress_covers_both_studies_and_can_stop(casebook: Casebook) -> None:

@@ -129,7 +129,9 @@ def test_predictions_agree_with_a_search_for_the_case(kind: str, request: pytest
             hits = casebook.store("image").search(casebook.vectors("image")[row].astype(np.float32), len(casebook))
             others = casebook.rows_of_keys(hits.keys) != row
             near = casebook.rows_of_keys(hits.keys)[others][: record.vote_neighbours]
-            weights = np.exp(hits.scores[others][: record.vote_neighbours].astype(float) / record.vote_temperature)
+            weights = np.exp(
+                hits.scores[others][: record.vote_neighbours].astype(float) / record.temperature_of("image")
+            )
             shares = weights / weights.sum() @ casebook.label_matrix[near]
         else:
             vector = torch.from_numpy(casebook.vectors("image")[row : row + 1].astype(np.float32))

@@ -18,7 +18,8 @@ from index_builder.evaluation.faithfulness.questions import Question
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.explanation import Explanation, FindingTarget, Method, explain, methods_for
 from index_builder.explanation.subject import Subject, subject
-from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.base import Encoding, RetrievalSystem
+from index_builder.systems.voting import vote
 
 #: Weights that know nothing of the system.
 RANDOM, CENTRE = "random", "centre"
@@ -66,14 +67,14 @@ def measure(system: RetrievalSystem, question: Question, tally: Tally, row: int,
                     tally.note(row, *name, "pointing", value=points_at(heat, mask))
                     tally.note(row, *name, "pointing_exact", value=points_at(heat, mask, tolerance=0))
                     tally.note(row, *name, "overlap", value=overlap(heat, mask))
-                _note_areas(tally, row, name, _film_scores(case, altered_films(film, heat)))
+                _note_areas(tally, row, name, _film_scores(case, question, altered_films(film, heat)))
         read = {method: one.words for method, one in made.items() if one.words}
         if read:
             words = next(iter(read.values()))
             weights: dict[str, list[float]] = {RANDOM: random.random(len(words)).tolist()}
             weights |= {method: [word.weight for word in found] for method, found in read.items()}
             for method, values in weights.items():
-                scores = _text_scores(case, altered_texts(text, words, values))
+                scores = _text_scores(case, question, altered_texts(text, words, values))
                 _note_areas(tally, row, ("texts", asked, method), scores)
     _note_agreement(tally, row, made)
 
@@ -99,19 +100,24 @@ def _note_agreement(tally: Tally, row: int, made: Mapping[Method, Explanation]) 
             tally.note(row, what, "agreement", "top_5%", value=top_overlap(one, other))
 
 
-def _film_scores(case: Subject, films: NDArray[np.float32]) -> NDArray[np.float64]:
+def _film_scores(case: Subject, question: Question, films: NDArray[np.float32]) -> NDArray[np.float64]:
     """[2, 11] scores of altered films [2, 11, S, S]."""
     assert case.film is not None, "a film was altered"
     flat = torch.from_numpy(films.reshape(-1, *films.shape[2:])).to(case.film.device)
-    return _shown(case, case.score(case.system.encode_images(flat), case.encode_text()))
+    return _shown(case, question, case.system.encode_images(flat), case.encode_text())
 
 
-def _text_scores(case: Subject, texts: Sequence[list[str]]) -> NDArray[np.float64]:
+def _text_scores(case: Subject, question: Question, texts: Sequence[list[str]]) -> NDArray[np.float64]:
     """[2, 11] scores of altered texts."""
-    return _shown(case, case.score(case.encode_film(), case.system.encode_texts([*texts[0], *texts[1]])))
+    return _shown(case, question, case.encode_film(), case.system.encode_texts([*texts[0], *texts[1]]))
 
 
-def _shown(case: Subject, scores: torch.Tensor) -> NDArray[np.float64]:
-    """Scores as users see them: probability of a label, or cosine."""
+def _shown(case: Subject, question: Question, image: Encoding | None, text: Encoding | None) -> NDArray[np.float64]:
+    """Scores as users see them: probability of a label, vote of the cases nearest to what is altered, or cosine."""
+    if question.electorate is not None:
+        voters, k = question.electorate, case.system.config.vote_neighbours
+        similarity = case.vectors(image, text).float().cpu().numpy() @ voters.vectors.T
+        return vote(similarity, voters.carries[:, None], k, voters.temperature).probabilities.reshape(2, -1)
+    scores = case.score(image, text)
     found = scores.sigmoid() if isinstance(case.target, FindingTarget) else scores
     return found.double().cpu().numpy().reshape(2, -1)

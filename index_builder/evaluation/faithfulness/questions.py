@@ -33,6 +33,8 @@ class Question:
         label: What is explained; "" for the likeness with the nearest training case.
         inputs: The case.
         target: The label, or that case.
+        electorate: Where there is no classifier, the cases among which the nearest vote on the label; `target` holds
+            those nearest to the whole case.
         region: Where the label's finding lies; None where that is not known.
     """
 
@@ -41,6 +43,7 @@ class Question:
     inputs: Inputs
     target: Target
     region: Region | None
+    electorate: Voters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +134,18 @@ def _questions(
     # A film of the same patient would be no neighbour in search either.
     cosines[base.patients == case.patient_id] = -np.inf
     nearest = np.argsort(-cosines, kind="stable")
-    voters = nearest[: system.config.vote_neighbours]
+    others = nearest[: np.count_nonzero(base.patients != case.patient_id)]
     votes = not has_classifier(system)
+    temperature = system.config.temperature_of(modality)
     asked: list[Question] = []
     for label, region in labels.items():
-        carries = np.array([label in base.labels[row] for row in voters])
-        given = Voters(base.vectors[voters], carries, system.config.vote_temperature) if votes else None
-        asked.append(Question(case.patient_id, label, inputs, FindingTarget(label, given), region))
+        voters = electorate = None
+        if votes:
+            carries = np.array([label in base.labels[row] for row in others])
+            electorate = Voters(base.vectors[others], carries, temperature)
+            count = system.config.vote_neighbours
+            voters = Voters(electorate.vectors[:count], carries[:count], temperature)
+        asked.append(Question(case.patient_id, label, inputs, FindingTarget(label, voters), region, electorate))
     return [*asked, Question(case.patient_id, "", inputs, SimilarityTarget(base.vectors[nearest[0]]), None)]
 
 
