@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from index_builder.embed import EmbedTimings, embed_shards, shard_size
@@ -30,10 +32,17 @@ _MOST_GROUPS = 4096
 #: Shared memory of a Ray started here: numbers of shards need next to none, but Ray Data plans with it.
 _OBJECT_STORE_BYTES = 512 * 2**20
 
-_QUIET = {
+#: What Ray reads from the environment when it starts.
+_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would report to its makers
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+_QUIET = {"logging_level": "error", "log_to_driver": False}
+#: A worker slow to start on a busy machine is waited for: to give it up and start another would make it busier.
+_PATIENCE = {"worker_register_timeout_seconds": 600, "health_check_failure_threshold": 60}
+#: Seconds a cluster has to answer, and workers to finish one more shard before they count as stuck.
+_ANSWER_SECONDS = 10
+_STUCK_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class RayCluster:
 
     Attributes:
         address: Of a cluster, as `ray.init` takes it, e.g. "auto" on one of its nodes; None: a Ray of this build's own.
-        workers: How many; None: one per processor, less one on a cluster, where Ray Data needs it.
+        workers: How many; None: one per processor, less one on a cluster, for the build itself.
     """
 
     address: str | None = None
@@ -91,8 +100,13 @@ def embed_on_ray(
             for row in shards.iter_rows():
                 advance(shard_size(count, row.pop("number")))
                 timings.add(EmbedTimings(**row))
-        except ray.exceptions.RayError as error:
+        except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
             raise _cause(error) from error
+        except ray.data.exceptions.ExecutionTimeoutError:
+            raise WorkerError(
+                f"no Ray worker finished a shard within {_STUCK_SECONDS} s. Check with `ray status` that the cluster has "
+                "processors free, then run the same command again: it continues from the finished shards."
+            ) from None
     return timings
 
 
@@ -130,10 +144,11 @@ class _Worker:
 @contextmanager
 def _ray(cluster: RayCluster) -> Iterator[tuple[Any, int]]:
     """Ray and the number of workers; a Ray that the calling program has started is used and left running."""
-    os.environ |= _QUIET
+    os.environ |= _ENVIRONMENT
     try:
         import ray
         import ray.data
+        import ray.data.exceptions
         import ray.exceptions
     except ImportError as error:
         raise InstallationError(
@@ -143,26 +158,75 @@ def _ray(cluster: RayCluster) -> Iterator[tuple[Any, int]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.raise_original_map_exception = True
-    began = not ray.is_initialized()
-    if began:
-        quiet = {"include_dashboard": False, "logging_level": "error", "log_to_driver": False}
-        try:
-            if cluster.address is None:
-                # Ray Data hangs when workers hold every processor it knows of: it is told of one more.
-                known = (cluster.workers or os.cpu_count() or 1) + 1
-                ray.init(num_cpus=known, object_store_memory=_OBJECT_STORE_BYTES, **quiet)
-            else:
-                ray.init(address=cluster.address, **quiet)
-        except Exception as error:  # Ray raises what its parts do, down to bare Exception
-            where = "here" if cluster.address is None else f"at --address {cluster.address}"
-            raise WorkerError(
-                f"no Ray {where} ({' '.join(str(error).split())[:200]}). Check `ray status`, or leave out --engine ray."
-            ) from error
-    try:
+    context.execution_no_progress_timeout_s = _STUCK_SECONDS
+    with ExitStack() as ended:
+        if not ray.is_initialized():
+            _start(ray, cluster, ended)
         yield ray, cluster.workers or max(1, int(ray.cluster_resources().get("CPU", 2)) - 1)
+
+
+def _start(ray: Any, cluster: RayCluster, ended: ExitStack) -> None:
+    """Join the cluster, or start a Ray of this build's own, whose processes and files end with it."""
+    settings: dict[str, Any]
+    if cluster.address is not None:
+        _check_answers(cluster.address)
+        settings = {"address": cluster.address}
+    else:
+        settings = {
+            "address": "local",
+            # One more than workers hold, so that nothing else of Ray Data can wait for them.
+            "num_cpus": (cluster.workers or os.cpu_count() or 1) + 1,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            # Not TMPDIR: sockets lie there, whose paths may have about a hundred characters.
+            "_temp_dir": ended.enter_context(
+                TemporaryDirectory(prefix="cxr-ray-", dir="/tmp", ignore_cleanup_errors=True)
+            ),
+            "_system_config": _PATIENCE,
+        }
+    ended.callback(ray.shutdown)
+    try:
+        with _standard_error_closed():
+            ray.init(**settings, **_QUIET)
+    except Exception as error:  # Ray raises what its parts do, down to bare Exception
+        where = "here" if cluster.address is None else f"at --address {cluster.address}"
+        raise WorkerError(
+            f"no Ray {where} ({' '.join(str(error).split())[:200]}). Check `ray status`, or leave out --engine ray."
+        ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Ask a cluster for a connection: Ray itself would wait minutes for one that is not there.
+
+    Raises:
+        WorkerError: The address makes no sense, or nothing answers there.
+    """
+    if address == "auto":  # the cluster whose node this is; Ray looks it up at once
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise WorkerError(f"--address {address}: give HOST:PORT, or auto on a node of the cluster.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except OSError as error:
+        raise WorkerError(
+            f"no Ray at --address {address} ({error.strerror or error}). Check `ray status` on the cluster's head node "
+            "and that this machine reaches its port, or leave out --engine ray."
+        ) from None
+
+
+@contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """Keep what Ray's C++ part writes there about its own start from the user, who is shown the build's progress."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
     finally:
-        if began:
-            ray.shutdown()
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _cause(error: BaseException) -> Exception:

@@ -4,20 +4,23 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
 
 from index_builder import build as building
+from index_builder import embed_ray
 from index_builder.build import BuildRequest, build
 from index_builder.casebook import read_manifest, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
 from index_builder.embed_ray import RayCluster
-from index_builder.errors import CasebookError, DatasetError, ImagingError
+from index_builder.errors import CasebookError, DatasetError, ImagingError, WorkerError
 from index_builder.imaging import Film
 
 # Starting Ray and its workers takes ten seconds on an idle machine and minutes on a busy one.
@@ -49,14 +52,11 @@ class Deadly:
 def ray() -> Iterator[Any]:
     """One Ray for all tests here, with one processor more than workers."""
     ray = pytest.importorskip("ray", reason="needs the extra [ray]")
-    from index_builder.embed_ray import _QUIET
-
-    os.environ |= _QUIET
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=512 * 2**20)
-    # Workers do not find this module by its name.
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield ray
-    ray.shutdown()
+    with embed_ray._ray(TWO):
+        # Workers do not find this module by its name.
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield ray
+    assert not ray.is_initialized()
 
 
 def test_begun_here_and_ended_on_ray_with_a_killed_worker_it_gives_the_same_bytes(
@@ -135,3 +135,20 @@ def test_a_worker_that_sees_something_else_than_the_build_refuses(
     (folder / "build.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="Install the same versions"):
         open_on_worker(request, folder)
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_a_cluster_that_is_not_there_is_told_at_once(prefix: str) -> None:
+    with socket.socket() as closed:  # bound, and nobody listens
+        closed.bind(("127.0.0.1", 0))
+        address = f"{prefix}127.0.0.1:{closed.getsockname()[1]}"
+        began = perf_counter()
+        with pytest.raises(WorkerError, match=f"no Ray at --address {address} .*refused.*ray status"):
+            embed_ray._check_answers(address)
+        assert perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("address", ["somewhere", "host:", ":6379", "host:port", "host:99999"])
+def test_an_address_without_host_or_port_is_refused(address: str) -> None:
+    with pytest.raises(WorkerError, match=f"--address {address}: give HOST:PORT"):
+        embed_ray._check_answers(address)
