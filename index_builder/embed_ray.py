@@ -104,7 +104,7 @@ def embed_on_ray(
             raise _cause(error) from error
         except ray.data.exceptions.ExecutionTimeoutError:
             raise WorkerError(
-                f"no Ray worker finished a shard within {_STUCK_SECONDS} s. Check with `ray status` that the cluster has "
+                f"no Ray worker finished a shard within {_STUCK_SECONDS} s. See with `ray status` that the cluster has "
                 "processors free, then run the same command again: it continues from the finished shards."
             ) from None
     return timings

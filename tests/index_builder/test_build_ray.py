@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import re
 import shutil
 import signal
 import socket
@@ -11,7 +13,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
 from index_builder import build as building
 from index_builder import embed_ray
@@ -22,6 +26,7 @@ from index_builder.datasets.base import Case, Dataset
 from index_builder.embed_ray import RayCluster
 from index_builder.errors import CasebookError, DatasetError, ImagingError, WorkerError
 from index_builder.imaging import Film
+from index_builder.systems.base import load_system
 
 # Starting Ray and its workers takes ten seconds on an idle machine and minutes on a busy one.
 pytestmark = pytest.mark.timeout(900)
@@ -53,13 +58,16 @@ def ray() -> Iterator[Any]:
     """One Ray for all tests here, with one processor more than workers."""
     ray = pytest.importorskip("ray", reason="needs the extra [ray]")
     with embed_ray._ray(TWO):
+        files = Path(ray._private.worker.global_worker.node.get_temp_dir_path())
+        assert files.is_dir()
         # Workers do not find this module by its name.
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         yield ray
     assert not ray.is_initialized()
+    assert not files.exists()
 
 
-def test_begun_here_and_ended_on_ray_with_a_killed_worker_it_gives_the_same_bytes(
+def test_begun_here_and_ended_on_ray_with_a_truncated_shard_and_a_killed_worker_it_gives_the_same_bytes(
     ray: Any,
     tmp_path: Path,
     film_folder: Path,
@@ -70,11 +78,13 @@ def test_begun_here_and_ended_on_ray_with_a_killed_worker_it_gives_the_same_byte
     out, mark = tmp_path / "small", tmp_path / "killed"
 
     def stop(stage: str, done: int, total: int) -> None:
-        if stage == "Embedding cases" and done > 128:
+        if stage == "Embedding cases" and done > 256:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), stop)
+    shard = next((tmp_path / ".small.building" / "shards").glob("*/000001.parquet"))
+    shard.write_bytes(shard.read_bytes()[:1000])
 
     def open_deadly(request: BuildRequest, folder: Path) -> tuple[Any, Any, Sequence[Case]]:
         dataset, system, cases = open_on_worker(request, folder)
@@ -106,6 +116,18 @@ def test_what_a_worker_cannot_read_is_told_as_if_read_here(
         build(BuildRequest("manifest", root, tmp_path / "out", tiny_checkpoint, ray=one), quiet)
     assert "UDF" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_disk_of_a_worker_refuses_reaches_the_build_as_it_is(
+    tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    dataset = open_dataset("manifest", film_folder)
+    worker = embed_ray._Worker(lambda: (dataset, load_system(tiny_checkpoint), dataset.cases()), str(tmp_path / "gone"))
+    with pytest.raises(embed_ray._WorkerFailed) as raised:
+        worker({"number": np.array([2])})
+    error = embed_ray._cause(pickle.loads(pickle.dumps(raised.value)))
+    assert isinstance(error, FileNotFoundError)
+    assert str(tmp_path / "gone") in str(error)
 
 
 def test_a_worker_that_sees_something_else_than_the_build_refuses(
@@ -152,3 +174,16 @@ def test_a_cluster_that_is_not_there_is_told_at_once(prefix: str) -> None:
 def test_an_address_without_host_or_port_is_refused(address: str) -> None:
     with pytest.raises(WorkerError, match=f"--address {address}: give HOST:PORT"):
         embed_ray._check_answers(address)
+
+
+def test_the_files_for_a_cluster_are_of_the_form_that_ray_wants() -> None:
+    util = pytest.importorskip("ray.autoscaler._private.util", reason="needs the extra [ray]")
+    text = Path(__file__).parents[2].joinpath("docs", "scale-build.md").read_text("utf-8")
+    cluster, job = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    util.validate_config(util.prepare_config(cluster))
+    assert cluster["head_node_type"] in cluster["available_node_types"]
+    assert job["kind"] == "RayJob"
+    groups = [job["spec"]["rayClusterSpec"]["headGroupSpec"], *job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    for group in groups:
+        pod = group["template"]["spec"]
+        assert {one["name"] for one in pod["containers"][0]["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
