@@ -2,32 +2,39 @@
 
     PYTHONPATH=tests python tests/benchmarks/kill_builds.py [--kills 20] [--cases 400] [--engine local] [--engine ray]
 
-Each round is a build by the command line of small synthetic cases with an untrained system: up to two attempts are
-killed (SIGKILL to the whole process group, as `kill -9` of a terminal's job) at points drawn evenly over the time an
-uninterrupted build takes, then the same command runs to its end. Every second round replaces a casebook, which must
-verify after every kill. Prints how far each killed attempt was, and exits 1 if any digest differs or anything was
-damaged.
+Each round is a build of small synthetic cases with an untrained system: up to two attempts are killed (SIGKILL to the
+whole process group, as `kill -9` of a terminal's job) at points drawn evenly over the time an uninterrupted build
+takes, then the same build runs to its end. Every second round replaces a casebook, which must verify after every kill.
+Builds are forked from a process that has imported what they need, so that kills hit the build and not its imports.
+Prints how far each killed attempt was, and exits 1 if any digest differs or anything was damaged.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tiny_samples import save_text_encoder, save_unified, write_films
 
-from index_builder.casebook import Layout, read_manifest, verify
+from index_builder.build import BuildRequest, build
+from index_builder.casebook import read_manifest, verify
+from index_builder.embed_ray import RayCluster
+from index_builder.errors import CxrError
 
+#: Where builds are forked from.
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = ["index_builder.embed", "index_builder.calibrate", "index_builder.evaluation.stored", "ray.data", "umap"]
 #: Attempts of a round that are killed before one may end.
 KILLS_PER_ROUND = 2
 #: Seconds that what a killed build has started may live on.
@@ -52,19 +59,31 @@ class Outcome:
     slowest_end: float = 0.0
 
 
-def command(folder: Path, out: Path, engine: str, *options: str) -> list[str]:
-    """The build, as a user types it."""
-    build = [sys.executable, "-m", "explorer.cli", "build", "--dataset", "manifest", "--root", str(folder / "films")]
-    build += ["--checkpoint", str(folder / "system"), "--out", str(out), "--engine", engine, *options]
-    return build if engine == "local" else [*build, "--workers", "2"]
+def attempt(request: BuildRequest, errors: Path) -> None:
+    """A build in a process group of its own; what it raises is written down."""
+    os.setsid()
+    try:
+        build(request, lambda stage, done, total: None)
+    except CxrError as error:
+        errors.write_text(f"{type(error).__name__}: {error}", "utf-8")
+        raise SystemExit(2) from None
 
 
-def run(build: list[str]) -> float:
+def start(request: BuildRequest) -> BaseProcess:
+    """Begin a build."""
+    process = CONTEXT.Process(target=attempt, args=(request, request.out.with_suffix(".errors")))
+    process.start()
+    return process
+
+
+def run(request: BuildRequest) -> float:
     """Run a build to its end; the seconds it took."""
     began = time.monotonic()
-    done = subprocess.run(build, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(build)}: {done.stderr}")
+    process = start(request)
+    process.join()
+    if process.exitcode:
+        errors = request.out.with_suffix(".errors")
+        raise SystemExit(errors.read_text("utf-8") if errors.is_file() else f"{request}: exit code {process.exitcode}")
     return time.monotonic() - began
 
 
@@ -93,28 +112,27 @@ def alive(process: int) -> bool:
         return False
 
 
-def killed(build: list[str], after: float, out: Path, outcome: Outcome) -> bool:
+def killed(request: BuildRequest, after: float, outcome: Outcome) -> bool:
     """Run a build and kill it after some seconds; False if it had ended by then."""
-    process = subprocess.Popen(build, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    process = start(request)
+    process.join(after)
+    if process.exitcode is not None:
+        return False
+    assert process.pid is not None
+    started = descendants(process.pid)
     try:
-        _, errors = process.communicate(timeout=after)
-    except subprocess.TimeoutExpired:
-        started = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        began = time.monotonic()
-        while left := [one for one in started if alive(one)]:
-            if time.monotonic() - began > PATIENCE:
-                outcome.problems.append(f"{len(left)} processes live on {PATIENCE} s after the kill")
-                for one in left:
-                    os.kill(one, signal.SIGKILL)
-            time.sleep(0.05)
-        outcome.slowest_end = max(outcome.slowest_end, time.monotonic() - began)
-        outcome.killed_at[how_far(out)] += 1
-        return True
-    if process.returncode:
-        outcome.problems.append(errors.decode())
-    return False
+    except ProcessLookupError:  # so early that it has no group of its own yet
+        process.kill()
+    process.join()
+    began = time.monotonic()
+    while (left := [one for one in started if alive(one)]) and time.monotonic() - began < PATIENCE:
+        time.sleep(0.05)
+    if left:
+        outcome.problems.append(f"{len(left)} processes live on {PATIENCE} s after the kill")
+    outcome.slowest_end = max(outcome.slowest_end, time.monotonic() - began)
+    outcome.killed_at[how_far(request.out)] += 1
+    return True
 
 
 def how_far(out: Path) -> str:
@@ -128,14 +146,15 @@ def how_far(out: Path) -> str:
     return stage
 
 
-def rounds(folder: Path, engine: str, kills: int, draw: random.Random) -> Outcome:
+def rounds(request: BuildRequest, folder: Path, kills: int, draw: random.Random) -> Outcome:
     """Kill builds of one engine, and let each end."""
+    engine = "local" if request.ray is None else "ray"
     wanted = read_manifest(folder / "reference").files
     old = read_manifest(folder / "old").files
     outcome = Outcome()
-    seconds = run(command(folder, folder / "timed", engine))
-    if read_manifest(folder / "timed").files != wanted:
-        outcome.problems.append(f"{engine}: an uninterrupted build has other digests than the local engine's")
+    seconds = run(replace(request, out=folder / engine))
+    if read_manifest(folder / engine).files != wanted:
+        outcome.problems.append("an uninterrupted build has other digests than the first")
     print(f"{engine}: an uninterrupted build takes {seconds:.1f} s", flush=True)
     while outcome.killed_at.total() < kills:
         outcome.rounds += 1
@@ -145,21 +164,21 @@ def rounds(folder: Path, engine: str, kills: int, draw: random.Random) -> Outcom
         replacing = outcome.rounds % 2 == 0
         if replacing:
             shutil.copytree(folder / "old", out)
-        build = command(folder, out, engine, "--replace")
+        again = replace(request, out=out, replace=True)
         for _ in range(min(KILLS_PER_ROUND, kills - outcome.killed_at.total())):
-            was_killed = killed(build, draw.uniform(0, seconds), out, outcome)
+            was_killed = killed(again, draw.uniform(0, seconds), outcome)
             state = out if out.exists() else target / ".casebook.superseded"
             if replacing and (verify(state) or read_manifest(state).files not in (old, wanted)):
                 outcome.problems.append(f"round {outcome.rounds}: the casebook that was there is damaged")
-            if not was_killed or (Layout(out).manifest.is_file() and read_manifest(out).files == wanted):
+            if not was_killed:
                 break
-        run(build)
+        run(again)
         if read_manifest(out).files != wanted or verify(out):
             outcome.problems.append(f"round {outcome.rounds}: other digests")
-        if [path.name for path in target.iterdir()] != ["casebook"]:
-            outcome.problems.append(f"round {outcome.rounds}: left {sorted(path.name for path in target.iterdir())}")
+        if left := sorted(path.name for path in target.iterdir() if path != out):
+            outcome.problems.append(f"round {outcome.rounds}: left {left}")
         shutil.rmtree(target)
-        print(f"  round {outcome.rounds}: {outcome.killed_at.total()} killed", flush=True)
+        print(f"  round {outcome.rounds}: {dict(outcome.killed_at)}", flush=True)
     return outcome
 
 
@@ -171,6 +190,7 @@ def main() -> int:
     parser.add_argument("--engine", action="append", choices=["local", "ray"])
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    CONTEXT.set_forkserver_preload([__name__, *PRELOADED])
     problems = []
     with tempfile.TemporaryDirectory(prefix="kills-") as name:
         folder = Path(name)
@@ -178,12 +198,13 @@ def main() -> int:
             (folder / part).mkdir()
         write_films(folder / "films", options.cases)
         save_unified(folder / "system", save_text_encoder(folder / "text"))
-        run(command(folder, folder / "reference", "local"))
-        run(command(folder, folder / "old", "local", "--limit", "20"))
+        request = BuildRequest("manifest", folder / "films", folder / "reference", folder / "system")
+        run(request)
+        run(replace(request, out=folder / "old", limit=20))
         for engine in options.engine or ["local", "ray"]:
-            shutil.rmtree(folder / "timed", ignore_errors=True)
             began = time.monotonic()
-            outcome = rounds(folder, engine, options.kills, random.Random(options.seed))
+            workers = None if engine == "local" else RayCluster(workers=2)
+            outcome = rounds(replace(request, ray=workers), folder, options.kills, random.Random(options.seed))
             print(f"\n{engine}, {time.monotonic() - began:.0f} s\n\n| killed while | times |\n|---|---|")
             for stage, count in sorted(outcome.killed_at.items()):
                 print(f"| {stage} | {count} |")
