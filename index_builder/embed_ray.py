@@ -189,9 +189,12 @@ def _start(ray: Any, cluster: RayCluster, ended: ExitStack) -> None:
         with _standard_error_closed():
             ray.init(**settings, **_QUIET)
     except Exception as error:  # Ray raises what its parts do, down to bare Exception
-        where = "here" if cluster.address is None else f"at --address {cluster.address}"
+        if cluster.address is None:
+            where, remedy = "here", "Where other programs keep this machine busy, try again when they are done"
+        else:
+            where, remedy = f"at --address {cluster.address}", "Check `ray status` on the cluster's head node"
         raise WorkerError(
-            f"no Ray {where} ({' '.join(str(error).split())[:200]}). Check `ray status`, or leave out --engine ray."
+            f"no Ray {where} ({' '.join(str(error).split())[:200]}). {remedy}, or leave out --engine ray."
         ) from error
 
 

@@ -3,8 +3,8 @@
     PYTHONPATH=tests python tests/benchmarks/kill_builds.py [--kills 20] [--cases 400] [--engine local] [--engine ray]
 
 Each round is a build of small synthetic cases with an untrained system: up to two attempts are killed (SIGKILL to the
-whole process group, as `kill -9` of a terminal's job) at points drawn evenly over the time an uninterrupted build
-takes, then the same build runs to its end. Every second round replaces a casebook, which must verify after every kill.
+whole process group, as `kill -9` of a terminal's job) at points drawn evenly over the time of the shortest build that
+ended, then the same build runs to its end. Every second round replaces a casebook, which must verify after every kill.
 Builds are forked from a process that has imported what they need, so that kills hit the build and not its imports.
 Prints how far each killed attempt was, and exits 1 if any digest differs or anything was damaged.
 """
@@ -166,11 +166,13 @@ def rounds(request: BuildRequest, folder: Path, kills: int, draw: random.Random)
             shutil.copytree(folder / "old", out)
         again = replace(request, out=out, replace=True)
         for _ in range(min(KILLS_PER_ROUND, kills - outcome.killed_at.total())):
+            began = time.monotonic()
             was_killed = killed(again, draw.uniform(0, seconds), outcome)
             state = out if out.exists() else target / ".casebook.superseded"
             if replacing and (verify(state) or read_manifest(state).files not in (old, wanted)):
                 outcome.problems.append(f"round {outcome.rounds}: the casebook that was there is damaged")
             if not was_killed:
+                seconds = min(seconds, time.monotonic() - began)
                 break
         run(again)
         if read_manifest(out).files != wanted or verify(out):
