@@ -189,6 +189,11 @@ def _start(ray: Any, cluster: RayCluster, ended: ExitStack) -> None:
         with _standard_error_closed():
             ray.init(**settings, **_QUIET)
     except Exception as error:  # Ray raises what its parts do, down to bare Exception
+        if any(isinstance(one, ray.exceptions.AuthenticationError) for one in _causes(error)):
+            raise WorkerError(
+                f"the Ray at --address {cluster.address} wants its token. Give --address auto on one of its nodes, or set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (on its head node: `ray get-auth-token`)."
+            ) from None
         if cluster.address is None:
             where, remedy = "here", "Where other programs keep this machine busy, try again when they are done"
         else:
@@ -234,9 +239,15 @@ def _standard_error_closed() -> Iterator[None]:
 
 def _cause(error: BaseException) -> Exception:
     """What went wrong in the worker, below the layers Ray puts around it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(failure := getattr(seen, "failure", None), Exception):
+    for one in _causes(error):
+        if isinstance(failure := getattr(one, "failure", None), Exception):
             return failure
-        seen = getattr(seen, "cause", None) or seen.__cause__
     return WorkerError(f"a Ray worker failed: {' '.join(str(error).split())[-300:]}. Run the same command again.")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from."""
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = getattr(one, "cause", None) or one.__cause__

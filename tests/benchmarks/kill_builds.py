@@ -41,8 +41,8 @@ KILLS_PER_ROUND = 2
 PATIENCE = 60
 #: The last file there tells how far a build was.
 PROGRESS = (
-    ("maps and evaluation", "projections.parquet"),
-    ("calibration", "thumbnails.parquet"),
+    ("evaluation", "projections.parquet"),
+    ("index, calibration, maps", "thumbnails.parquet"),
     ("joining shards", "embeddings"),
     ("embedding", "shards"),
     ("copying the system", "system"),
