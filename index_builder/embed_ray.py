@@ -189,18 +189,26 @@ def _start(ray: Any, cluster: RayCluster, ended: ExitStack) -> None:
         with _standard_error_closed():
             ray.init(**settings, **_QUIET)
     except Exception as error:  # Ray raises what its parts do, down to bare Exception
-        if any(isinstance(one, ray.exceptions.AuthenticationError) for one in _causes(error)):
-            raise WorkerError(
-                f"the Ray at --address {cluster.address} wants its token. Give --address auto on one of its nodes, or set "
-                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (on its head node: `ray get-auth-token`)."
-            ) from None
-        if cluster.address is None:
-            where, remedy = "here", "Where other programs keep this machine busy, try again when they are done"
-        else:
-            where, remedy = f"at --address {cluster.address}", "Check `ray status` on the cluster's head node"
-        raise WorkerError(
-            f"no Ray {where} ({' '.join(str(error).split())[:200]}). {remedy}, or leave out --engine ray."
-        ) from error
+        raise _not_started(error, cluster.address) from error
+
+
+def _not_started(error: Exception, address: str | None) -> WorkerError:
+    """Why there is no Ray, and what to do."""
+    if any("InvalidAuthToken" in str(one) for one in _causes(error)):
+        return WorkerError(
+            f"the Ray at --address {address} wants its token. Give --address auto on one of its nodes, or set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (on its head node: `ray get-auth-token`)."
+        )
+    said = " ".join(str(error).split())[:200]
+    if address is None:
+        return WorkerError(
+            f"no Ray here ({said}). Where other programs keep this machine busy, try again when they are done, or "
+            "leave out --engine ray."
+        )
+    return WorkerError(
+        f"no Ray at --address {address} ({said}). Check `ray status` on the cluster's head node, or leave out "
+        "--engine ray."
+    )
 
 
 def _check_answers(address: str) -> None:

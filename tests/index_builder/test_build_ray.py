@@ -176,6 +176,16 @@ def test_an_address_without_host_or_port_is_refused(address: str) -> None:
         embed_ray._check_answers(address)
 
 
+def test_a_cluster_that_wants_its_token_is_told_from_one_that_is_gone() -> None:
+    refused = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    assert "wants its token" not in str(embed_ray._not_started(refused, "10.0.0.1:6379"))
+    refused.__cause__ = RuntimeError(
+        "AuthenticationError: RPC error: InvalidAuthToken: Authentication token is missing"
+    )
+    assert "10.0.0.1:6379 wants its token" in str(embed_ray._not_started(refused, "10.0.0.1:6379"))
+    assert "no Ray here (timed out)" in str(embed_ray._not_started(TimeoutError("timed out"), None))
+
+
 def test_the_files_for_a_cluster_are_of_the_form_that_ray_wants() -> None:
     util = pytest.importorskip("ray.autoscaler._private.util", reason="needs the extra [ray]")
     text = Path(__file__).parents[2].joinpath("docs", "scale-build.md").read_text("utf-8")
