@@ -146,16 +146,28 @@ def build(
     deidentify: Annotated[
         bool, typer.Option(help="Build from a copy that names nobody, written to OUT-source first.")
     ] = False,
+    engine: Annotated[str, typer.Option(help="local: threads; ray: worker processes, here or on a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="With --engine ray: a cluster's, e.g. auto on its nodes.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray; default: one per processor.")] = None,
 ) -> None:
     """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
     from explorer.progress import build_with_progress
     from index_builder.build import BuildRequest
     from index_builder.resources import checkpoint_for
 
+    if engine not in ("local", "ray"):
+        raise QueryError(f"--engine {engine}: give local or ray.")
+    if engine == "local" and (address is not None or workers is not None):
+        raise QueryError("--address and --workers are for --engine ray.")
+    ray = None
+    if engine == "ray":
+        from index_builder.embed_ray import RayCluster
+
+        ray = RayCluster(address, workers)
     system = checkpoint_for(dataset, checkpoint)
     if deidentify:
         dataset, root, limit = "manifest", _deidentified(dataset, root, out, limit, seed, replace), None
-    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace, store)))
+    _print_built(build_with_progress(BuildRequest(dataset, root, out, system, limit, seed, replace, store, ray)))
 
 
 @app.command()

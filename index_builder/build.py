@@ -7,9 +7,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from platform import node
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -33,13 +35,14 @@ from index_builder.casebook import (
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
-from index_builder.errors import DatasetError
+from index_builder.errors import CasebookError, DatasetError
 from index_builder.indexing import FAISS, check_store, index_space, space_record
 from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
 if TYPE_CHECKING:
     from index_builder.embed import EmbedTimings
+    from index_builder.embed_ray import RayCluster
     from index_builder.systems.base import RetrievalSystem
 
 #: Packages whose other version may draw, decode or encode another last bit.
@@ -62,6 +65,7 @@ class BuildRequest:
         seed: For phantoms, the draw of `limit` and the projection.
         replace: Whether a casebook at `out` may be replaced, once the new one is complete.
         store: What is to find the nearest vectors, as `Manifest.store`.
+        ray: Workers that embed; None: threads of this process. The bytes are the same.
     """
 
     dataset: str
@@ -72,6 +76,7 @@ class BuildRequest:
     seed: int = 0
     replace: bool = False
     store: str = FAISS
+    ray: RayCluster | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
     with _timed(seconds, "read cases"):
         progress("Reading cases", 0, 1)
-        dataset = open_dataset(request.dataset, request.root, request.seed)
-        cases = select_cases(dataset.cases(), request.limit, request.seed)
-        if not cases:
-            raise DatasetError(f"{request.dataset}: no cases to build from. Check --root and --limit.")
+        dataset, cases = _open_cases(request)
         progress("Reading cases", len(cases), len(cases))
 
     with workspace(out) as folder:
@@ -115,7 +117,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         with _timed(seconds, "embed"):
             from index_builder.film_check.fit import reference_rows
 
-            timings = _embed(dataset, system, cases, _shards(folder), progress)
+            timings = _embed(request, dataset, system, cases, layout, progress)
         seconds |= {
             "· films": timings.films,
             "· image encoder": timings.images,
@@ -151,7 +153,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             write_metrics(folder, metrics)
         with _timed(seconds, "finish"):
             write_cases(cases_table(cases), layout.cases, layout.case_keys)
-            shutil.rmtree(_shards(folder))
+            shutil.rmtree(_shards(folder).parent)
             _fingerprint_file(folder).unlink()
             for store in stores.values():
                 store.close()
@@ -170,6 +172,14 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             write_manifest(folder, manifest)
             take_place(folder, out)
     return BuildReport(manifest, out, seconds)
+
+
+def _open_cases(request: BuildRequest) -> tuple[Dataset, Sequence[Case]]:
+    dataset = open_dataset(request.dataset, request.root, request.seed)
+    cases = select_cases(dataset.cases(), request.limit, request.seed)
+    if not cases:
+        raise DatasetError(f"{request.dataset}: no cases to build from. Check --root and --limit.")
+    return dataset, cases
 
 
 def select_cases(cases: Sequence[Case], limit: int | None, seed: int) -> Sequence[Case]:
@@ -213,12 +223,18 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
 
 
 def _embed(
-    dataset: Dataset, system: RetrievalSystem, cases: Sequence[Case], shards: Path, progress: Progress
+    request: BuildRequest,
+    dataset: Dataset,
+    system: RetrievalSystem,
+    cases: Sequence[Case],
+    layout: Layout,
+    progress: Progress,
 ) -> EmbedTimings:
     """Embed the shards that are not there yet."""
     from index_builder.embed import embed_shards, shard_size, unfinished_shards
 
-    shards.mkdir(exist_ok=True)
+    shards = _shards(layout.folder)
+    shards.mkdir(parents=True, exist_ok=True)
     numbers = unfinished_shards(cases, shards)
     done = len(cases) - sum(shard_size(len(cases), number) for number in numbers)
     progress("Embedding cases", done, len(cases))
@@ -228,7 +244,41 @@ def _embed(
         done += count
         progress("Embedding cases", done, len(cases))
 
-    return embed_shards(dataset, system, cases, shards, numbers, advance)
+    if request.ray is None:
+        return embed_shards(dataset, system, cases, shards, numbers, advance)
+    from index_builder.embed_ray import embed_on_ray
+
+    open_work = partial(_open_on_worker, replace(request, root=request.root and request.root.absolute()), layout.folder)
+    return embed_on_ray(open_work, shards, len(cases), numbers, advance, request.ray)
+
+
+def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, RetrievalSystem, Sequence[Case]]:
+    """What a worker embeds, once it sees what the build sees.
+
+    Raises:
+        CasebookError: The worker does not see the build's folder.
+        DatasetError: It reads other cases, or has other versions of packages.
+    """
+    from index_builder.systems.base import load_system
+
+    path = _fingerprint_file(folder)
+    if not path.is_file():
+        raise CasebookError(
+            f"{folder}: a worker on {node()} does not see it. Choose an --out on a filesystem that all nodes share."
+        )
+    expected = json.loads(path.read_text("utf-8"))
+    if _versions() != expected["versions"]:
+        raise DatasetError(
+            f"a worker on {node()} has {_versions()}, the build {expected['versions']}. "
+            "Install the same versions on all nodes: pip install -c constraints.txt."
+        )
+    dataset, cases = _open_cases(request)
+    if _cases_digest(cases) != expected["cases"]:
+        raise DatasetError(
+            f"{request.root or request.dataset}: a worker on {node()} reads other cases there than the build did. "
+            "Give all nodes the same files."
+        )
+    return dataset, load_system(Layout(folder).system), cases
 
 
 def _system_record(system: RetrievalSystem) -> SystemRecord:
@@ -332,7 +382,8 @@ def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:
 
 
 def _shards(folder: Path) -> Path:
-    return folder / "shards"
+    """Named by the fingerprint: a worker of an earlier build that is still at work finds its own folder gone."""
+    return folder / "shards" / hashlib.sha256(_fingerprint_file(folder).read_bytes()).hexdigest()[:16]
 
 
 def _fingerprint_file(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import local
 from time import perf_counter
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ class LoadedFilm:
 
 @dataclass(slots=True)
 class EmbedTimings:
-    """Seconds of work per step, summed over threads."""
+    """Seconds of work per step, summed over threads and workers."""
 
     films: float = 0.0
     images: float = 0.0
@@ -48,7 +49,7 @@ class EmbedTimings:
     writing: float = 0.0
 
     def add(self, other: EmbedTimings) -> None:
-        """Add what another batch took."""
+        """Add what another batch or worker took."""
         self.films += other.films
         self.images += other.images
         self.texts += other.texts
@@ -79,7 +80,7 @@ def embed_shards(
 
     Each thread draws or decodes a batch and encodes it by itself, with the encoders on that one thread: a processor
     splits some convolutions differently for two threads than for one, and the last bits would follow. So a shard's
-    content depends on its cases alone, on any number of processors, and a resumed build writes the same bytes.
+    content depends on its cases alone, whoever embeds it, and a resumed build writes the same bytes.
 
     Args:
         dataset: Where films are read from.
@@ -220,8 +221,8 @@ def _shard_table(shard: Sequence[Case], batches: Sequence[_Batch]) -> pa.Table:
 
 
 def _write_shard(table: pa.Table, path: Path) -> None:
-    """Write a shard so that a reader meets it whole or not at all."""
-    unfinished = path.with_suffix(".writing")
+    """Write a shard so that a reader meets it whole or not, even where a worker given up for dead writes it too."""
+    unfinished = path.with_suffix(f".{uuid4().hex}.writing")
     write_table(table, unfinished)
     with unfinished.open("rb") as stream:
         os.fsync(stream.fileno())

@@ -33,6 +33,10 @@ class CasebookError(CxrError):
     """A casebook is missing, damaged, of another version, or its target is not writable."""
 
 
+class WorkerError(CxrError):
+    """Workers of a build cannot be had, or one failed in a way of its own."""
+
+
 class QueryError(CxrError):
     """A search query or filter expression makes no sense for this casebook."""
 

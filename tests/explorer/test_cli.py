@@ -125,6 +125,8 @@ BAD = [
     (["build", "--dataset", "nih"], "--out"),
     (["build", "--dataset", "phantom-dust", "--checkpoint", "EMPTY", "--out", "ABSENT"], "no system there"),
     (["build", "--dataset", "phantom-dust", "--limit", "-3", "--out", "ABSENT"], "--limit -3"),
+    (["build", "--dataset", "phantom-dust", "--engine", "spark", "--out", "ABSENT"], "--engine spark"),
+    (["build", "--dataset", "phantom-dust", "--workers", "2", "--out", "ABSENT"], "for --engine ray"),
     (["check", "--dataset", "covid", "--root", "EMPTY"], "metadata.csv"),
     (["fetch", "mimic"], "cannot fetch"),
     (["fetch", "openi", "--films", "gif"], "--films gif"),
