@@ -101,11 +101,13 @@ class FaissStore:
         k = min(k, len(self) if rows is None else len(rows))
         if k == 0:
             return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-        if rows is not None and self.kind != "flat" and len(rows) <= EXACT_SUBSET:
+        by_index = rows is None or self.kind == "flat" or len(rows) > EXACT_SUBSET
+        if by_index:
+            scores, found = self._index.search(query[None], k, params=self._parameters(rows))
+        # Where nothing near the query is allowed, an approximate index finds fewer than there are.
+        if rows is not None and self.kind != "flat" and (not by_index or (found[0] < 0).any()):
             parameters = faiss.SearchParameters(sel=self._selector(rows))
             scores, found = self._vectors.search(query[None], k, params=parameters)
-        else:
-            scores, found = self._index.search(query[None], k, params=self._parameters(rows))
         real = found[0] >= 0
         return Hits(self._keys[found[0][real]], scores[0][real])
 

@@ -106,7 +106,11 @@ class Session:
                 urls = message.file_urls_response.file_urls[0]
                 break
         async with httpx.AsyncClient() as client:
-            answer = await client.put(f"http://{self._address}{urls.upload_url}", files={"file": ("f.png", data)})
+            # As the browser does: the token of the cookie, against requests forged by other sites.
+            await client.get(f"http://{self._address}/_stcore/health")
+            token = {"X-Xsrftoken": client.cookies["_streamlit_xsrf"]}
+            address = f"http://{self._address}{urls.upload_url}"
+            answer = await client.put(address, files={"file": ("f.png", data)}, headers=token)
             answer.raise_for_status()
         info = {"file_id": urls.file_id, "name": "f.png", "size": len(data), "file_urls": urls}
         return await self.set(**{key: FileUploaderState(uploaded_file_info=[info])})

@@ -103,3 +103,17 @@ def test_case_keys_are_positive_distinct_and_never_change() -> None:
     assert found.min() >= 0
     assert len(set(found.tolist())) == 100_000
     assert case_key("CXR1") == 4_128_378_136_685_467_023
+
+
+def test_a_filter_that_leaves_nothing_near_still_finds_as_many_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph searched among a query's near, but forbidden, cases comes back empty-handed."""
+    monkeypatch.setattr("index_builder.stores.faiss.EXACT_SUBSET", 10)
+    random = np.random.default_rng(0)
+    centres = np.eye(16, dtype=np.float32)[[0, 1]]
+    vectors = np.repeat(centres, 2000, axis=0) + 0.01 * random.standard_normal((4000, 16), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    keys = case_keys([f"case {row}" for row in range(4000)])
+    store = FaissStore.build(vectors, keys, "hnsw")
+    hits = store.search(centres[0], 5, keys[2000:])
+    best = np.argsort(-vectors[2000:] @ centres[0])[:5]
+    assert set(hits.keys) == set(keys[2000:][best])
