@@ -44,12 +44,11 @@ def enlarge(source: Path, folder: Path, count: int) -> None:
         if path.exists():
             shutil.copy(path, folder)
     table = read_cases(old.cases, manifest.cases)
-    plain = pa.schema([(name, pa.string()) for name in ("split", "view")])
     copied = {name: table.column(name) for name in table.column_names}
     for name in copied:
         kind = copied[name].type
         if pa.types.is_dictionary(kind):
-            copied[name] = copied[name].cast(plain.field("split").type)
+            copied[name] = copied[name].cast(pa.string())
         elif name == "labels":
             copied[name] = copied[name].cast(pa.list_(pa.string()))
     repeated = pa.table(copied).combine_chunks().take(pa.array(rows[origin]))
