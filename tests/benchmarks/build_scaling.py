@@ -5,7 +5,8 @@
 
 `workers` embeds synthetic films of phantom-dust with the shipped `siclip`, one thread a worker, on one Ray: a quarter
 of the cases, then all. "with start" is the time of all; "at work" that of the three quarters by which both differ, so
-that starting workers and loading the system drop out. `local` is the same work by threads of one process.
+that starting workers and loading the system drop out. `local` is the same work by threads of one process; `alone` by as many
+processes that know nothing of each other, each with its part of the shards: what this machine's processors give at most.
 
 `cases` builds whole casebooks of small synthetic films with an untrained system, each in a process of its own, and fits
 the exponent of time against the number of cases by least squares of logarithms, for the build and for every stage. Its
@@ -37,6 +38,9 @@ from index_builder.resources import checkpoint_for
 from index_builder.systems.base import load_system
 
 
+ENGINES = ("local", "ray", "alone")
+
+
 def nothing(*_: object) -> None:
     """Progress that nobody watches."""
 
@@ -47,6 +51,12 @@ def open_work(count: int) -> tuple:
     return dataset, load_system(checkpoint_for("phantom-dust", "siclip")), dataset.cases()
 
 
+def embed_alone(count: int, folder: Path, numbers: list[int]) -> None:
+    """Embed some shards with one thread."""
+    dataset, system, cases = open_work(count)
+    embed_shards(dataset, system, cases, folder, numbers, nothing, threads=1)
+
+
 def seconds_of(engine: str, workers: int, count: int) -> float:
     """Seconds to embed the first `count` phantoms."""
     with tempfile.TemporaryDirectory() as name:
@@ -55,6 +65,11 @@ def seconds_of(engine: str, workers: int, count: int) -> float:
         began = perf_counter()
         if engine == "ray":
             embed_on_ray(partial(open_work, count), folder, count, numbers, nothing, RayCluster(workers=workers))
+        elif engine == "alone":
+            with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+                parts = [pool.submit(embed_alone, count, folder, numbers[part::workers]) for part in range(workers)]
+                for part in parts:
+                    part.result()
         else:
             dataset, system, cases = open_work(count)
             embed_shards(dataset, system, cases, folder, numbers, nothing, threads=workers)
@@ -62,20 +77,20 @@ def seconds_of(engine: str, workers: int, count: int) -> float:
 
 
 def measure_workers(count: int) -> None:
-    """Print films a second of one worker and two, for both engines."""
+    """Print films a second of one worker and two."""
     rates: dict[tuple[str, int], float] = {}
     print(f"load before: {os.getloadavg()[0]:.1f}")
     print("| engine | workers | films/s at work | films/s with start | load |\n|---|---|---|---|---|")
     with _ray(RayCluster(workers=2)) as (ray, _):
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        for engine in ("local", "ray"):
+        for engine in ENGINES:
             for workers in (1, 2):
                 few = seconds_of(engine, workers, count // 4)
                 all_ = seconds_of(engine, workers, count)
                 rates[engine, workers] = rate = (count - count // 4) / (all_ - few)
                 load = os.getloadavg()[0]
                 print(f"| {engine} | {workers} | {rate:.1f} | {count / all_:.1f} | {load:.1f} |", flush=True)
-    for engine in ("local", "ray"):
+    for engine in ENGINES:
         print(f"{engine}: two workers are {rates[engine, 2] / rates[engine, 1]:.2f} times as fast as one")
 
 

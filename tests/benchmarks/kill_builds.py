@@ -3,8 +3,9 @@
     PYTHONPATH=tests python tests/benchmarks/kill_builds.py [--kills 20] [--cases 400] [--engine local] [--engine ray]
 
 Each round is a build of small synthetic cases with an untrained system: up to two attempts are killed (SIGKILL to the
-whole process group, as `kill -9` of a terminal's job) at points drawn evenly over the time of the shortest build that
-ended, then the same build runs to its end. Every second round replaces a casebook, which must verify after every kill.
+whole process group, as `kill -9` of a terminal's job), in turn at a moment drawn evenly over the time of the shortest
+build that ended, and as soon as a number of shards is there that is drawn evenly, or one more than were left before;
+then the same build runs to its end. Every second round replaces a casebook, which must verify after every kill.
 Builds are forked from a process that has imported what they need, so that kills hit the build and not its imports.
 Prints how far each killed attempt was, and exits 1 if any digest differs or anything was damaged.
 """
@@ -29,6 +30,7 @@ from tiny_samples import save_text_encoder, save_unified, write_films
 
 from index_builder.build import BuildRequest, build
 from index_builder.casebook import read_manifest, verify
+from index_builder.embed import SHARD_CASES
 from index_builder.embed_ray import RayCluster
 from index_builder.errors import CxrError
 
@@ -112,10 +114,14 @@ def alive(process: int) -> bool:
         return False
 
 
-def killed(request: BuildRequest, after: float, outcome: Outcome) -> bool:
-    """Run a build and kill it after some seconds; False if it had ended by then."""
+def killed(request: BuildRequest, after: float | int, outcome: Outcome) -> bool:
+    """Run a build and kill it after some seconds (float) or shards (int); False if it had ended by then."""
     process = start(request)
-    process.join(after)
+    if isinstance(after, float):
+        process.join(after)
+    else:
+        while process.exitcode is None and shards_done(request.out) < after:
+            process.join(0.005)
     if process.exitcode is not None:
         return False
     assert process.pid is not None
@@ -135,14 +141,24 @@ def killed(request: BuildRequest, after: float, outcome: Outcome) -> bool:
     return True
 
 
+def workspace_of(out: Path) -> Path:
+    """Where a build keeps what is not finished."""
+    return out.with_name(f".{out.name}.building")
+
+
+def shards_done(out: Path) -> int:
+    """Shards that an unfinished build has written."""
+    return len(list(workspace_of(out).glob("shards/*/*.parquet")))
+
+
 def how_far(out: Path) -> str:
     """The stage a killed build was in, by what it left."""
-    building = out.with_name(f".{out.name}.building")
+    building = workspace_of(out)
     if not building.is_dir():
         return "before or after"
     stage = next((stage for stage, name in PROGRESS if (building / name).exists()), "copying the system")
     if stage == "embedding":
-        return f"embedding, {len(list(building.glob('shards/*/*.parquet')))} shards done"
+        return "embedding, some shards done" if shards_done(out) else "embedding, no shard done"
     return stage
 
 
@@ -155,7 +171,8 @@ def rounds(request: BuildRequest, folder: Path, kills: int, draw: random.Random)
     seconds = run(replace(request, out=folder / engine))
     if read_manifest(folder / engine).files != wanted:
         outcome.problems.append("an uninterrupted build has other digests than the first")
-    print(f"{engine}: an uninterrupted build takes {seconds:.1f} s", flush=True)
+    shards = -(-read_manifest(folder / "reference").cases // SHARD_CASES)
+    print(f"{engine}: an uninterrupted build of {shards} shards takes {seconds:.1f} s", flush=True)
     while outcome.killed_at.total() < kills:
         outcome.rounds += 1
         target = folder / f"{engine}-{outcome.rounds}"
@@ -167,7 +184,9 @@ def rounds(request: BuildRequest, folder: Path, kills: int, draw: random.Random)
         again = replace(request, out=out, replace=True)
         for _ in range(min(KILLS_PER_ROUND, kills - outcome.killed_at.total())):
             began = time.monotonic()
-            was_killed = killed(again, draw.uniform(0, seconds), outcome)
+            by_time = outcome.killed_at.total() % 2 == 0
+            after = draw.uniform(0, seconds) if by_time else max(shards_done(out) + 1, draw.randrange(1, shards))
+            was_killed = killed(again, after, outcome)
             state = out if out.exists() else target / ".casebook.superseded"
             if replacing and (verify(state) or read_manifest(state).files not in (old, wanted)):
                 outcome.problems.append(f"round {outcome.rounds}: the casebook that was there is damaged")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -243,27 +243,6 @@ def test_a_film_that_vanished_is_named_and_once_back_the_build_goes_on(
     elsewhere.rename(film)
     build(BuildRequest("manifest", root, out, tiny_checkpoint), quiet)
     assert read_manifest(out).files == read_manifest(small_casebook).files
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a file system in memory; called again, with other options, e.g. size=1m or ro."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = False
-
-    def mount(options: str) -> Path:
-        nonlocal mounted
-        options = f"remount,{options}" if mounted else options
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("needs the right to mount a file system in memory")
-        mounted = True
-        return place
-
-    yield mount
-    if mounted:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_or_read_only_disk_is_told(

@@ -8,7 +8,8 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -116,6 +117,23 @@ def test_what_a_worker_cannot_read_is_told_as_if_read_here(
         build(BuildRequest("manifest", root, tmp_path / "out", tiny_checkpoint, ray=one), quiet)
     assert "UDF" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_or_read_only_disk_is_told_and_with_room_the_build_goes_on(
+    ray: Any, small_disk: Callable[[str], Path], film_folder: Path, tiny_checkpoint: Path, small_casebook: Path
+) -> None:
+    out = small_disk("size=1000k") / "small"  # room for the system, not for the shards
+    request = BuildRequest("manifest", film_folder, out, tiny_checkpoint, ray=TWO)
+    with pytest.raises(CasebookError, match=r"disk.*No space left on device.*Free the space"):
+        build(request, quiet)
+    assert not out.exists()
+    small_disk("size=64m")
+    build(request, quiet)
+    assert read_manifest(out).files == read_manifest(small_casebook).files
+    small_disk("ro")
+    with pytest.raises(CasebookError, match=r"disk: cannot write there.*Choose another --out"):
+        build(replace(request, out=out.with_name("other")), quiet)
+    assert verify(out) == []
 
 
 def test_what_the_disk_of_a_worker_refuses_reaches_the_build_as_it_is(
