@@ -5,8 +5,8 @@
 
 `workers` embeds synthetic films of phantom-dust with the shipped `siclip`, one thread a worker, on one Ray: a quarter
 of the cases, then all. "with start" is the time of all; "at work" that of the three quarters by which both differ, so
-that starting workers and loading the system drop out. `local` is the same work by threads of one process; `alone` by as many
-processes that know nothing of each other, each with its part of the shards: what this machine's processors give at most.
+that starting workers and loading the system drop out. `local` is the same work by threads of one process; `alone` by as
+many processes that know nothing of each other, each with its part of the shards: what these processors give at most.
 
 `cases` builds whole casebooks of small synthetic films with an untrained system, each in a process of its own, and fits
 the exponent of time against the number of cases by least squares of logarithms, for the build and for every stage. Its
@@ -36,7 +36,6 @@ from index_builder.embed import embed_shards, unfinished_shards
 from index_builder.embed_ray import RayCluster, _ray, embed_on_ray
 from index_builder.resources import checkpoint_for
 from index_builder.systems.base import load_system
-
 
 ENGINES = ("local", "ray", "alone")
 

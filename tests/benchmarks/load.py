@@ -2,8 +2,9 @@
 
 Each user is a WebSocket session that searches with texts no other user searches with, uploads a film now and then, and
 opens the case found first. What comes back must be the answer to the user's own query: its heading quotes the text, and
-its cases are those that `Casebook.search` finds, looked up when the run is over. Told: errors, cross-talk, times from
-sending to the last element drawn, memory of the server after warm-up, and how busy the machine was besides.
+its cases are those that `Casebook.search` finds for the text, or for film and text, looked up when the run is over.
+Told: errors, cross-talk, times from sending to the last element drawn, memory of the server after warm-up, and how busy
+the machine was besides.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from streamlit_session import Drawn, Session, connected
 
 from explorer.casebook import Casebook
 from explorer.search import Query
+from explorer.settings import AppSettings
+from index_builder.imaging import decode_film, reduced
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 5
@@ -44,13 +47,13 @@ class Log:
 
     Attributes:
         seconds: Of each action, by what it was.
-        answers: Text or case searched with, and the cases that were shown.
+        answers: Text and film (b"": none) searched with, and the cases that were shown.
         faults: Whatever should not have happened.
         memory: Seconds since the start and MiB of the server.
     """
 
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    answers: list[tuple[str, list[str]]] = field(default_factory=list)
+    answers: list[tuple[str, bytes, list[str]]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
 
@@ -79,7 +82,7 @@ class User:
         text = self._texts.pop()
         drawn = await self._timed("text", session.set(query_text=text))
         self._expect(text in drawn.markdown(), f"asked for {text!r} and got another's heading")
-        self._log.answers.append((text, drawn.neighbours()))
+        self._log.answers.append((text, b"", drawn.neighbours()))
         await self._pause()
         if drawn.neighbours() and self._random.random() < 0.3:
             first = drawn.neighbours()[0]
@@ -92,6 +95,7 @@ class User:
             turn = next(key for key in session.known_keys() if key.startswith("upload-"))
             found = await self._timed("film and text", session.upload(turn, film))
             self._expect("your film" in found.markdown(), "the uploaded film is not in the heading")
+            self._log.answers.append((text, film, found.neighbours()))
             await self._pause()
             await self._timed("remove film", session.set(**{"remove-film": True}))
 
@@ -207,11 +211,12 @@ def _wait_for(url: str) -> None:
 
 def _report(casebook: Casebook, given: argparse.Namespace, log: Log, busy: float) -> None:
     wrong = 0
-    for text, shown in log.answers:
-        expected = [one.case_id for one in casebook.search(Query(text=text), k=_SHOWN).neighbours]
+    for text, film, shown in log.answers:
+        pixels = reduced(decode_film(film, name="film").pixels, AppSettings().query_side) if film else None
+        expected = [one.case_id for one in casebook.search(Query(pixels, text), k=_SHOWN).neighbours]
         if shown != expected:
             wrong += 1
-            log.faults.append(f"{text!r} gave {shown}, alone it gives {expected}")
+            log.faults.append(f"{text!r}{' with a film' * bool(film)} gave {shown}, alone it gives {expected}")
     actions = sum(map(len, log.seconds.values()))
     print(f"{given.users} users, {given.minutes:g} min, {given.think:g} s between actions: {actions} actions")
     print(f"{'action':<16}{'count':>7}{'p50 s':>8}{'p95 s':>8}{'max s':>8}")
