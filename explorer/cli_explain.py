@@ -35,10 +35,7 @@ def explain(
             help="attention, grad-cam, integrated-gradients or similarity; repeatable; default: all that apply.",
         ),
     ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(help="Stage of the image encoder for grad-cam; default: the last of each resolution, together."),
-    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Stage of the image encoder for grad-cam; default: last.")] = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the strongest values.")] = 0.8,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Share of the scale that is left out.")] = 0.15,
     as_json: JsonOption = False,

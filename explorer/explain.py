@@ -79,7 +79,7 @@ class Answer:
     Attributes:
         question: What was asked.
         method: How it was answered.
-        layer: Stages of the image encoder looked at, as `Explanation.layer`; None for methods without a choice.
+        layer: Stage of the image encoder looked at; None for methods without a choice.
         sides: The study, and the other one where there is one.
         scale: Of all maps; None where there is none.
         word_limit: Largest absolute weight of a word; 0 where there is none.
@@ -220,7 +220,7 @@ def explain(
         study: The query or case.
         question: What is asked.
         method: One of `methods_for`.
-        layer: For "grad-cam", one of `layers_of`; None: the last of each resolution, together.
+        layer: For "grad-cam", one of `layers_of`; None: the last.
         steps: For "integrated-gradients".
         progress: Told of steps done of both studies together; returning False stops.
 

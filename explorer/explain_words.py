@@ -42,10 +42,9 @@ METHOD_WORDS: dict[Method, MethodWords] = {
     ),
     "grad-cam": MethodWords(
         "Grad-CAM",
-        "Regions whose features, at the chosen stage of the image encoder or at all resolutions together, raise the "
-        "score.",
-        "Late stages are coarse, so a small shadow becomes a large patch. It leaves out what lowers the score and says "
-        "nothing of words.",
+        "Regions whose features, at the chosen stage of the image encoder, raise the score.",
+        "It is as coarse as that stage, so a small shadow becomes a large patch. It leaves out what lowers the score "
+        "and says nothing of words.",
     ),
     "integrated-gradients": MethodWords(
         "Integrated Gradients",

@@ -160,12 +160,12 @@ def _other(neighbours: dict[str, str], place: str, *, required: bool) -> str:
 
 
 def _layer(shelved: Shelved, place: str) -> str | None:
+    layers = layers_of(shelved.casebook)
     return st.selectbox(
         "Stage",
-        [None, *layers_of(shelved.casebook)],
-        format_func=lambda layer: layer or "all resolutions",
+        layers,
+        index=len(layers) - 1,
         key=f"explain-layer-{place}",
         width=180,
-        help="Of the image encoder, first to last: early stages see edges, late ones shapes. All resolutions: the last "
-        "stage of each, together.",
+        help="Of the image encoder, first to last: early stages see edges, late ones shapes.",
     )

@@ -16,7 +16,7 @@ from index_builder.explanation.base import (
     Voters,
     WordWeight,
 )
-from index_builder.explanation.explain import answering, explain, joined_layers, layers_of, methods_for
+from index_builder.explanation.explain import answering, explain, layers_of, methods_for
 
 __all__ = [
     "METHODS",
@@ -31,7 +31,6 @@ __all__ = [
     "WordWeight",
     "answering",
     "explain",
-    "joined_layers",
     "layers_of",
     "methods_for",
 ]

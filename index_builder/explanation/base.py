@@ -99,8 +99,7 @@ class Explanation:
             is no text or the method says nothing of it.
         signed: Whether negative weights occur, which speak against the target.
         score: What was explained: log-odds or cosine.
-        layer: The stages of the image encoder that were looked at, with " + " between; None for methods without a
-            choice.
+        layer: The stage of the image encoder that was looked at; None for methods without a choice.
         residual: Score less the baseline's score less the sum of all weights, which is 0 for a perfect decomposition;
             None for methods that do not decompose the score.
     """

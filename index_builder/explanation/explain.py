@@ -39,16 +39,8 @@ def answering(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[
 
 
 def layers_of(system: RetrievalSystem) -> tuple[str, ...]:
-    """Stages of the image encoder that Grad-CAM can look at, first to last."""
-    return tuple(passed_stages(system))
-
-
-def joined_layers(system: RetrievalSystem) -> tuple[str, ...]:
-    """Stages that Grad-CAM looks at unless told: the last of every resolution no coarser than the last stage's."""
-    stages = passed_stages(system)
-    coarsest = list(stages.values())[-1]
-    last = {edge: name for name, edge in stages.items() if edge >= coarsest}
-    return tuple(name for name in stages if name in last.values())
+    """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last unless told."""
+    return passed_stages(system)
 
 
 def explain(
@@ -73,7 +65,7 @@ def explain(
         target: What is asked. To compare two cases, ask each with the other's vector: both maps and words are in
             units of the one cosine and can be drawn on one scale.
         method: One of `answering`; users are offered `methods_for`.
-        layer: For "grad-cam", one of `layers_of`; None: `joined_layers` together.
+        layer: For "grad-cam", one of `layers_of`; None: the last.
         steps: For "integrated-gradients".
         progress: Told of "integrated-gradients" steps; returning False stops it.
 
@@ -86,7 +78,7 @@ def explain(
             f"method {method!r} has nothing to say here. Choose one of: "
             f"{', '.join(methods_for(system, inputs, target)) or 'none without a film or a text'}."
         )
-    stages = _stages(system, layer) if method == "grad-cam" else ()
+    stage = _stage(system, layer) if method == "grad-cam" else ""
     with subject(system, inputs, target) as asked:
         if method == "attention":
             from index_builder.explanation.attention import attention
@@ -95,7 +87,7 @@ def explain(
         if method == "grad-cam":
             from index_builder.explanation.grad_cam import grad_cam
 
-            return grad_cam(asked, stages)
+            return grad_cam(asked, stage)
         if method == "integrated-gradients":
             from index_builder.explanation.integrated import integrated_gradients
 
@@ -113,10 +105,10 @@ def _read(inputs: Inputs) -> Space:
     return "text" if inputs.film is None else "joint" if inputs.text.strip() else "image"
 
 
-def _stages(system: RetrievalSystem, layer: str | None) -> tuple[str, ...]:
+def _stage(system: RetrievalSystem, layer: str | None) -> str:
+    stages = passed_stages(system)
     if layer is None:
-        return joined_layers(system)
-    stages = layers_of(system)
+        return stages[-1]
     if layer not in stages:
         raise ExplanationError(f"the image encoder has no stage {layer!r}. Choose one of: {', '.join(stages)}.")
-    return (layer,)
+    return layer

@@ -1,4 +1,4 @@
-"""Grad-CAM at any stages of any image encoder, in the form that suits tokens pooled by attention.
+"""Grad-CAM at any stage of any image encoder, in the form that suits tokens pooled by attention.
 
 Grad-CAM (Selvaraju et al., ICCV 2017) averages the score's gradient over the film, which is exact where features are
 averaged over the film as well. Here attention pools them and gradients differ from place to place, so they are taken
@@ -6,34 +6,25 @@ element by element (HiResCAM: Draelos and Carin, arXiv 2011.08891). And its feat
 means "absent"; tokens have no such zero, so a feature counts as far as it departs from its mean over the film. What is
 negative is left out. Class and register tokens of transformers take no part.
 
-Stages of several resolutions are shown together, as LayerCAM does (Jiang et al., IEEE TIP 2021): late ones know what
-the finding is, early ones where it ends.
-
 Measured on validation films (synthetic): averaged gradients point at 1 finding in 10 and their deletion curve is no
-better than a random one; element by element 2 in 3, and centred 4 in 5; docs/explanations.md compares stages.
+better than a random one; element by element 2 in 3, and centred 4 in 5.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from index_builder.explanation.base import Explanation
-from index_builder.explanation.maps import pixel_map, spread
+from index_builder.explanation.maps import pixel_map
 from index_builder.explanation.subject import Subject
 
 
-def grad_cam(subject: Subject, layers: Sequence[str]) -> Explanation:
-    """Explain the film by stages of the image encoder.
-
-    Of several the map is the mean, after each has been scaled to sum to what the last one's does, since gradients of
-    different stages differ in size.
-    """
+def grad_cam(subject: Subject, layer: str) -> Explanation:
+    """Explain the film by a stage of the image encoder."""
     from captum.attr import LayerGradientXActivation
 
     system = subject.system
@@ -46,27 +37,20 @@ def grad_cam(subject: Subject, layers: Sequence[str]) -> Explanation:
         score = float(found[0].detach())
         return found
 
-    grids = [nn.Identity() for _ in layers]
-    stages = system.image_stages()
-    handles = [
-        stages[layer].register_forward_hook(lambda module, inputs, output, grid=grid: _through(grid, output))
-        for layer, grid in zip(layers, grids, strict=True)
-    ]
+    grid = nn.Identity()
+    stage: nn.Module = system.image_stages()[layer]
+    handle = stage.register_forward_hook(lambda module, inputs, output: _through(grid, output))
     try:
-        weights: list[Tensor] = LayerGradientXActivation(forward, grids).attribute(subject.film)
+        weights: Tensor = LayerGradientXActivation(forward, grid).attribute(subject.film)
     finally:
-        for handle in handles:
-            handle.remove()
-    maps = [pixel_map(one[0].sum(0).clamp(min=0).flatten(), system.config.image_size) for one in weights]
-    total = maps[-1].sum()
-    scaled = [one * (total / one.sum()) for one in maps if one.sum() > 0]
+        handle.remove()
     return Explanation(
         method="grad-cam",
-        image=spread(np.mean(scaled or maps, axis=0, dtype=np.float32)),
+        image=pixel_map(weights[0].sum(0).clamp(min=0).flatten(), system.config.image_size),
         words=(),
         signed=False,
         score=score,
-        layer=" + ".join(layers),
+        layer=layer,
     )
 
 

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from index_builder.errors import Cancelled
 from index_builder.explanation.base import Explanation, Progress
-from index_builder.explanation.maps import spread
 from index_builder.explanation.subject import Subject
 from index_builder.explanation.words import merge
 
 #: Points of the path computed at a time.
 _BATCH = 8
-#: Spread of the Gaussian that blurs the film where the path begins, in film widths.
-_BLUR = 1 / 20
+#: Spread of the Gaussian that blurs the film where the path begins, and of the one that joins the pixels' weights to
+#: spots that can be seen; in film widths. The second keeps their sum.
+_BLUR, _SPOT = 1 / 28, 1 / 56
 
 
 def integrated_gradients(subject: Subject, steps: int, progress: Progress | None) -> Explanation:
@@ -43,7 +43,7 @@ def integrated_gradients(subject: Subject, steps: int, progress: Progress | None
     ends, starts = [], []
     if subject.film is not None:
         ends.append(subject.film)
-        starts.append(_blurred(subject.film))
+        starts.append(_blurred(subject.film, _BLUR))
     pieces = system.word_pieces([subject.text])[0] if subject.text else []
     if subject.text:
         read = _embeddings(subject)
@@ -76,11 +76,11 @@ def integrated_gradients(subject: Subject, steps: int, progress: Progress | None
     with torch.no_grad():
         both = score(*(torch.cat(pair) for pair in zip(ends, starts, strict=True)))
     total = sum(one.sum() for one in weights)
-    image = spread(weights[0][0].detach().float().cpu().numpy()) if subject.film is not None else None
+    image = _blurred(weights[0].detach().float(), _SPOT)[0] if subject.film is not None else None
     words = weights[-1][0].sum(-1).tolist() if subject.text else []
     return Explanation(
         method="integrated-gradients",
-        image=image,
+        image=None if image is None else image.cpu().numpy(),
         words=merge(subject.text, pieces, words),
         signed=True,
         score=float(both[0]),
@@ -88,8 +88,9 @@ def integrated_gradients(subject: Subject, steps: int, progress: Progress | None
     )
 
 
-def _blurred(films: Tensor) -> Tensor:
-    sigma = _BLUR * films.shape[-1]
+def _blurred(films: Tensor, spread: float) -> Tensor:
+    """Films or maps [B, S, S], each of the same sum as before."""
+    sigma = spread * films.shape[-1]
     return torch.from_numpy(ndimage.gaussian_filter(films.cpu().numpy(), (0, sigma, sigma))).to(films.device)
 
 

@@ -6,18 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
-
-#: Spread of the Gaussian that joins weights of single pixels or edges to spots that can be seen, in film widths.
-_SPOT = 1 / 28
-
-
-def spread(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A map [S, S] joined to spots, of the same sum."""
-    joined: NDArray[np.float32] = ndimage.gaussian_filter(weights, _SPOT * len(weights))
-    return joined
 
 
 def pixel_map(tokens: Tensor, size: int) -> NDArray[np.float32]:

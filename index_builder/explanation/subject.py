@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
-from math import isqrt
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from index_builder.errors import ExplanationError
@@ -29,7 +27,7 @@ class _Double:
 
     system: RetrievalSystem
     lock: Lock
-    stages: dict[str, int] | None = None
+    stages: tuple[str, ...] | None = None
 
 
 _doubles: WeakKeyDictionary[RetrievalSystem, _Double] = WeakKeyDictionary()
@@ -104,28 +102,22 @@ def subject(system: RetrievalSystem, inputs: Inputs, target: Target) -> Iterator
         yield Subject(double.system, film, inputs.text.strip(), target)
 
 
-def passed_stages(system: RetrievalSystem) -> dict[str, int]:
-    """Stages that films pass, first to last, and the edge of each one's grid of patches.
-
-    A pyramid leaves out what follows its finest maps.
-    """
+def passed_stages(system: RetrievalSystem) -> tuple[str, ...]:
+    """Names of the stages that films pass, first to last; a pyramid leaves out what follows its finest maps."""
     double = _double_of(system)
     with double.lock:
         if double.stages is None:
-            passed: dict[str, int] = {}
-
-            def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-                passed[name] = _edge(output)
-
+            passed: list[str] = []
             handles = [
-                stage.register_forward_hook(partial(note, name)) for name, stage in double.system.image_stages().items()
+                stage.register_forward_hook(lambda module, inputs, output, name=name: passed.append(name))
+                for name, stage in double.system.image_stages().items()
             ]
             size = system.config.image_size
             with torch.no_grad():
                 double.system.encode_images(next(system.parameters()).new_zeros(1, size, size))
             for handle in handles:
                 handle.remove()
-            double.stages = {name: passed[name] for name in double.system.image_stages() if name in passed}
+            double.stages = tuple(name for name in double.system.image_stages() if name in passed)
         return double.stages
 
 
@@ -146,12 +138,6 @@ def vote_log_odds(vectors: Tensor, voters: Voters) -> Tensor:
     carries = carries.clone()
     carries[-1] = True
     return torch.logsumexp(nearness[:, carries], 1) - torch.logsumexp(nearness[:, lacks], 1)
-
-
-def _edge(output: Any) -> int:
-    """Patches on a side of a stage's output: [B, T, C] with or without other tokens, [B, C, h, w] or [B, h, w, C]."""
-    tensor: Tensor = output[0] if isinstance(output, tuple) else output
-    return isqrt(tensor.shape[1]) if tensor.ndim == 3 else tensor.shape[2]
 
 
 def _double_of(system: RetrievalSystem) -> _Double:

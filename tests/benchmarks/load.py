@@ -31,7 +31,8 @@ from streamlit_session import Drawn, Session, connected
 from explorer.casebook import Casebook
 from explorer.search import Query
 from explorer.settings import AppSettings
-from index_builder.imaging import decode_film, reduced
+from explorer.widgets.session import reduced
+from index_builder.imaging import decode_film
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 5
@@ -210,9 +211,9 @@ def _wait_for(url: str) -> None:
 
 
 def _report(casebook: Casebook, given: argparse.Namespace, log: Log, busy: float) -> None:
-    wrong = 0
+    wrong, side = 0, AppSettings((given.casebook,)).query_side
     for text, film, shown in log.answers:
-        pixels = reduced(decode_film(film, name="film").pixels, AppSettings().query_side) if film else None
+        pixels = reduced(decode_film(film, name="film").pixels, side) if film else None
         expected = [one.case_id for one in casebook.search(Query(pixels, text), k=_SHOWN).neighbours]
         if shown != expected:
             wrong += 1

@@ -15,6 +15,7 @@ from explorer.explain import (
     agreement,
     explain,
     findings_of,
+    layers_of,
     methods_for,
     open_study,
     withheld_methods,
@@ -23,7 +24,7 @@ from explorer.explain_words import METHOD_WORDS, legend, withheld_words
 from explorer.recent import Recent
 from index_builder.casebook import Space, read_manifest, write_manifest
 from index_builder.errors import Cancelled, ExplanationError, QueryError
-from index_builder.explanation import METHODS, joined_layers
+from index_builder.explanation import METHODS
 from index_builder.imaging import model_input
 
 
@@ -104,7 +105,7 @@ def test_a_finding_is_explained_by_every_method(casebook: Casebook) -> None:
         assert answer.word_limit == max((abs(word.weight) for word in side.explanation.words), default=0)
         content = json.loads(json.dumps(answer.as_dict()))
         assert content["finding"] == "Cardiomegaly"
-        assert content["layer"] == (" + ".join(joined_layers(casebook.system)) if method == "grad-cam" else None)
+        assert content["layer"] == (layers_of(casebook)[-1] if method == "grad-cam" else None)
         assert [word["text"] for word in content["studies"][0]["words"]] == [
             word.text for word in side.explanation.words
         ]
