@@ -17,7 +17,7 @@ from index_builder.errors import DatasetError
 from index_builder.evaluation.embedding import Embedded, Progress
 from index_builder.evaluation.linear import LinearModel, fit_linear, macro_ap
 from index_builder.evaluation.prediction import predict
-from index_builder.evaluation.task import Task, classify, cosines, protocols, rank
+from index_builder.evaluation.task import Protocol, Scores, Task, classify, cosines, protocols, rank
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoders import ImageEncoder
 
@@ -128,10 +128,11 @@ def _tfidf_logistic(task: Task, features: csr_matrix) -> dict[str, Any]:
 
 
 def _tfidf_cosine(task: Task, features: csr_matrix) -> dict[str, Any]:
-    found = {
-        protocol.name: rank(task, protocol, (features[protocol.queries] @ features[protocol.candidates].T).toarray())
-        for protocol in protocols(task)
-    }
+    def scores(protocol: Protocol) -> Scores:
+        candidates = features[protocol.candidates].T
+        return lambda rows: (features[protocol.queries[rows]] @ candidates).toarray()
+
+    found = {protocol.name: rank(task, protocol, scores(protocol)) for protocol in protocols(task)}
     return {"title": "TF-IDF cosine", "retrieval": found}
 
 

@@ -27,21 +27,22 @@ def shared_labels(queries: NDArray[np.bool_], candidates: NDArray[np.bool_]) -> 
     return queries.astype(np.float32) @ candidates.astype(np.float32).T
 
 
-def nearest(scores: NDArray[np.floating], k: int, *, exclude_self: bool = False) -> NDArray[np.intp]:
+def nearest(scores: NDArray[np.floating], k: int, *, exclude_self: bool = False, first: int = 0) -> NDArray[np.intp]:
     """The k candidates of highest score, best first.
 
     Args:
         scores: [Q, N].
         k: At most N, or N - 1 with `exclude_self`.
-        exclude_self: Query i is candidate i and is not returned.
+        exclude_self: Query i is candidate `first + i` and is not returned.
+        first: Candidate that the first of these queries is, where they are a block of more.
 
     Returns:
         [Q, k] indices of candidates.
     """
-    _check(scores, exclude_self)
+    _check(scores, exclude_self, first)
     if k > scores.shape[1] - exclude_self:
         raise ValueError(f"k = {k} of {scores.shape[1] - exclude_self} candidates")
-    return np.concatenate([order[:, :k] for _, order in _rankings(scores, exclude_self)])
+    return np.concatenate([order[:, :k] for _, order in _rankings(scores, exclude_self, first)])
 
 
 def retrieval(
@@ -89,15 +90,19 @@ def query_metrics(
     gains: NDArray[np.floating] | None = None,
     *,
     exclude_self: bool = False,
+    first: int = 0,
 ) -> dict[str, NDArray]:
-    """Every metric of `retrieval` for each query, [Q], NaN where nothing is relevant; arguments and errors as there."""
-    _check(scores, exclude_self)
+    """Every metric of `retrieval` for each query, [Q], NaN where nothing is relevant; errors as there.
+
+    Arguments as there and in `nearest`.
+    """
+    _check(scores, exclude_self, first)
     if relevance.shape != scores.shape or relevance.dtype != np.bool_:
         raise ValueError(f"relevance must be bool {scores.shape}, not {relevance.dtype} {relevance.shape}")
     if gains is not None and (gains.shape != scores.shape or not np.array_equal(gains > 0, relevance)):
         raise ValueError("gains must be [Q, N] and above 0 exactly where relevant")
     blocks = []
-    for rows, order in _rankings(scores, exclude_self):
+    for rows, order in _rankings(scores, exclude_self, first):
         ranked = np.take_along_axis(relevance[rows], order, axis=1)
         ranked_gains = ranked if gains is None else np.take_along_axis(gains[rows], order, axis=1)
         blocks.append(_per_query(ranked, ranked_gains))
@@ -213,7 +218,9 @@ def diversity(
     return {**estimates, "interval": intervals, "queries": queries}
 
 
-def _rankings(scores: NDArray[np.floating], exclude_self: bool) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+def _rankings(
+    scores: NDArray[np.floating], exclude_self: bool, first: int = 0
+) -> Iterator[tuple[slice, NDArray[np.intp]]]:
     """Blocks of queries with their candidates, best first; the query itself left out if asked."""
     queries, candidates = scores.shape
     step = max(1, _BLOCK // candidates)
@@ -221,7 +228,7 @@ def _rankings(scores: NDArray[np.floating], exclude_self: bool) -> Iterator[tupl
         rows = slice(start, min(start + step, queries))
         keys = -scores[rows]
         if exclude_self:
-            keys[np.arange(len(keys)), np.arange(rows.start, rows.stop)] = np.inf
+            keys[np.arange(len(keys)), first + np.arange(rows.start, rows.stop)] = np.inf
         yield rows, np.argsort(keys, axis=1, kind="stable")[:, : candidates - exclude_self]
 
 
@@ -262,10 +269,10 @@ def _means(
     return estimates, {name: interval(mean) for name, mean in means.items()}
 
 
-def _check(scores: NDArray[np.floating], exclude_self: bool) -> None:
+def _check(scores: NDArray[np.floating], exclude_self: bool, first: int = 0) -> None:
     if scores.ndim != 2 or not scores.size:
         raise ValueError(f"scores must be [Q, N] and not empty, not {scores.shape}")
-    if exclude_self and not 1 < scores.shape[1] >= scores.shape[0]:
-        raise ValueError(f"{scores.shape[0]} queries cannot each be one of {scores.shape[1]} candidates")
+    if exclude_self and not 1 < scores.shape[1] >= first + scores.shape[0]:
+        raise ValueError(f"{first + scores.shape[0]} queries cannot each be one of {scores.shape[1]} candidates")
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")

@@ -28,6 +28,7 @@ from index_builder.evaluation.prediction import Prediction, has_classifier, pred
 from index_builder.evaluation.task import (
     Part,
     Protocol,
+    Scores,
     Task,
     classify,
     cosines,
@@ -289,13 +290,15 @@ def _retrieval(
     queries: dict[str, Any] = {}
     for protocol in protocols(task):
         cosine = cosines(protocol, vectors)
-        found = _rerank(system, task, protocol, cosine, probabilities)
-        for blocks, scores in ((plain, cosine), (reranked, found)):
-            if scores is not None:
-                measured = rank_queries(task, protocol, scores)
-                blocks["retrieval"][protocol.name] = summarise_queries(task, protocol, measured)
-                blocks["diversity"][protocol.name] = spread(task, protocol, scores, vectors)
-                queries[protocol.name] = {name: _by_case(task, protocol, measured, name) for name in ("p@5", "map")}
+        found = _reranked(system, task, protocol, cosine, probabilities)
+        for blocks, scores_of in ((plain, cosine), (reranked, found)):
+            if scores_of is not None:
+                ranked = rank_queries(task, protocol, scores_of)
+                blocks["retrieval"][protocol.name] = summarise_queries(task, protocol, ranked)
+                blocks["diversity"][protocol.name] = spread(task, protocol, ranked, vectors)
+                queries[protocol.name] = {
+                    name: _by_case(task, protocol, ranked.metrics, name) for name in ("p@5", "map")
+                }
     if not reranked["retrieval"]:
         return plain, queries
     return {
@@ -314,19 +317,17 @@ def _by_case(task: Task, protocol: Protocol, measured: dict[str, NDArray], metri
     return [of_row.get(row) for row in task.scored.tolist()]
 
 
-def _rerank(
-    system: RetrievalSystem,
-    task: Task,
-    protocol: Protocol,
-    cosine: NDArray[np.float32],
-    probabilities: NDArray[np.float64],
-) -> NDArray[np.float32] | None:
-    """Scores [Q, N] of a system that reranks, else None.
+def _reranked(
+    system: RetrievalSystem, task: Task, protocol: Protocol, cosine: Scores, probabilities: NDArray[np.float64]
+) -> Scores | None:
+    """Scores of a system that reranks, else None.
 
     Labels of training cases are known, as they are of the cases of a casebook; those of scored cases are predicted.
     """
-    if system.ranking is None:
+    ranking = system.ranking
+    if ranking is None:
         return None
     known = protocol.name == "test_to_train"
     candidates = (task.truth.astype(np.float32) if known else probabilities)[protocol.candidates]
-    return system.ranking.scores(cosine, probabilities[protocol.queries], candidates, task.names)
+    queries = probabilities[protocol.queries]
+    return lambda rows: ranking.scores(cosine(rows), queries[rows], candidates, task.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,6 +17,9 @@ from index_builder.evaluation.classification import choose_thresholds, classific
 from index_builder.evaluation.retrieval import diversity, nearest, query_metrics, shared_labels, summarise
 from index_builder.labels import DUST_STAGES
 
+#: Scores [rows, N] of all candidates of a protocol for some of its queries, higher is nearer.
+Scores = Callable[[slice], NDArray[np.floating]]
+
 Part = Literal["train", "val", "test", "all"]
 PARTS: tuple[Part, ...] = ("train", "val", "test", "all")
 
@@ -25,8 +28,10 @@ FREQUENT = 10
 #: Neighbours whose diversity is measured.
 SHOWN = 5
 
-#: Query–candidate pairs scored at a time: what bounds memory on large datasets, whose queries are then a sample.
+#: Query–candidate pairs scored of a protocol: the queries of large datasets are a sample.
 _MOST_PAIRS = 60_000_000
+#: Of those, at a time.
+_PAIRS_AT_ONCE = 2_000_000
 
 _LACKING: dict[Space, str] = {"image": "no film", "text": "no text", "joint": "neither film nor text"}
 
@@ -215,56 +220,83 @@ def protocols(task: Task) -> tuple[Protocol, Protocol]:
     return history, Protocol("test_to_test", queries, own_first(queries, task.scored), True)
 
 
-def cosines(protocol: Protocol, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[Q, N] of vectors of all cases, L2-normalised."""
-    return vectors[protocol.queries] @ vectors[protocol.candidates].T
+def cosines(protocol: Protocol, vectors: NDArray[np.float32]) -> Scores:
+    """Scores of vectors of all cases [N, D], L2-normalised."""
+    candidates = vectors[protocol.candidates]
+    return lambda rows: vectors[protocol.queries[rows]] @ candidates.T
 
 
-def rank(task: Task, protocol: Protocol, scores: NDArray[np.floating]) -> dict[str, Any]:
-    """Retrieval metrics of scores [Q, N]; the gain of a candidate is the number of labels it shares with the query."""
-    return summarise_queries(task, protocol, rank_queries(task, protocol, scores))
+@dataclass(frozen=True, slots=True)
+class RankedQueries:
+    """What Q queries found.
+
+    Attributes:
+        metrics: Each [Q], see `retrieval.query_metrics`; the gain of a candidate is the number of labels it shares with
+            the query.
+        shown: [Q, k] the first candidates, `SHOWN` or as many as there are.
+    """
+
+    metrics: dict[str, NDArray]
+    shown: NDArray[np.intp]
 
 
-def rank_queries(task: Task, protocol: Protocol, scores: NDArray[np.floating]) -> dict[str, NDArray]:
-    """The same for each query, see `retrieval.query_metrics`."""
-    gains = shared_labels(task.labels[protocol.queries], task.labels[protocol.candidates])
-    gains[_own(protocol)] = 0
-    return query_metrics(_own_last(protocol, scores), gains > 0, gains, exclude_self=protocol.aligned)
+def rank_queries(task: Task, protocol: Protocol, scores_of: Scores) -> RankedQueries:
+    """Rank the candidates of every query, some queries at a time."""
+    queries, candidates = protocol.queries, protocol.candidates
+    own = _own(protocol)
+    blocks = []
+    for rows in _blocks(protocol):
+        block = slice(rows.start, rows.stop)
+        scores = scores_of(block)
+        gains = shared_labels(task.labels[queries[block]], task.labels[candidates])
+        if (met := own[block] >= 0).any():
+            place = np.flatnonzero(met), own[block][met]
+            gains[place] = 0
+            scores = scores.copy()
+            scores[place] = scores.min() - 1
+        first, itself = rows.start, protocol.aligned
+        shown = nearest(scores, min(SHOWN, len(candidates) - 1), exclude_self=itself, first=first)
+        metrics = query_metrics(scores, gains > 0, gains, exclude_self=itself, first=first)
+        blocks.append(RankedQueries(metrics, shown))
+    return RankedQueries(
+        {name: np.concatenate([block.metrics[name] for block in blocks]) for name in blocks[0].metrics},
+        np.concatenate([block.shown for block in blocks]),
+    )
 
 
-def summarise_queries(task: Task, protocol: Protocol, queries: dict[str, NDArray]) -> dict[str, Any]:
+def rank(task: Task, protocol: Protocol, scores_of: Scores) -> dict[str, Any]:
+    """Retrieval metrics, see `retrieval`."""
+    return summarise_queries(task, protocol, rank_queries(task, protocol, scores_of))
+
+
+def summarise_queries(task: Task, protocol: Protocol, ranked: RankedQueries) -> dict[str, Any]:
     """What `rank` gives, from `rank_queries`."""
     candidates = len(protocol.candidates) - protocol.aligned
-    return summarise(queries, candidates, groups=task.patients[protocol.queries], seed=task.seed)
+    return summarise(dict(ranked.metrics), candidates, groups=task.patients[protocol.queries], seed=task.seed)
 
 
-def spread(
-    task: Task, protocol: Protocol, scores: NDArray[np.floating], vectors: NDArray[np.float32]
-) -> dict[str, Any]:
-    """Diversity of the first `SHOWN` candidates by scores [Q, N], fewer where there are fewer."""
-    k = min(SHOWN, len(protocol.candidates) - 1)
-    if k < 2:
+def spread(task: Task, protocol: Protocol, ranked: RankedQueries, vectors: NDArray[np.float32]) -> dict[str, Any]:
+    """Diversity of the first candidates of each query."""
+    if ranked.shown.shape[1] < 2:
         return {}
-    found = nearest(_own_last(protocol, scores), k, exclude_self=protocol.aligned)
     rows = protocol.candidates
-    return diversity(found, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
+    return diversity(ranked.shown, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
 
 
-def _own(protocol: Protocol) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Where a query meets itself among the candidates without both being aligned."""
-    if protocol.aligned:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
-    _, queries, candidates = np.intersect1d(protocol.queries, protocol.candidates, return_indices=True)
-    return queries, candidates
+def _blocks(protocol: Protocol) -> Iterator[range]:
+    """Queries, as many at a time as `_PAIRS_AT_ONCE` allows."""
+    step = max(1, _PAIRS_AT_ONCE // len(protocol.candidates))
+    for start in range(0, len(protocol.queries), step):
+        yield range(start, min(start + step, len(protocol.queries)))
 
 
-def _own_last(protocol: Protocol, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-    queries, candidates = _own(protocol)
-    if not len(queries):
-        return scores
-    out = scores.copy()
-    out[queries, candidates] = scores.min() - 1
-    return out
+def _own(protocol: Protocol) -> NDArray[np.intp]:
+    """[Q] where a query meets itself among the candidates without both being aligned; -1: nowhere."""
+    place = np.full(len(protocol.queries), -1, np.intp)
+    if not protocol.aligned:
+        _, queries, candidates = np.intersect1d(protocol.queries, protocol.candidates, return_indices=True)
+        place[queries] = candidates
+    return place
 
 
 def _needed(modality: Space) -> str:

@@ -35,8 +35,10 @@ _HNSW_LINKS = 32
 _HNSW_BUILD_EFFORT = 200
 _HNSW_SEARCH_EFFORT = 128
 _PQ_BYTES_PER_DIMS = 4
-_IVF_PROBES = 64
-_REFINE_FACTOR = 8
+#: Share of the cells that is searched, and candidates compared in half precision for each that is wanted: the cheapest
+#: of those measured that keeps 0.99 of the ten nearest.
+_IVF_PROBED_SHARE = 1 / 32
+_REFINE_FACTOR = 32
 
 
 def choose_kind(count: int) -> Kind:
@@ -180,7 +182,9 @@ class FaissStore:
             return faiss.SearchParameters(**selector)
         if self.kind == "hnsw":
             return faiss.SearchParametersHNSW(efSearch=_HNSW_SEARCH_EFFORT, **selector)
+        cells = faiss.extract_index_ivf(self._index).nlist
+        probes = max(1, round(_IVF_PROBED_SHARE * cells))
         return faiss.IndexRefineSearchParameters(
             k_factor=_REFINE_FACTOR,
-            base_index_params=faiss.SearchParametersIVF(nprobe=_IVF_PROBES, **selector),
+            base_index_params=faiss.SearchParametersIVF(nprobe=probes, **selector),
         )

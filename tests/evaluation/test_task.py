@@ -8,7 +8,19 @@ from evaluation_samples import Some
 
 from index_builder.evaluation import task as module
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
-from index_builder.evaluation.task import PARTS, Task, classify, cosines, protocols, rank, set_task, spread
+from index_builder.evaluation.task import (
+    PARTS,
+    RankedQueries,
+    Task,
+    classify,
+    cosines,
+    protocols,
+    rank,
+    rank_queries,
+    set_task,
+    spread,
+    summarise_queries,
+)
 
 
 def task_of(films: Some, split: module.Part = "test") -> Task:
@@ -21,9 +33,10 @@ def test_a_query_never_finds_itself(films: Some, split: module.Part) -> None:
     unit = np.eye(len(task.cases), dtype=np.float32)
     for protocol in protocols(task):
         # Nothing but the query itself is near: were it ranked, it would be first and a hit.
-        found = rank(task, protocol, cosines(protocol, unit))
+        ranked = rank_queries(task, protocol, cosines(protocol, unit))
+        found = summarise_queries(task, protocol, ranked)
         assert found["p@1"] == pytest.approx(_share_of_first_others(task, protocol))
-        assert spread(task, protocol, cosines(protocol, unit), unit)["embedding_diversity@5"] == pytest.approx(1)
+        assert spread(task, protocol, ranked, unit)["embedding_diversity@5"] == pytest.approx(1)
 
 
 def _share_of_first_others(task: Task, protocol: module.Protocol) -> float:
@@ -34,6 +47,27 @@ def _share_of_first_others(task: Task, protocol: module.Protocol) -> float:
         shares = (task.labels[others] & task.labels[query]).any(axis=1)
         hits += [shares[0]] if shares.any() else []
     return float(np.mean(hits))
+
+
+@pytest.mark.parametrize("split", PARTS)
+def test_ranking_some_queries_at_a_time_changes_nothing(
+    films: Some, split: module.Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(films, split)
+    scores = np.random.default_rng(0).random((len(task.cases), len(task.cases))).round(1)
+
+    def ranked() -> list[RankedQueries]:
+        return [
+            rank_queries(task, one, lambda rows, one=one: scores[one.queries[rows]][:, one.candidates])
+            for one in protocols(task)
+        ]
+
+    whole = ranked()
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 3 * len(task.cases))
+    for after, before in zip(ranked(), whole, strict=True):
+        np.testing.assert_array_equal(after.shown, before.shown)
+        for name, values in before.metrics.items():
+            np.testing.assert_allclose(after.metrics[name], values, err_msg=name)
 
 
 def test_only_labelled_cases_query_but_all_are_ranked(films: Some) -> None:
