@@ -418,10 +418,10 @@ class Casebook:
 
     @cached_property
     def _system(self) -> RetrievalSystem:
-        from index_builder.systems.base import load_system
+        from index_builder.systems.runtime import load_accelerated
 
         check_system(self.folder, self.manifest)
-        return load_system(self._layout.system)
+        return load_accelerated(self._layout.system)
 
     @cached_property
     def _source(self) -> Dataset:

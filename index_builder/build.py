@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from index_builder.systems.base import RetrievalSystem
 
 #: Packages whose other version may draw, decode or encode another last bit.
-_PACKAGES = ("numpy", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
+_PACKAGES = ("numpy", "onnxruntime", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
 
 #: (stage, cases done, cases in all)
 Progress = Callable[[str, int, int], None]
@@ -111,9 +111,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         layout = Layout(folder)
         with _timed(seconds, "load system"):
             system_record = _install_system(request, cases, layout)
-            from index_builder.systems.base import load_system
+            from index_builder.systems.runtime import load_accelerated
 
-            system = load_system(layout.system)
+            system = load_accelerated(layout.system)
         with _timed(seconds, "embed"):
             from index_builder.film_check.fit import reference_rows
 
@@ -259,7 +259,7 @@ def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Retri
         CasebookError: The worker does not see the build's folder.
         DatasetError: It reads other cases, or has other versions of packages.
     """
-    from index_builder.systems.base import load_system
+    from index_builder.systems.runtime import load_accelerated
 
     path = _fingerprint_file(folder)
     if not path.is_file():
@@ -278,7 +278,7 @@ def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Retri
             f"{request.root or request.dataset}: a worker on {node()} reads other cases there than the build did. "
             "Give all nodes the same files."
         )
-    return dataset, load_system(Layout(folder).system), cases
+    return dataset, load_accelerated(Layout(folder).system), cases
 
 
 def _system_record(system: RetrievalSystem) -> SystemRecord:

@@ -12,8 +12,8 @@ from index_builder.datasets.base import Case
 from index_builder.sentences import SENTENCE, WORD, denies
 from index_builder.systems.profile import LEFT_OUT
 
-#: Cases that HDBSCAN links; of larger sets a sample, its time growing with the square.
-SAMPLE = 20_000
+#: Cases that HDBSCAN links; of larger sets a sample, its time and memory growing with the square.
+SAMPLE = 10_000
 _LEAST_CASES = 8
 #: A cluster holds at least this share of the cases, so that a legend of them can still be read.
 _LEAST_SHARE = 1 / 40

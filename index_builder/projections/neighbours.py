@@ -9,17 +9,20 @@ from numpy.typing import NDArray
 
 from index_builder.stores.base import NO_CASE, VectorStore
 
+#: Cases looked up at a time: what is found of them is several times as large as what is kept.
+_ASKED_AT_ONCE = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class NeighbourGraph:
     """Each case's nearest other cases, nearest first.
 
     Attributes:
-        rows: [N, k] int64, row numbers; never the case's own.
+        rows: [N, k] int32, row numbers; never the case's own.
         similarities: [N, k] float32, cosines.
     """
 
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     similarities: NDArray[np.float32]
 
     @property
@@ -42,14 +45,20 @@ def neighbour_graph(
     count = len(vectors)
     k = min(k, count - 1)
     if k < 1:
-        return NeighbourGraph(np.empty((count, 0), np.int64), np.empty((count, 0), np.float32))
-    hits = store.search_many(vectors, k + 1)
+        return NeighbourGraph(np.empty((count, 0), np.int32), np.empty((count, 0), np.float32))
     order = np.argsort(keys)
-    rows = order[np.searchsorted(keys, hits.keys, sorter=order).clip(max=count - 1)]
-    # A case need not come first among its own copies; and an approximate index may miss it, or find too few.
-    unfit = (rows == np.arange(count)[:, None]) | (hits.keys == NO_CASE)
-    kept = np.argsort(unfit, axis=1, kind="stable")[:, :k]
-    fit = ~np.take_along_axis(unfit, kept, 1)
-    last = np.maximum(fit.sum(1, keepdims=True) - 1, 0)
-    kept = np.where(fit, kept, np.take_along_axis(kept, last, 1))
-    return NeighbourGraph(np.take_along_axis(rows, kept, 1), np.take_along_axis(hits.scores, kept, 1))
+    sorted_keys = keys[order]
+    graph = NeighbourGraph(np.empty((count, k), np.int32), np.empty((count, k), np.float32))
+    for start in range(0, count, _ASKED_AT_ONCE):
+        asked = np.arange(start, min(start + _ASKED_AT_ONCE, count))
+        hits = store.search_many(vectors[asked], k + 1)
+        rows = order[np.searchsorted(sorted_keys, hits.keys).clip(max=count - 1)]
+        # A case need not come first among its own copies; and an approximate index may miss it, or find too few.
+        unfit = (rows == asked[:, None]) | (hits.keys == NO_CASE)
+        kept = np.argsort(unfit, axis=1, kind="stable")[:, :k]
+        fit = ~np.take_along_axis(unfit, kept, 1)
+        last = np.maximum(fit.sum(1, keepdims=True) - 1, 0)
+        kept = np.where(fit, kept, np.take_along_axis(kept, last, 1))
+        graph.rows[asked] = np.take_along_axis(rows, kept, 1)
+        graph.similarities[asked] = np.take_along_axis(hits.scores, kept, 1)
+    return graph

