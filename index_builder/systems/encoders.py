@@ -207,11 +207,7 @@ class TextEncoder(_PartlyFrozen):
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Texts to token vectors [B, L, d] float32 and their mask [B, L] bool."""
         inputs = self.tokenize(texts)
-        if self.session is not None and torch.is_inference_mode_enabled():
-            tokens = self.session(*inputs)[0]
-        else:
-            tokens = self.eager_tokens(inputs)
-        return tokens, inputs[_INPUTS.index("attention_mask")].bool()
+        return self.tokens(inputs), inputs[_INPUTS.index("attention_mask")].bool()
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, ...]:
         """What the backbone reads of texts: token numbers and mask, [B, L] int64."""
@@ -220,8 +216,14 @@ class TextEncoder(_PartlyFrozen):
         batch = batch.to(self.backbone.device)
         return tuple(batch[name] for name in _INPUTS)
 
+    def tokens(self, inputs: Sequence[Tensor]) -> Tensor:
+        """What the backbone makes of that: [B, L, d] float32."""
+        if self.session is not None and torch.is_inference_mode_enabled():
+            return self.session(*inputs)[0]
+        return self.eager_tokens(inputs)
+
     def eager_tokens(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Vectors of tokens [B, L, d] by PyTorch."""
+        """The same by PyTorch."""
         tokens: Tensor = self.backbone(**dict(zip(_INPUTS, inputs, strict=True))).last_hidden_state
         return tokens
 

@@ -3,7 +3,7 @@
 Each way is measured in one process on one thread, in turn with the eager encoders (round after round, the fastest
 counts), so that what else the machine does falls on all alike. CASEBOOK's own system encodes films and reports of its
 first CASES cases; these vectors are compared with eager's, and by their nearest neighbours among the same cases.
-Ways whose packages are missing are left out: `pip install onnxruntime onnx onnxscript`.
+What builds and queries do is called adopted; "ONNX Runtime" converts towers, too, and needs `pip install onnxscript`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from explorer.casebook import Casebook
+from index_builder.casebook import Layout
 from index_builder.embed import load_film
-from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoders import MAX_CHARS
 
 BATCH = 32
@@ -50,16 +51,15 @@ class TextSide(nn.Module):
 
     def __init__(self, system: RetrievalSystem) -> None:
         super().__init__()
-        self.backbone, self.tower = system.text_encoder.backbone, system.text_tower
+        self.encoder, self.tower = system.text_encoder, system.text_tower
 
     def forward(self, numbers: Tensor, mask: Tensor) -> Tensor:
         """See the class."""
-        tokens = self.backbone(input_ids=numbers, attention_mask=mask).last_hidden_state
-        vectors: Tensor = self.tower(tokens, mask.bool()).vector
+        vectors: Tensor = self.tower(self.encoder.tokens((numbers, mask)), mask.bool()).vector
         return vectors
 
 
-def ways(side: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Callable[[], Encode]]:
+def ways(side: nn.Module, adopted: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Callable[[], Encode]]:
     """What is compared, eager first; each is made when its turn comes, since some take long or fail."""
 
     def channels_last() -> Encode:
@@ -84,6 +84,7 @@ def ways(side: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Callable[[],
         "frozen TorchScript": folded,
         "bfloat16 autocast": bf16,
         "int8 dynamic (linear)": int8,
+        "backbone ONNX (adopted)": lambda: adopted,
         "ONNX Runtime": lambda: _onnx(side, example),
         "ONNX Runtime int8": lambda: _onnx(side, example, quantised=True),
         # For each shape anew: one for all shapes had not compiled after 100 minutes.
@@ -143,7 +144,7 @@ def agreement(vectors: np.ndarray, eager: np.ndarray) -> tuple[float, float, flo
     return float(kept), float((new[:, 0] == old[:, 0]).mean()), float(np.mean(ranks))
 
 
-def measure(name: str, side: nn.Module, batches: list[tuple[Tensor, ...]], rounds: int) -> None:
+def measure(name: str, side: nn.Module, adopted: nn.Module, batches: list[tuple[Tensor, ...]], rounds: int) -> None:
     """Print one table."""
     one, many = tuple(part[:1] for part in batches[0]), batches[len(batches) // 2]
     total = sum(len(batch[0]) for batch in batches)
@@ -153,7 +154,7 @@ def measure(name: str, side: nn.Module, batches: list[tuple[Tensor, ...]], round
         f"{'max diff':>10}{'top 10':>8}{'nearest':>9}{'rank corr':>11}"
     )
     eager = encoded(side, batches)
-    for title, make in ways(side, many).items():
+    for title, make in ways(side, adopted, many).items():
         try:
             encode = make()
             vectors = encoded(encode, batches)  # warms up, too
@@ -181,13 +182,15 @@ def main(folder: str, count: int, rounds: int) -> None:
     torch.set_num_threads(1)
     torch._dynamo.config.recompile_limit = 64  # beyond it a new shape would run eagerly, and count as compiled
     casebook = Casebook.open(folder)
-    system = casebook.system
+    system, fast = load_system(Layout(casebook.folder).system), casebook.system
     cases = [casebook.case(case_id) for case_id in casebook.case_ids[: 2 * count]]
     films = [case for case in cases if case.image is not None][:count]
     size = system.config.image_size
     pixels = torch.from_numpy(np.stack([load_film(casebook._source, str(case.image), size).pixels for case in films]))
     print(f"{folder}: {casebook.manifest.system.name}, one thread, torch {torch.__version__}, {rounds} rounds")
-    measure("image", ImageSide(system).eval(), [(part,) for part in pixels.split(BATCH)], rounds)
+    measure(
+        "image", ImageSide(system).eval(), ImageSide(fast).eval(), [(part,) for part in pixels.split(BATCH)], rounds
+    )
     texts = sorted((text[:MAX_CHARS] for case in cases if (text := system.text_of(case))), key=len)[:count]
     encoder = system.text_encoder
     batches = []
@@ -200,7 +203,7 @@ def main(folder: str, count: int, rounds: int) -> None:
             return_tensors="pt",
         )
         batches.append((found["input_ids"], found["attention_mask"]))
-    measure("text", TextSide(system).eval(), batches, rounds)
+    measure("text", TextSide(system).eval(), TextSide(fast).eval(), batches, rounds)
 
 
 if __name__ == "__main__":
