@@ -35,7 +35,7 @@ from index_builder.datasets.phantom import PhantomDust
 from index_builder.embed import embed_shards, unfinished_shards
 from index_builder.embed_ray import RayCluster, _ray, embed_on_ray
 from index_builder.resources import checkpoint_for
-from index_builder.systems.base import load_system
+from index_builder.systems.runtime import load_accelerated
 
 ENGINES = ("local", "ray", "alone")
 
@@ -47,7 +47,7 @@ def nothing(*_: object) -> None:
 def open_work(count: int) -> tuple:
     """What a worker embeds."""
     dataset = PhantomDust(size=count)
-    return dataset, load_system(checkpoint_for("phantom-dust", "siclip")), dataset.cases()
+    return dataset, load_accelerated(checkpoint_for("phantom-dust", "siclip")), dataset.cases()
 
 
 def embed_alone(count: int, folder: Path, numbers: list[int]) -> None:
