@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from index_builder.graph.case_vectors import ClassVectors
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
+from index_builder.systems import runtime
+from index_builder.systems.base import RetrievalSystem
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +287,19 @@ def test_results_are_ready_for_json(casebook: Casebook) -> None:
     assert {"vectors", "labels"} == set(content["diversity"])
     assert set(content["classified"]) == {"Cardiomegaly"}
     assert content["voters"] == 7
+
+
+def test_loading_the_system_is_not_what_a_search_takes(small_casebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = runtime.load_accelerated
+
+    def slowly(folder: Path) -> RetrievalSystem:
+        time.sleep(2)
+        return load(folder)
+
+    monkeypatch.setattr(runtime, "load_accelerated", slowly)
+    began = time.perf_counter()
+    found = Casebook.open(small_casebook).search(Query(text="small effusion"))
+    assert found.timings_ms["total"] < 1000 * (time.perf_counter() - began) - 2000
 
 
 def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
