@@ -245,8 +245,7 @@ def rank_queries(task: Task, protocol: Protocol, scores_of: Scores) -> RankedQue
     queries, candidates = protocol.queries, protocol.candidates
     own = _own(protocol)
     blocks = []
-    for rows in _blocks(protocol):
-        block = slice(rows.start, rows.stop)
+    for block in _blocks(protocol):
         scores = scores_of(block)
         gains = shared_labels(task.labels[queries[block]], task.labels[candidates])
         if (met := own[block] >= 0).any():
@@ -254,7 +253,7 @@ def rank_queries(task: Task, protocol: Protocol, scores_of: Scores) -> RankedQue
             gains[place] = 0
             scores = scores.copy()
             scores[place] = scores.min() - 1
-        first, itself = rows.start, protocol.aligned
+        first, itself = block.start, protocol.aligned
         shown = nearest(scores, min(SHOWN, len(candidates) - 1), exclude_self=itself, first=first)
         metrics = query_metrics(scores, gains > 0, gains, exclude_self=itself, first=first)
         blocks.append(RankedQueries(metrics, shown))
@@ -283,11 +282,11 @@ def spread(task: Task, protocol: Protocol, ranked: RankedQueries, vectors: NDArr
     return diversity(ranked.shown, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
 
 
-def _blocks(protocol: Protocol) -> Iterator[range]:
+def _blocks(protocol: Protocol) -> Iterator[slice]:
     """Queries, as many at a time as `_PAIRS_AT_ONCE` allows."""
     step = max(1, _PAIRS_AT_ONCE // len(protocol.candidates))
     for start in range(0, len(protocol.queries), step):
-        yield range(start, min(start + step, len(protocol.queries)))
+        yield slice(start, start + step)
 
 
 def _own(protocol: Protocol) -> NDArray[np.intp]:

@@ -19,6 +19,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from index_builder.systems.backbones import first_line
+
 if TYPE_CHECKING:
     from index_builder.systems.base import RetrievalSystem
 
@@ -56,13 +58,12 @@ class Session:
                 path,
                 input_names=self._names,
                 dynamic_axes=dict(zip(self._names, map(dict, axes), strict=True)),
-                # By tracing: the newer exporter gives the same graph, but takes ten times as long.
+                # By tracing: the newer exporter takes ten times as long.
                 dynamo=False,
             )
-            written = path.read_bytes()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(written, options, providers=["CPUExecutionProvider"])
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, *inputs: Tensor) -> list[Tensor]:
         """What the module gives, without gradients."""
@@ -137,11 +138,6 @@ def _converted(
                 if not worst < _TOLERANCE:
                     raise ValueError(f"its output differs by {worst:.1e} of the largest value")
     except Exception as error:  # the exporter and the runtime raise whatever they meet
-        _log.warning("the %s encoder stays in PyTorch, slower: it cannot be converted (%s)", name, _first_line(error))
+        _log.warning("the %s encoder stays in PyTorch, slower: it cannot be converted (%s)", name, first_line(error))
         return None
     return session
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

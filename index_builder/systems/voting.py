@@ -19,7 +19,7 @@ class VoteResult:
 
     Attributes:
         probabilities: [Q, C] float64, share of the vote that carries each label.
-        voters: [Q, k] int64, columns of the similarities, nearest first.
+        voters: [Q, k] whole numbers, columns of the similarities, nearest first.
         weights: [Q, k] float64, how much each voter counted; rows sum to 1.
     """
 
