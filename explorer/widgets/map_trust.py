@@ -8,6 +8,7 @@ import streamlit as st
 from explorer.widgets.library import Shelved
 from explorer.widgets.map_controls import MAP_WORDS
 from index_builder.casebook import MapName, MapRecord, Space
+from index_builder.projections.maps import FITTED_CASES
 from index_builder.projections.placing import PLACING_NEIGHBOURS
 
 
@@ -57,7 +58,8 @@ def _trust(shelved: Shelved, space: Space, refitted: tuple[MapName, MapRecord] |
         f"**Placing error**: a query is placed among its {PLACING_NEIGHBOURS} nearest cases; this is how far cases "
         "placed that way land from their own place, in typical distances between two cases, and the share of cases "
         "that are nearer to it than the case itself (0.5 by chance). The map knew these cases, so a new one errs "
-        "more. A map in two or three dimensions always loses something: what lies far apart on it may be alike."
+        "more. A map in two or three dimensions always loses something: what lies far apart on it may be alike. "
+        f"Of more than {FITTED_CASES:,} cases as many are laid out, and the others placed like queries."
     )
 
 

@@ -20,14 +20,18 @@ from index_builder.projections.layout import (
     umap_layout,
 )
 from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
-from index_builder.projections.placing import PLACING_NEIGHBOURS
+from index_builder.projections.placing import PLACING_NEIGHBOURS, place
 from index_builder.projections.quality import NEIGHBOURS, map_quality
 from index_builder.stores.base import VectorStore
+from index_builder.stores.faiss import FaissStore
 
 #: Below this many cases a neighbour graph means nothing; the plane of largest variance is shown instead.
 LEAST_CASES = 12
-#: Up to here t-SNE takes minutes; of larger sets there is none.
-TSNE_LIMIT = 100_000
+#: Cases that a map is fitted to, a sample of larger sets: its time and memory end to grow there. The other cases are
+#: placed on it as queries are.
+FITTED_CASES = 30_000
+#: Cases placed at a time.
+_PLACED_AT_ONCE = 4096
 
 _MEASURED_REACH = max(NEIGHBOURS, PLACING_NEIGHBOURS)
 
@@ -77,7 +81,7 @@ def map_names(count: int) -> tuple[MapName, ...]:
     """The maps that are drawn of so many cases."""
     if count < LEAST_CASES:
         return ("pca",)
-    return ("umap", "tsne", "umap3d") if count <= TSNE_LIMIT else ("umap", "umap3d")
+    return ("umap", "tsne", "umap3d")
 
 
 def draw_maps(
@@ -92,8 +96,12 @@ def draw_maps(
         names: Which maps; None: all of `map_names`.
     """
     names = map_names(len(cases.vectors)) if names is None else names
-    graph = cases.neighbours(max(_MEASURED_REACH, UMAP_REACH, TSNE_REACH if "tsne" in names else 0))
-    positions = {name: _layout(name, cases.vectors, graph, seed, partial(progress, name)) for name in names}
+    if len(cases.vectors) <= FITTED_CASES:
+        graph = cases.neighbours(max(_MEASURED_REACH, _reach(names)))
+        positions = _layouts(names, cases.vectors, graph, seed, progress)
+    else:
+        positions = _layouts_by_sample(names, cases.vectors, seed, progress)
+        graph = cases.neighbours(_MEASURED_REACH)
     clusters = find_clusters(positions["umap3d" if "umap3d" in positions else names[0]], seed)
     return DrawnMaps(positions, clusters, _describe(cases, graph, positions, clusters, seed))
 
@@ -123,6 +131,43 @@ def _describe(
             ClusterRecord(cases=int((clusters == number).sum()), words=said) for number, said in enumerate(words)
         ),
     )
+
+
+def _layouts_by_sample(
+    names: Sequence[MapName], vectors: NDArray[np.float32], seed: int, progress: MapProgress
+) -> dict[MapName, NDArray[np.float32]]:
+    """Maps of `FITTED_CASES` of the cases, and on them the others, each among those of its nearest that were drawn."""
+    sample = np.sort(np.random.default_rng(seed).choice(len(vectors), FITTED_CASES, replace=False))
+    keys = np.arange(FITTED_CASES, dtype=np.int64)
+    store = FaissStore.build(vectors[sample], keys)
+    fitted = _layouts(
+        names, vectors[sample], neighbour_graph(store, keys, vectors[sample], _reach(names)), seed, progress
+    )
+    positions = {name: np.empty((len(vectors), found.shape[1]), np.float32) for name, found in fitted.items()}
+    others = np.setdiff1d(np.arange(len(vectors)), sample)
+    for start in range(0, len(others), _PLACED_AT_ONCE):
+        placed = others[start : start + _PLACED_AT_ONCE]
+        hits = store.search_many(vectors[placed], PLACING_NEIGHBOURS)
+        for name, found in fitted.items():
+            positions[name][placed] = place(found[hits.keys], hits.scores)
+    for name, found in fitted.items():
+        positions[name][sample] = found
+    return positions
+
+
+def _reach(names: Sequence[MapName]) -> int:
+    """Neighbours per case that the layouts read."""
+    return max(UMAP_REACH, TSNE_REACH if "tsne" in names else 0)
+
+
+def _layouts(
+    names: Sequence[MapName],
+    vectors: NDArray[np.float32],
+    graph: NeighbourGraph,
+    seed: int,
+    progress: MapProgress,
+) -> dict[MapName, NDArray[np.float32]]:
+    return {name: _layout(name, vectors, graph, seed, partial(progress, name)) for name in names}
 
 
 def _layout(

@@ -208,6 +208,22 @@ def test_serve_answers_and_refuses_a_port_in_use(small_casebook: Path) -> None:
         server.wait(20)
 
 
+@pytest.mark.parametrize(("chosen", "threads"), [(None, "1"), ("2", "2")])
+def test_serve_answers_on_one_thread_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, small_casebook: Path, chosen: str | None, threads: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    started: list[str | None] = []
+    monkeypatch.setattr(os, "execv", lambda *_: started.append(os.environ.get("OMP_NUM_THREADS")))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app(["serve", str(small_casebook), "--port", str(port)], standalone_mode=False)
+    assert started == [threads]
+
+
 @pytest.mark.parametrize("name", ["Casebook", "Query", "SearchOptions", "parse_filter"])
 def test_the_python_api_is_what_the_docs_import(name: str) -> None:
     import explorer

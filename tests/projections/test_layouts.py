@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from map_samples import clusters, graph_of, mapped
 
-from index_builder.projections.layout import TSNE_REACH, tsne_layout, umap_layout
+from index_builder.projections import maps
+from index_builder.projections.layout import TSNE_REACH, UMAP_REACH, tsne_layout, umap_layout
 from index_builder.projections.maps import LEAST_CASES, MappedCases, describe_maps, draw_maps, map_names
 from index_builder.projections.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
@@ -83,6 +84,22 @@ def test_few_cases_are_laid_out_too(count: int) -> None:
     assert all(np.isfinite(found).all() and len(found) == count for found in drawn.positions.values())
     assert drawn.clusters.shape == (count,)
     assert all(record.cases == count for record in drawn.record.maps.values())
+
+
+def test_of_many_cases_a_sample_is_laid_out_and_the_others_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "FITTED_CASES", 100)
+    cases, member = mapped(400)
+    drawn = draw_maps(cases, 0, lambda name, done, total: None)
+    again = draw_maps(cases, 0, lambda name, done, total: None)
+    sample = np.sort(np.random.default_rng(0).choice(400, 100, replace=False))
+    alone = umap_layout(cases.vectors[sample], graph_of(cases.vectors[sample], UMAP_REACH), 2, 0, silent)
+    np.testing.assert_allclose(drawn.positions["umap"][sample], alone, atol=1e-4)
+    assert tuple(drawn.positions) == map_names(400)
+    for name, found in drawn.positions.items():
+        _assert_apart(found, member)
+        np.testing.assert_array_equal(again.positions[name], found)
+        assert drawn.record.maps[name].cases == 400
+    assert drawn.record.maps["umap"].trustworthiness > 0.8
 
 
 def test_maps_are_measured_and_clusters_named() -> None:
