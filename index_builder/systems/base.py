@@ -49,6 +49,8 @@ class Batch:
         labels: [B, C] float32, 1 where the case carries the label.
         known: [B, C] bool, labels that the case's dataset decides; the others are unknown, not absent.
         group: [B] int64, number of the dataset; labels of different datasets are not compared.
+        regions: [B, C, R, R] float32, share of each cell of the film that a label's finding covers; NaN where nobody
+            says where it lies. None: of no case anybody does.
     """
 
     films: Tensor
@@ -58,6 +60,7 @@ class Batch:
     labels: Tensor
     known: Tensor
     group: Tensor
+    regions: Tensor | None = None
 
     @property
     def has_text(self) -> Tensor:
@@ -140,6 +143,8 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
+    #: Whether `losses` read where findings lie.
+    learns_regions: ClassVar[bool] = False
     #: Whether a graph of findings is embedded after training, to reorder search results by.
     reranks: ClassVar[bool] = False
     #: What `text_of` takes from a case.

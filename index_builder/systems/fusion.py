@@ -37,8 +37,11 @@ class AttentionPool(nn.Module):
 
     def attention(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """How much each query looks at each token: [B, queries, T], rows sum to 1."""
-        scores = torch.einsum("qd,btd->bqt", self.queries, self.key(self.norm(tokens)))
-        return scores.masked_fill(~mask[:, None], _MASKED).softmax(-1)
+        return self.scores(tokens).masked_fill(~mask[:, None], _MASKED).softmax(-1)
+
+    def scores(self, tokens: Tensor) -> Tensor:
+        """The same before softmax and mask."""
+        return torch.einsum("qd,btd->bqt", self.queries, self.key(self.norm(tokens)))
 
 
 class CrossLayer(nn.Module):

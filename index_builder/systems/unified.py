@@ -4,7 +4,9 @@ Film and report are encoded to tokens of one width; learned queries pool each mo
 layers fuse both to the joint vector. All three vectors share one space and one label classifier, so a film, a report or
 both can be searched and classified. Trained with a mixture of binary cross-entropy and focal loss on every vector, and
 contrastive terms between film, report and joint vectors; whole modalities are dropped at random so that a case may miss
-either. Reranking with the findings graph: `index_builder.graph`.
+either. Where films are drawn and tell where their findings lie, the queries that pool a film's tokens learn to look
+there, each for the finding of its number: small shadows are then found, and shown, with far fewer films. Reranking with
+the findings graph: `index_builder.graph`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from index_builder.systems.fusion import AttentionPool, CrossFusion
 from index_builder.systems.joining import join_cases
 from index_builder.systems.losses.classification import mixed
 from index_builder.systems.losses.contrast import label_contrast
+from index_builder.systems.losses.regions import region_loss
 from index_builder.systems.towers import Classifier
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ class UnifiedConfig(SystemConfig):
         focal_gamma, focal_mixing: Focal loss and its share beside binary cross-entropy.
         contrast: Weight of the contrastive term.
         contrast_temperature: Of its softmax.
+        regions: Weight of the term that tells the first `pool_queries` labels' queries where their findings lie.
         modality_dropout: Share of complete cases that are fused with one modality missing in training.
     """
 
@@ -52,6 +56,7 @@ class UnifiedConfig(SystemConfig):
     focal_mixing: float = 0.5
     contrast: float = 0.15
     contrast_temperature: float = 0.1
+    regions: float = 0.0
     modality_dropout: float = 0.3
 
 
@@ -60,6 +65,7 @@ class Unified(RetrievalSystem):
 
     name: ClassVar[str] = "unified"
     config_class: ClassVar[type[SystemConfig]] = UnifiedConfig
+    learns_regions: ClassVar[bool] = True
     reranks: ClassVar[bool] = True
     config: UnifiedConfig
 
@@ -128,6 +134,9 @@ class Unified(RetrievalSystem):
             terms[f"{name} labels"] = mixed(
                 self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing
             )
+        if self.config.regions and image is not None and batch.regions is not None:
+            scores = self.image_tower.pool.scores(image.tokens)
+            terms["regions"] = self.config.regions * region_loss(scores, batch.regions[has_film])
         case = torch.cat([rows[name] for name in vectors])
         terms["contrast"] = self.config.contrast * label_contrast(
             torch.cat(list(vectors.values())),

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: (films [B, S, S], generator) -> views [B, S, S]
-View = Callable[[Tensor, torch.Generator], Tensor]
+#: (films [B, S, S], generator) -> views [B, S, S] and how they were moved [B, 2, 3], see `moved`
+View = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
-def weak_view(films: Tensor, generator: torch.Generator) -> Tensor:
+def weak_view(films: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Slightly turned, moved and scaled, exposed a little differently.
 
     Args:
@@ -20,26 +20,26 @@ def weak_view(films: Tensor, generator: torch.Generator) -> Tensor:
         generator: Decides everything.
 
     Returns:
-        [B, S, S] float32 in 0..1.
+        [B, S, S] float32 in 0..1, and [B, 2, 3] for `moved`.
     """
-    moved = _move(films, generator, degrees=5.0, shift=0.04, zoom=0.06)
-    return _expose(moved, generator, contrast=0.12, brightness=0.06)
+    motion = _motion(len(films), generator, degrees=5.0, shift=0.04, zoom=0.06)
+    return _expose(moved(films, motion), generator, contrast=0.12, brightness=0.06), motion
 
 
-def strong_view(films: Tensor, generator: torch.Generator) -> Tensor:
+def strong_view(films: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Turned, moved, scaled and exposed further than `weak_view`, with noise and an erased square (Sohn et al. 2020).
 
     Args and result as `weak_view`.
     """
-    moved = _move(films, generator, degrees=10.0, shift=0.08, zoom=0.12)
-    view = _expose(moved, generator, contrast=0.3, brightness=0.12)
+    motion = _motion(len(films), generator, degrees=10.0, shift=0.08, zoom=0.12)
+    view = _expose(moved(films, motion), generator, contrast=0.3, brightness=0.12)
     noise = torch.randn(view.shape, generator=generator) * 0.03
-    return _erase((view + noise).clamp(0, 1), generator, share=0.2)
+    return _erase((view + noise).clamp(0, 1), generator, share=0.2), motion
 
 
 def fixed_views(
     films: Tensor, numbers: Sequence[int], count: int, view: View, generator: torch.Generator, *, salt: int = 0
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """One of `count` views of each film that are the same whenever it is met.
 
     Args:
@@ -51,29 +51,34 @@ def fixed_views(
         salt: Tells several kinds of views of one film apart.
 
     Returns:
-        [B, S, S] float32 in 0..1.
+        As `view`.
     """
     chosen = torch.randint(count, (len(films),), generator=generator).tolist()
     drawn = [
         view(film[None], torch.Generator().manual_seed((number * 64 + salt) * 1_009 + one))
         for film, number, one in zip(films, numbers, chosen, strict=True)
     ]
-    return torch.cat(drawn) if drawn else films
+    if not drawn:
+        return films, torch.zeros(0, 2, 3)
+    return torch.cat([seen for seen, _ in drawn]), torch.cat([motion for _, motion in drawn])
+
+
+def moved(maps: Tensor, motion: Tensor) -> Tensor:
+    """Maps [B, H, W] of any size, moved as a view moved its film: `motion` [B, 2, 3] is an affine map of the plane."""
+    grid = functional.affine_grid(motion, [len(maps), 1, *maps.shape[1:]], align_corners=False)
+    return functional.grid_sample(maps[:, None], grid, align_corners=False)[:, 0]
 
 
 def _uniform(count: int, generator: torch.Generator, width: float) -> Tensor:
     return (2 * torch.rand(count, generator=generator) - 1) * width
 
 
-def _move(films: Tensor, generator: torch.Generator, *, degrees: float, shift: float, zoom: float) -> Tensor:
-    count = len(films)
+def _motion(count: int, generator: torch.Generator, *, degrees: float, shift: float, zoom: float) -> Tensor:
     angle = _uniform(count, generator, degrees) * torch.pi / 180
     scale = 1 + _uniform(count, generator, zoom)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     x, y = _uniform(count, generator, 2 * shift), _uniform(count, generator, 2 * shift)
-    matrix = torch.stack([torch.stack([cosine, -sine, x], -1), torch.stack([sine, cosine, y], -1)], 1)
-    grid = functional.affine_grid(matrix, [count, 1, *films.shape[1:]], align_corners=False)
-    return functional.grid_sample(films[:, None], grid, align_corners=False)[:, 0]
+    return torch.stack([torch.stack([cosine, -sine, x], -1), torch.stack([sine, cosine, y], -1)], 1)
 
 
 def _expose(films: Tensor, generator: torch.Generator, *, contrast: float, brightness: float) -> Tensor:

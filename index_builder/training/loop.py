@@ -272,6 +272,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         labels=batch.labels.to(device),
         known=batch.known.to(device),
         group=batch.group.to(device),
+        regions=None if batch.regions is None else batch.regions.to(device),
     )
 
 
