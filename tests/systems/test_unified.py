@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,29 @@ def test_losses_are_finite_and_fall(make: Make, batch: Batch, layers: int) -> No
         seen.append(float(total.detach()))
     assert set(terms) == {"image labels", "text labels", "contrast"} | ({"joint labels"} if layers else set())
     assert seen[-1] < 0.7 * seen[0]
+
+
+def test_queries_learn_where_findings_lie(make: Make, batch: Batch) -> None:
+    regions = torch.full((12, 2, 28, 28), torch.nan)
+    regions[:6, 0] = 0
+    regions[:6, 0, :14] = batch.labels[:6, 0, None, None]  # the bright half
+    system = make(regions=0.5, contrast=0.0, dropout=0.0).train()
+    without = system.losses(batch, "fit")
+    assert "regions" not in without
+    told = replace(batch, regions=regions)
+    assert "regions" not in make(regions=0.0).losses(told, "fit")
+    optimiser = torch.optim.AdamW([p for p in system.parameters() if p.requires_grad], lr=3e-3)
+    seen = []
+    for _ in range(60):
+        term = system.losses(told, "fit")["regions"]
+        optimiser.zero_grad()
+        term.backward()
+        optimiser.step()
+        seen.append(float(term.detach()))
+    assert seen[-1] < 0.5 * seen[0]
+    shown = batch.films[:6][batch.labels[:6, 0] == 1]
+    weights = system.image_tower.pool.attention(system.encode_images(shown).tokens, torch.ones(1, dtype=torch.bool))
+    assert (weights[:, 0, : weights.shape[-1] // 2].sum(-1) > 0.8).all()
 
 
 def test_an_unknown_label_teaches_nothing(make: Make, batch: Batch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_samples import Opened, Renamed, quiet
 
+from index_builder.datasets.base import Case
 from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import DatasetError
 from index_builder.imaging import model_input
@@ -181,6 +183,52 @@ def test_a_second_draw_lends_its_training_films_alone(tmp_path: Path, workers: S
     assert both.groups == ("same",)
     added = both.examples[len(once.examples) :]
     assert {example.texts for example in added} == {()}
+
+
+class Few(PhantomOpenI):
+    """Some cases of the cohort."""
+
+    def __init__(self, kept: Callable[[PhantomOpenI, Case], bool], count: int) -> None:
+        super().__init__()
+        self._kept = [case for case in super().cases() if case.split == "train" and kept(self, case)][:count]
+
+    def cases(self) -> list[Case]:
+        return self._kept
+
+
+def test_drawn_films_tell_where_their_findings_lie(tmp_path: Path, workers: Source) -> None:
+    phantom = Few(lambda all_, case: "Cardiomegaly" in case.labels and all_.visible_labels(case) == case.labels, 2)
+    part = Few(lambda all_, case: bool(set(case.labels) - set(all_.visible_labels(case)) - {"Normal"}), 1)
+    phantom._kept += part._kept
+    sources = [Opened("phantom-openi", dataset=phantom), workers]
+    file = tmp_path / "films.npy"
+    found = gather(sources, Unified, 64, file, quiet)
+    for example, case in zip(found.examples, phantom.cases(), strict=False):
+        assert example.regions is not None
+        carried = {name for name in case.labels if name in phantom.visible_labels(case)}
+        told = {found.label_names[column] for column, cells in example.regions.items() if cells.any()}
+        assert told == carried
+        unknown = {found.label_names[column] for column in range(22)} - {
+            found.label_names[column] for column in example.regions
+        }
+        assert unknown == set(case.labels) - carried
+    assert all(example.regions is None for example in found.examples[3:])  # nobody says where
+    batch = found.batch(found.examples[:5])
+    assert batch.regions is not None
+    assert batch.regions.shape == (5, len(found.label_names), 28, 28)
+    assert batch.regions[3:].isnan().all()
+    heart = found.label_names.index("Cardiomegaly")
+    drawn = found.batch(found.examples[:2], torch.Generator().manual_seed(0), views=2)
+    assert drawn.regions is not None
+    assert not torch.equal(drawn.regions[0, heart], batch.regions[0, heart])
+    assert drawn.regions[0, heart].sum() == pytest.approx(float(batch.regions[0, heart].sum()), rel=0.2)
+    again = gather(sources, Unified, 64, file, quiet)
+    for one, other in zip(found.examples[:3], again.examples[:3], strict=True):
+        assert one.regions is not None
+        assert other.regions is not None
+        assert one.regions.keys() == other.regions.keys()
+        assert all((one.regions[column] == other.regions[column]).all() for column in one.regions)
+    assert all(one.regions is None for one in gather(sources, SiClip, 64, tmp_path / "own.npy", quiet).examples)
 
 
 def test_nothing_to_train_on_is_refused(tmp_path: Path, workers: Source) -> None:
