@@ -19,7 +19,7 @@ from torch.nn import functional
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
-from index_builder.evaluation.faithfulness.localisation import regions
+from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
 from index_builder.imaging import model_input
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import fixed_views, moved, strong_view, weak_view
@@ -283,7 +283,11 @@ def _decoded(
     filmed = [(dataset, case, str(case.image)) for dataset, case in kept if case.image is not None]
     shape = (max(1, len(filmed)), image_size, image_size)
     complete, regions_file = films_file.with_suffix(".sha256"), films_file.with_name(REGIONS)
-    drawn = [place for place, (_, case, _) in enumerate(filmed) if with_regions and case.synthetic]
+    drawn = [
+        place
+        for place, (dataset, case, _) in enumerate(filmed)
+        if with_regions and case.synthetic and knows_regions(dataset)
+    ]
     found: dict[int, dict[str, NDArray[np.uint8]]] = {place: {} for place in drawn}
     if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == origin:
         if drawn:

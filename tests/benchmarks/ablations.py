@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -39,43 +39,15 @@ VARIANTS = {
         "- distillation": {"distillation": 0.0},
         "- GRA, TA, PA, distillation": {"gra": 0.0, "ta": 0.0, "pa": 0.0, "distillation": 0.0},
     },
-    "unified": {FULL: {}, "- fusion": {"fusion_layers": 0}, "- contrast": {"contrast": 0.0}},
+    "unified": {
+        FULL: {},
+        "- fusion": {"fusion_layers": 0},
+        "- contrast": {"contrast": 0.0},
+        "- regions": {"regions": 0.0},
+    },
 }
 DATASET = {"mskpt": "phantom-dust", "unified": "phantom-openi"}
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
-
-
-class KeptFilms:
-    """A dataset whose films are drawn once; at most `limit` cases of each part."""
-
-    def __init__(self, dataset: Dataset, limit: int | None) -> None:
-        self.card, self.label_names = dataset.card, dataset.label_names
-        self._dataset = dataset
-        self._cases = _limited(dataset.cases(), limit)
-        self._films: dict[str, tuple[np.ndarray, Film]] = {}
-
-    def cases(self) -> list[Case]:
-        """All cases."""
-        return self._cases
-
-    def load_film(self, reference: str) -> Film:
-        """A film, from memory the second time."""
-        if reference not in self._films:
-            film = self._dataset.load_film(reference)
-            small = (film.pixels * 255).round().astype(np.uint8)
-            self._films[reference] = (
-                small,
-                Film(
-                    pixels=np.zeros((1, 1), np.float32),
-                    view=film.view,
-                    source_format=film.source_format,
-                    notes=film.notes,
-                ),
-            )
-        pixels, card = self._films[reference]
-        return Film(
-            pixels=pixels.astype(np.float32) / 255, view=card.view, source_format=card.source_format, notes=card.notes
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +62,23 @@ class KeptSource(Source):
 
 
 @cache
-def kept(kind: str, limit: int | None) -> KeptFilms:
-    """The dataset of a kind with its films in memory."""
-    return KeptFilms(open_dataset(kind), limit)
+def kept(kind: str, limit: int | None) -> Dataset:
+    """The dataset of a kind with its films in memory, as bytes a pixel, and at most `limit` cases of each part."""
+    dataset = open_dataset(kind)
+    cases, draw = _limited(dataset.cases(), limit), dataset.load_film
+
+    @cache
+    def drawn(reference: str) -> tuple[np.ndarray, Film]:
+        film = draw(reference)
+        return (film.pixels * 255).round().astype(np.uint8), replace(film, pixels=np.zeros((1, 1), np.float32))
+
+    def load_film(reference: str) -> Film:
+        pixels, film = drawn(reference)
+        return replace(film, pixels=pixels.astype(np.float32) / 255)
+
+    dataset.cases = lambda: cases  # type: ignore[method-assign]
+    dataset.load_film = load_film  # type: ignore[method-assign]
+    return dataset
 
 
 def trained(
@@ -119,6 +105,7 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=6, help="per phase")
     arguments.add_argument("--limit", type=int, help="cases of each part at most")
     arguments.add_argument("--curve", action="store_true", help="the full system on 25, 50, 75 and 100 % of the data")
+    arguments.add_argument("--modality", choices=("image", "text", "joint"), help="default: image, of unified joint")
     arguments.add_argument("--only", nargs="*", help="variants by name")
     arguments.add_argument("--out", type=Path, help="JSON lines, one per run")
     args = arguments.parse_args()
@@ -127,7 +114,7 @@ def main() -> None:
     if not args.curve:
         chosen = {k: v for k, v in VARIANTS[args.system].items() if not args.only or k in args.only}
         runs = [(label, changes, args.fraction) for label, changes in chosen.items()]
-    modality = "image" if args.system == "mskpt" else "joint"
+    modality = args.modality or ("image" if args.system == "mskpt" else "joint")
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         for label, changes, share in runs:
             with tempfile.TemporaryDirectory() as folder:

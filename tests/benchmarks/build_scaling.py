@@ -1,6 +1,6 @@
 """What a build costs: films a second by engine and workers, and time and memory by the number of cases.
 
-    PYTHONPATH=tests python tests/benchmarks/build_scaling.py workers [--cases 1024]
+    PYTHONPATH=tests python tests/benchmarks/build_scaling.py workers [--cases 1024] [--engine ray …]
     PYTHONPATH=tests python tests/benchmarks/build_scaling.py cases [1000 3000 10000 30000 100000]
 
 `workers` embeds synthetic films of phantom-dust with the shipped `siclip`, one thread a worker, on one Ray: a quarter
@@ -75,21 +75,21 @@ def seconds_of(engine: str, workers: int, count: int) -> float:
         return perf_counter() - began
 
 
-def measure_workers(count: int) -> None:
+def measure_workers(count: int, engines: list[str]) -> None:
     """Print films a second of one worker and two."""
     rates: dict[tuple[str, int], float] = {}
     print(f"load before: {os.getloadavg()[0]:.1f}")
     print("| engine | workers | films/s at work | films/s with start | load |\n|---|---|---|---|---|")
     with _ray(RayCluster(workers=2)) as (ray, _):
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        for engine in ENGINES:
+        for engine in engines:
             for workers in (1, 2):
                 few = seconds_of(engine, workers, count // 4)
                 all_ = seconds_of(engine, workers, count)
                 rates[engine, workers] = rate = (count - count // 4) / (all_ - few)
                 load = os.getloadavg()[0]
                 print(f"| {engine} | {workers} | {rate:.1f} | {count / all_:.1f} | {load:.1f} |", flush=True)
-    for engine in ENGINES:
+    for engine in engines:
         print(f"{engine}: two workers are {rates[engine, 2] / rates[engine, 1]:.2f} times as fast as one")
 
 
@@ -145,10 +145,14 @@ def main() -> None:
     """Measure one or the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("workers").add_argument("--cases", type=int, default=1024)
+    workers = kinds.add_parser("workers")
+    workers.add_argument("--cases", type=int, default=1024)
+    workers.add_argument("--engine", dest="engines", action="append", choices=ENGINES)
     kinds.add_parser("cases").add_argument("counts", type=int, nargs="*", default=[1000, 3000, 10_000, 30_000, 100_000])
     options = parser.parse_args()
-    measure_workers(options.cases) if options.kind == "workers" else measure_cases(options.counts)
+    measure_workers(options.cases, options.engines or list(ENGINES)) if options.kind == "workers" else measure_cases(
+        options.counts
+    )
 
 
 if __name__ == "__main__":
