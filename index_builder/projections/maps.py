@@ -138,20 +138,18 @@ def _layouts_by_sample(
 ) -> dict[MapName, NDArray[np.float32]]:
     """Maps of `FITTED_CASES` of the cases, and on them the others, each among those of its nearest that were drawn."""
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), FITTED_CASES, replace=False))
-    keys = np.arange(FITTED_CASES, dtype=np.int64)
-    store = FaissStore.build(vectors[sample], keys)
-    fitted = _layouts(
-        names, vectors[sample], neighbour_graph(store, keys, vectors[sample], _reach(names)), seed, progress
-    )
+    keys, drawn = np.arange(FITTED_CASES, dtype=np.int64), vectors[sample]
+    store = FaissStore.build(drawn, keys)
+    fitted = _layouts(names, drawn, neighbour_graph(store, keys, drawn, _reach(names)), seed, progress)
     positions = {name: np.empty((len(vectors), found.shape[1]), np.float32) for name, found in fitted.items()}
+    for name, found in fitted.items():
+        positions[name][sample] = found
     others = np.setdiff1d(np.arange(len(vectors)), sample)
     for start in range(0, len(others), _PLACED_AT_ONCE):
         placed = others[start : start + _PLACED_AT_ONCE]
         hits = store.search_many(vectors[placed], PLACING_NEIGHBOURS)
         for name, found in fitted.items():
             positions[name][placed] = place(found[hits.keys], hits.scores)
-    for name, found in fitted.items():
-        positions[name][sample] = found
     return positions
 
 

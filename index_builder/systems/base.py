@@ -125,6 +125,11 @@ class SystemConfig(BaseModel):
     portable: bool = False
     image_architecture: dict[str, Any] | None = None
 
+    @property
+    def learns_regions(self) -> bool:
+        """Whether the system's losses read where findings lie."""
+        return False
+
     def temperature_of(self, space: Space) -> float:
         """Of the vote of a space's cases on queries of the same modality."""
         return self.vote_temperatures.get(space, self.vote_temperature)
@@ -143,8 +148,6 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
-    #: Whether `losses` read where findings lie.
-    learns_regions: ClassVar[bool] = False
     #: Whether a graph of findings is embedded after training, to reorder search results by.
     reranks: ClassVar[bool] = False
     #: What `text_of` takes from a case.

@@ -59,13 +59,16 @@ class UnifiedConfig(SystemConfig):
     regions: float = 0.0
     modality_dropout: float = 0.3
 
+    @property
+    def learns_regions(self) -> bool:
+        return self.regions > 0
+
 
 class Unified(RetrievalSystem):
     """Encoders and towers, cross-attention fusion and a label classifier on the shared space."""
 
     name: ClassVar[str] = "unified"
     config_class: ClassVar[type[SystemConfig]] = UnifiedConfig
-    learns_regions: ClassVar[bool] = True
     reranks: ClassVar[bool] = True
     config: UnifiedConfig
 
@@ -134,7 +137,7 @@ class Unified(RetrievalSystem):
             terms[f"{name} labels"] = mixed(
                 self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing
             )
-        if self.config.regions and image is not None and batch.regions is not None:
+        if self.config.learns_regions and image is not None and batch.regions is not None:
             scores = self.image_tower.pool.scores(image.tokens)
             terms["regions"] = self.config.regions * region_loss(scores, batch.regions[has_film])
         case = torch.cat([rows[name] for name in vectors])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,24 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
-from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
-from index_builder.imaging import model_input
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import fixed_views, moved, strong_view, weak_view
+from index_builder.training.films import CELLS, Progress, decode_films
 from index_builder.training.meaning import decided, meaning
 
-#: (what is being done, cases done, cases in all)
-Progress = Callable[[str, int, int], None]
-
 _POOL = 8
-#: Cells along a film's edge that say where its findings lie, and the file that keeps them while training.
-_CELLS = 28
-REGIONS = "regions.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +70,8 @@ class Example:
         known: [C] bool, labels its dataset decides.
         group: Number of its dataset.
         split: "train" or "val".
-        regions: [R, R] uint8 by column of the label: where its finding lies on the film, see `_cells`; None where the
-            dataset does not tell.
+        regions: [R, R] uint8 by column of the label: where its finding lies on the film, see `DecodedFilms`; None where
+            the dataset does not tell.
     """
 
     film: int | None
@@ -206,6 +196,7 @@ def gather(
     *,
     fraction: float = 1.0,
     seed: int = 0,
+    with_regions: bool = False,
 ) -> TrainingCases:
     """Read the training and validation cases of all sources and decode their films once.
 
@@ -218,6 +209,7 @@ def gather(
         progress: Called as films are decoded.
         fraction: Share of each dataset's training cases to use, drawn by `seed`; validation is always whole.
         seed: Of that draw.
+        with_regions: Ask of drawn films where their findings lie, which draws them once more.
 
     Raises:
         DatasetError: A source cannot be read, or there is nothing to train on.
@@ -234,7 +226,7 @@ def gather(
     if not any(case.split == "train" for _, case in kept):
         raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
     origin = _origin(sources, [case for _, case in kept], image_size)
-    films, drawn = _decoded(kept, image_size, films_file, origin, progress, system_type.learns_regions)
+    decoded = decode_films(kept, image_size, films_file, origin, progress, with_regions=with_regions)
     filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
     film_of = {row: place for place, row in enumerate(filmed)}
     column = {name: number for number, name in enumerate(label_names)}
@@ -248,9 +240,10 @@ def gather(
         if not any(dataset is first for first in firsts):
             texts = ()  # another draw of the same reports: only its films are new
         place = film_of.get(row)
-        where = None if place is None or place not in drawn else _by_column(drawn[place], labels, dataset, column)
+        drawn = None if place is None else decoded.regions.get(place)
+        where = None if drawn is None else _by_column(drawn, labels, dataset, column)
         examples.append(Example(place, texts, labels, known, group, case.split, where))
-    return TrainingCases(examples, films, groups, label_names, origin)
+    return TrainingCases(examples, decoded.films, groups, label_names, origin)
 
 
 def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
@@ -268,71 +261,11 @@ def _origin(sources: Sequence[Source], cases: Sequence[Case], image_size: int) -
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _decoded(
-    kept: Sequence[tuple[Dataset, Case]],
-    image_size: int,
-    films_file: Path,
-    origin: str,
-    progress: Progress,
-    with_regions: bool,
-) -> tuple[NDArray[np.uint8], dict[int, dict[str, NDArray[np.uint8]]]]:
-    """[F, S, S] uint8 memory map of the films of all cases that have one, in order; where findings lie on drawn ones.
-
-    Only drawn films tell: boxes on real ones are kept for evaluation.
-    """
-    filmed = [(dataset, case, str(case.image)) for dataset, case in kept if case.image is not None]
-    shape = (max(1, len(filmed)), image_size, image_size)
-    complete, regions_file = films_file.with_suffix(".sha256"), films_file.with_name(REGIONS)
-    drawn = [
-        place
-        for place, (dataset, case, _) in enumerate(filmed)
-        if with_regions and case.synthetic and knows_regions(dataset)
-    ]
-    found: dict[int, dict[str, NDArray[np.uint8]]] = {place: {} for place in drawn}
-    if films_file.is_file() and complete.is_file() and complete.read_text("utf-8") == origin:
-        if drawn:
-            with np.load(regions_file) as stored:
-                for place, label, cells in zip(stored["place"], stored["label"], stored["cells"], strict=True):
-                    found[int(place)][str(label)] = cells
-        return np.load(films_file, mmap_mode="r"), found
-    complete.unlink(missing_ok=True)
-    films_file.parent.mkdir(parents=True, exist_ok=True)
-    films = np.lib.format.open_memmap(films_file, mode="w+", dtype=np.uint8, shape=shape)
-
-    def load(place: int) -> None:
-        dataset, case, name = filmed[place]
-        pixels = dataset.load_film(name).pixels
-        films[place] = (model_input(pixels, image_size) * 255).round().astype(np.uint8)
-        if place in found:
-            found[place] = {one.label: _cells(one.mask) for one in regions(dataset, case, pixels, image_size)}
-
-    with ThreadPoolExecutor(os.cpu_count()) as readers:
-        for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
-            progress("Reading films", done, len(filmed))
-    films.flush()
-    if drawn:
-        rows = [(place, label, cells) for place in drawn for label, cells in found[place].items()]
-        np.savez(
-            regions_file,
-            place=np.array([place for place, _, _ in rows], np.int64),
-            label=np.array([label for _, label, _ in rows], np.str_),
-            cells=np.array([cells for _, _, cells in rows], np.uint8).reshape(-1, _CELLS, _CELLS),
-        )
-    complete.write_text(origin, "utf-8")
-    return films, found
-
-
-def _cells(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Mask [S, S] to the share of each of R by R cells that it covers, in 255ths."""
-    shares = functional.adaptive_avg_pool2d(torch.from_numpy(mask)[None].float(), _CELLS)[0]
-    return np.asarray((shares * 255).ceil().byte().numpy())
-
-
 def _by_column(
     found: Mapping[str, NDArray[np.uint8]], labels: NDArray[np.float32], dataset: Dataset, column: Mapping[str, int]
 ) -> dict[int, NDArray[np.uint8]]:
     """Regions by column of the dataset's labels: empty where absent, left out where carried and not drawn."""
-    nowhere = np.zeros((_CELLS, _CELLS), np.uint8)
+    nowhere = np.zeros((CELLS, CELLS), np.uint8)
     where = {}
     for name in dataset.label_names:
         if not labels[column[name]]:
@@ -346,12 +279,16 @@ def _regions_of(examples: Sequence[Example], motion: Tensor | None) -> Tensor | 
     """`Batch.regions` of examples whose films were moved by `motion` [B, 2, 3]."""
     if not any(example.regions for example in examples):
         return None
-    found = torch.full((len(examples), len(examples[0].labels), _CELLS, _CELLS), torch.nan)
+    found = torch.full((len(examples), len(examples[0].labels), CELLS, CELLS), torch.nan)
     for row, example in enumerate(examples):
         if example.regions:
             columns = list(example.regions)
             cells = torch.from_numpy(np.stack(list(example.regions.values()))).float() / 255
-            found[row, columns] = cells if motion is None else moved(cells, motion[row].expand(len(cells), -1, -1))
+            if motion is not None:
+                carried = cells.any(-1).any(-1)
+                cells = moved(cells, motion[row].expand(len(cells), -1, -1))
+                cells[carried & ~cells.any(-1).any(-1)] = torch.nan  # moved off the film, which is not absence
+            found[row, columns] = cells
     return found
 
 

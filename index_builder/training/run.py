@@ -11,8 +11,9 @@ import torch
 from index_builder.errors import ModelError
 from index_builder.systems.base import WEIGHTS_FILE, SystemConfig, system_class
 from index_builder.training.card import commit_of_code, write_card
-from index_builder.training.cases import REGIONS, Progress, Source, gather
+from index_builder.training.cases import Source, gather
 from index_builder.training.choices import choose_after_training
+from index_builder.training.films import Progress, stored_beside
 from index_builder.training.loop import LAST, Fitted, Report, fit
 from index_builder.training.schedule import Schedule
 
@@ -61,6 +62,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
         progress,
         fraction=request.fraction,
         seed=request.schedule.seed,
+        with_regions=request.config.learns_regions,
     )
     torch.manual_seed(request.schedule.seed)
     system = kind(request.config.model_copy(update={"label_names": cases.label_names}))
@@ -68,6 +70,6 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
     choose_after_training(system, cases, request.sources)
     system.save(out, portable=False)
     write_card(out, system, request.sources, cases, request.schedule, fitted, request.fraction, commit)
-    for name in (LAST, _FILMS, REGIONS, Path(_FILMS).with_suffix(".sha256")):
-        (out / name).unlink(missing_ok=True)
+    for path in (out / LAST, out / _FILMS, *stored_beside(out / _FILMS)):
+        path.unlink(missing_ok=True)
     return fitted

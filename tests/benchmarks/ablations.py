@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
 from index_builder.evaluation.run import EvaluateRequest, measure
 from index_builder.evaluation.runs import FULL, Run
 from index_builder.imaging import Film
@@ -50,6 +50,38 @@ DATASET = {"mskpt": "phantom-dust", "unified": "phantom-openi"}
 FRACTIONS = (0.25, 0.5, 0.75, 1.0)
 
 
+class _Kept:
+    """Mixed into a dataset: its films are drawn once and kept as bytes a pixel; at most `limit` cases of each part."""
+
+    limit: int | None = None
+
+    def cases(self) -> list[Case]:
+        """All cases."""
+        return self._some
+
+    @cached_property
+    def _some(self) -> list[Case]:
+        return _limited(super().cases(), self.limit)  # type: ignore[misc]
+
+    def load_film(self, reference: str) -> Film:
+        """A film, from memory the second time."""
+        pixels, film = self._drawn(reference)
+        return replace(film, pixels=pixels.astype(np.float32) / 255)
+
+    @cache  # noqa: B019  as long as the process
+    def _drawn(self, reference: str) -> tuple[np.ndarray, Film]:
+        film = super().load_film(reference)  # type: ignore[misc]
+        return (film.pixels * 255).round().astype(np.uint8), replace(film, pixels=np.zeros((1, 1), np.float32))
+
+
+class KeptOpenI(_Kept, PhantomOpenI):
+    """phantom-openi in memory."""
+
+
+class KeptDust(_Kept, PhantomDust):
+    """phantom-dust in memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeptSource(Source):
     """A source that opens the dataset kept in memory."""
@@ -63,21 +95,9 @@ class KeptSource(Source):
 
 @cache
 def kept(kind: str, limit: int | None) -> Dataset:
-    """The dataset of a kind with its films in memory, as bytes a pixel, and at most `limit` cases of each part."""
-    dataset = open_dataset(kind)
-    cases, draw = _limited(dataset.cases(), limit), dataset.load_film
-
-    @cache
-    def drawn(reference: str) -> tuple[np.ndarray, Film]:
-        film = draw(reference)
-        return (film.pixels * 255).round().astype(np.uint8), replace(film, pixels=np.zeros((1, 1), np.float32))
-
-    def load_film(reference: str) -> Film:
-        pixels, film = drawn(reference)
-        return replace(film, pixels=pixels.astype(np.float32) / 255)
-
-    dataset.cases = lambda: cases  # type: ignore[method-assign]
-    dataset.load_film = load_film  # type: ignore[method-assign]
+    """The dataset of a kind."""
+    dataset = KeptOpenI() if kind == PhantomOpenI.card.name else KeptDust()
+    dataset.limit = limit
     return dataset
 
 
@@ -120,7 +140,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 cases = gather(
                     [source], system_class(args.system), 224, Path(folder) / "films.npy", lambda *_: None,
-                    fraction=share, seed=seed,
+                    fraction=share, seed=seed, with_regions=args.system == "unified",
                 )  # fmt: skip
                 system = trained(args.system, changes, cases, source, args, seed)
             request = EvaluateRequest(args.system, DATASET[args.system], None, modality, "test", False, 0)

@@ -150,9 +150,10 @@ def main() -> None:
     workers.add_argument("--engine", dest="engines", action="append", choices=ENGINES)
     kinds.add_parser("cases").add_argument("counts", type=int, nargs="*", default=[1000, 3000, 10_000, 30_000, 100_000])
     options = parser.parse_args()
-    measure_workers(options.cases, options.engines or list(ENGINES)) if options.kind == "workers" else measure_cases(
-        options.counts
-    )
+    if options.kind == "workers":
+        measure_workers(options.cases, options.engines or list(ENGINES))
+    else:
+        measure_cases(options.counts)
 
 
 if __name__ == "__main__":

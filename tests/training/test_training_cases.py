@@ -202,7 +202,8 @@ def test_drawn_films_tell_where_their_findings_lie(tmp_path: Path, workers: Sour
     phantom._kept += part._kept
     sources = [Opened("phantom-openi", dataset=phantom), workers]
     file = tmp_path / "films.npy"
-    found = gather(sources, Unified, 64, file, quiet)
+    assert all(one.regions is None for one in gather(sources, Unified, 64, file, quiet).examples)
+    found = gather(sources, Unified, 64, file, quiet, with_regions=True)  # from films that were decoded without
     for example, case in zip(found.examples, phantom.cases(), strict=False):
         assert example.regions is not None
         carried = {name for name in case.labels if name in phantom.visible_labels(case)}
@@ -222,13 +223,18 @@ def test_drawn_films_tell_where_their_findings_lie(tmp_path: Path, workers: Sour
     assert drawn.regions is not None
     assert not torch.equal(drawn.regions[0, heart], batch.regions[0, heart])
     assert drawn.regions[0, heart].sum() == pytest.approx(float(batch.regions[0, heart].sum()), rel=0.2)
-    again = gather(sources, Unified, 64, file, quiet)
+    again = gather(sources, Unified, 64, file, quiet, with_regions=True)
     for one, other in zip(found.examples[:3], again.examples[:3], strict=True):
         assert one.regions is not None
         assert other.regions is not None
         assert one.regions.keys() == other.regions.keys()
         assert all((one.regions[column] == other.regions[column]).all() for column in one.regions)
-    assert all(one.regions is None for one in gather(sources, SiClip, 64, tmp_path / "own.npy", quiet).examples)
+    corner = np.zeros((28, 28), np.uint8)
+    corner[0, 0] = 255
+    lost = [replace(found.examples[0], regions={heart: corner})]
+    views = [found.batch(lost, torch.Generator().manual_seed(seed)).regions for seed in range(20)]
+    assert any(view[0, heart].isnan().all() for view in views)  # moved off the film: not absent
+    assert any(view[0, heart].sum() > 0 for view in views)
 
 
 def test_nothing_to_train_on_is_refused(tmp_path: Path, workers: Source) -> None:

@@ -1,0 +1,114 @@
+"""Films decoded once for all epochs, and where the findings of drawn ones lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from index_builder.datasets.base import Case, Dataset
+from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
+from index_builder.imaging import model_input
+
+#: (what is being done, cases done, cases in all)
+Progress = Callable[[str, int, int], None]
+
+#: Cells along a film's edge that say where its findings lie.
+CELLS = 28
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFilms:
+    """The films of all cases that have one, in order.
+
+    Attributes:
+        films: [F, S, S] uint8, a memory map.
+        regions: By film that tells, and by label: [R, R] uint8, share of each cell that its finding covers, in 255ths.
+    """
+
+    films: NDArray[np.uint8]
+    regions: Mapping[int, Mapping[str, NDArray[np.uint8]]]
+
+
+def decode_films(
+    cases: Sequence[tuple[Dataset, Case]],
+    image_size: int,
+    films_file: Path,
+    origin: str,
+    progress: Progress,
+    *,
+    with_regions: bool,
+) -> DecodedFilms:
+    """Decode films into a file, or take the file as it is where it holds these very films.
+
+    Args:
+        cases: With or without a film.
+        image_size: S.
+        films_file: Written with `stored_beside` it.
+        origin: Digest of which films they are.
+        progress: Called as films are decoded.
+        with_regions: Ask drawn films where their findings lie. Real ones are not asked: boxes on them are kept for
+            evaluation.
+
+    Raises:
+        ImagingError: A film cannot be decoded.
+    """
+    filmed = [(dataset, case, str(case.image)) for dataset, case in cases if case.image is not None]
+    complete, regions_file = stored_beside(films_file)
+    found: dict[int, dict[str, NDArray[np.uint8]]] = {
+        place: {}
+        for place, (dataset, case, _) in enumerate(filmed)
+        if with_regions and case.synthetic and knows_regions(dataset)
+    }
+    there = all(path.is_file() for path in (films_file, complete, *([regions_file] if found else ())))
+    if there and complete.read_text("utf-8") == origin:
+        if found:
+            with np.load(regions_file) as stored:
+                for place, label, cells in zip(stored["place"], stored["label"], stored["cells"], strict=True):
+                    found[int(place)][str(label)] = cells
+        return DecodedFilms(np.load(films_file, mmap_mode="r"), found)
+    complete.unlink(missing_ok=True)
+    regions_file.unlink(missing_ok=True)
+    films_file.parent.mkdir(parents=True, exist_ok=True)
+    shape = (max(1, len(filmed)), image_size, image_size)
+    films = np.lib.format.open_memmap(films_file, mode="w+", dtype=np.uint8, shape=shape)
+
+    def load(place: int) -> None:
+        dataset, case, name = filmed[place]
+        pixels = dataset.load_film(name).pixels
+        films[place] = (model_input(pixels, image_size) * 255).round().astype(np.uint8)
+        if place in found:
+            found[place] = {one.label: _cells(one.mask) for one in regions(dataset, case, pixels, image_size)}
+
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        for done, _ in enumerate(readers.map(load, range(len(filmed))), start=1):
+            progress("Reading films", done, len(filmed))
+    films.flush()
+    if found:
+        rows = [(place, label, cells) for place, of in found.items() for label, cells in of.items()]
+        np.savez(
+            regions_file,
+            place=np.array([place for place, _, _ in rows], np.int64),
+            label=np.array([label for _, label, _ in rows], np.str_),
+            cells=np.array([cells for _, _, cells in rows], np.uint8).reshape(-1, CELLS, CELLS),
+        )
+    complete.write_text(origin, "utf-8")
+    return DecodedFilms(films, found)
+
+
+def stored_beside(films_file: Path) -> tuple[Path, Path]:
+    """The files that say which films a file holds, and where their findings lie."""
+    return films_file.with_suffix(".sha256"), films_file.with_suffix(".regions.npz")
+
+
+def _cells(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Mask [S, S] to the share of each cell that it covers; a cell that is merely touched has some."""
+    shares = functional.adaptive_avg_pool2d(torch.from_numpy(mask)[None].float(), CELLS)[0]
+    return np.asarray((shares * 255).ceil().byte().numpy())
