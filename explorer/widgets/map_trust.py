@@ -59,7 +59,7 @@ def _trust(shelved: Shelved, space: Space, refitted: tuple[MapName, MapRecord] |
         "placed that way land from their own place, in typical distances between two cases, and the share of cases "
         "that are nearer to it than the case itself (0.5 by chance). The map knew these cases, so a new one errs "
         "more. A map in two or three dimensions always loses something: what lies far apart on it may be alike. "
-        f"Of more than {FITTED_CASES:,} cases as many are laid out, and the others placed like queries."
+        f"Of more than {FITTED_CASES:,} cases, {FITTED_CASES:,} are laid out and the others placed like queries."
     )
 
 
