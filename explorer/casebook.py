@@ -275,7 +275,8 @@ class Casebook:
             if space not in self._stores:
                 from index_builder.indexing import open_store
 
-                self._stores[space] = open_store(self.folder, self.manifest, space)
+                record = self.manifest.spaces[space]
+                self._stores[space] = open_store(self.folder, self.manifest.store, space, record)
             return self._stores[space]
 
     @property

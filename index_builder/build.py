@@ -36,7 +36,7 @@ from index_builder.casebook import (
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
 from index_builder.errors import CasebookError, DatasetError
-from index_builder.indexing import FAISS, check_store, index_space, space_record
+from index_builder.indexing import FAISS, IndexesInTurn, check_store, index_space
 from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -129,8 +129,8 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
             shutil.rmtree(layout.indexes, ignore_errors=True)
             indexed = {space: index_space(folder, space, cases, vectors[space], request.store) for space in SPACES}
-            stores = {space: store for space, store in indexed.items() if store is not None}
-            spaces = {space: space_record(store, vectors[space]) for space, store in stores.items()}
+            spaces = {space: record for space, record in indexed.items() if record is not None}
+            stores = IndexesInTurn(folder, request.store, spaces)
             progress("Indexing", 1, 1)
         with _timed(seconds, "calibrate"):
             from index_builder.calibrate import calibrate
@@ -155,8 +155,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             write_cases(cases_table(cases), layout.cases, layout.case_keys)
             shutil.rmtree(_shards(folder).parent)
             _fingerprint_file(folder).unlink()
-            for store in stores.values():
-                store.close()
+            stores.close()
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,

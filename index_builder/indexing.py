@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from index_builder.case_table import cases_table
-from index_builder.casebook import Layout, Manifest, Space, SpaceRecord
+from index_builder.casebook import Layout, Space, SpaceRecord
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.stores.base import VectorStore, case_keys
@@ -38,7 +38,7 @@ def check_store(store: str, folder: Path) -> None:
 
 def index_space(
     folder: Path, space: Space, cases: Sequence[Case], vectors: np.ndarray, store: str = FAISS
-) -> FaissStore | MilvusStore | None:
+) -> SpaceRecord | None:
     """Index the cases that have a vector in a space and write the index; None when none has.
 
     Args:
@@ -56,31 +56,66 @@ def index_space(
     keys = case_keys([case.case_id for case in indexed])
     held = vectors[rows].astype(np.float32)
     layout.indexes.mkdir(exist_ok=True)
-    if store != FAISS:
+    built: FaissStore | MilvusStore
+    if store == FAISS:
+        built = FaissStore.build(held, keys)
+        built.write(layout.index(space), layout.index_keys(space))
+    else:
         place = MilvusPlace.parse(store, layout.indexes)
-        return MilvusStore.build(place, space, held, keys, filter_fields(cases_table(indexed)))
-    built = FaissStore.build(held, keys)
-    built.write(layout.index(space), layout.index_keys(space))
-    return built
+        built = MilvusStore.build(place, space, held, keys, filter_fields(cases_table(indexed)))
+    record = _record(built, held)
+    built.close()
+    return record
 
 
-def open_store(folder: Path, manifest: Manifest, space: Space) -> VectorStore:
-    """Open the index of a space that the manifest lists.
+def open_store(folder: Path, store: str, space: Space, record: SpaceRecord) -> VectorStore:
+    """Open the index of a space.
+
+    Args:
+        folder: Of the casebook.
+        store: As `Manifest.store`.
+        space: Which.
+        record: What `index_space` said of it.
 
     Raises:
         CasebookError: It is missing, damaged or out of reach.
     """
-    layout, record = Layout(folder), manifest.spaces[space]
+    layout = Layout(folder)
     if record.index == "milvus":
-        place = MilvusPlace.parse(manifest.store, layout.indexes)
+        place = MilvusPlace.parse(store, layout.indexes)
         return MilvusStore.open(place, str(record.collection), record.count)
     return FaissStore.read(layout.index(space), layout.index_keys(space), record.index)
 
 
-def space_record(store: FaissStore | MilvusStore, vectors: np.ndarray) -> SpaceRecord:
+class IndexesInTurn(Mapping[Space, VectorStore]):
+    """Indexes of a casebook under way. Asking for one closes the one before: memory holds one at a time."""
+
+    def __init__(self, folder: Path, store: str, spaces: Mapping[Space, SpaceRecord]) -> None:
+        self._folder, self._store, self._spaces = folder, store, spaces
+        self._opened: VectorStore | None = None
+
+    def __getitem__(self, space: Space) -> VectorStore:
+        record = self._spaces[space]
+        self.close()
+        self._opened = open_store(self._folder, self._store, space, record)
+        return self._opened
+
+    def __iter__(self) -> Iterator[Space]:
+        return iter(self._spaces)
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    def close(self) -> None:
+        """Close the one that is open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _record(store: FaissStore | MilvusStore, vectors: np.ndarray) -> SpaceRecord:
     """What the manifest says of a space whose vectors [N, D] are indexed."""
-    held = vectors[vectors.any(axis=1)]
-    sample = held[:: max(1, len(held) // _SIMILARITY_SAMPLE)].astype(np.float32)
+    sample = vectors[:: max(1, len(vectors) // _SIMILARITY_SAMPLE)]
     # The first hit is the case itself, so the second is its nearest other case.
     nearest = [float(row[1]) for row in store.search_many(sample, 2).scores if len(row) > 1]
     percentiles = np.percentile(nearest, np.arange(101)) if nearest else np.empty(0)

@@ -16,6 +16,7 @@ from index_builder.casebook import (
     Layout,
     Manifest,
     Space,
+    SpaceRecord,
     cluster_column,
     digest_files,
     map_columns,
@@ -29,12 +30,10 @@ from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
 from index_builder.held_out import held_out_answers, read_answers, write_answers
-from index_builder.indexing import FAISS, index_space, space_record
+from index_builder.indexing import FAISS, IndexesInTurn, index_space
 from index_builder.projections.maps import describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
 from index_builder.stores.base import VectorStore
-from index_builder.stores.faiss import FaissStore
-from index_builder.stores.milvus import MilvusStore
 from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -87,13 +86,14 @@ def write_subset(
         films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}
-        stores: dict[Space, FaissStore | MilvusStore] = {}
+        spaces: dict[Space, SpaceRecord] = {}
         new.embeddings("image").parent.mkdir()
         for space in SPACES:
             vectors[space] = np.asarray(read_embeddings(source, space, manifest.cases)[rows])
             np.save(new.embeddings(space), vectors[space], allow_pickle=False)
-            if (store := index_space(folder, space, cases, vectors[space])) is not None:
-                stores[space] = store
+            if (record := index_space(folder, space, cases, vectors[space])) is not None:
+                spaces[space] = record
+        stores = IndexesInTurn(folder, FAISS, spaces)
         progress("Measuring maps", 0, len(stores))
         projections, known = read_table(layout.projections).take(pa.array(rows)), read_maps(source)
         drawn = {}
@@ -114,7 +114,7 @@ def write_subset(
                 "name": out.name,
                 "subset_of": f"{manifest.name}, SHA-256 {manifest.digest}",
                 "store": FAISS,
-                "spaces": {space: space_record(store, vectors[space]) for space, store in stores.items()},
+                "spaces": spaces,
                 "cases": len(cases),
                 "films": films,
                 "reports": sum(bool(case.report) for case in cases),

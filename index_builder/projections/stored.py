@@ -83,8 +83,9 @@ def draw_casebook_maps(
         progress("Drawing maps", done, total)
 
     for space, store in stores.items():
-        held = mapped_cases(cases, rows[space], vectors[space], store, reads)
-        drawn[space] = rows[space], draw_maps(held, seed, advance)
+        # No name keeps what is mapped: it would stay in memory beside that of the next space.
+        maps = draw_maps(mapped_cases(cases, rows[space], vectors[space], store, reads), seed, advance)
+        drawn[space] = rows[space], maps
         done += len(drawn[space][1].positions)
         progress("Drawing maps", done, total)
     write_drawn_maps(folder, cases, drawn)

@@ -118,7 +118,8 @@ class FaissStore:
         return Hits(np.where(found < 0, NO_CASE, self._keys[found]), scores)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Free its memory."""
+        del self._index
 
     def write(self, index_path: Path, keys_path: Path) -> None:
         """Write the index and its keys.

@@ -196,9 +196,9 @@ def test_a_casebook_on_milvus_answers_as_one_on_faiss(
     spaces = {}
     for space in on_faiss.spaces:
         vectors = on_faiss.vectors(space)
-        stored = indexing.index_space(folder, space, cases, vectors, "milvus:")
-        assert stored is not None
-        spaces[space] = indexing.space_record(stored, vectors)
+        record = indexing.index_space(folder, space, cases, vectors, "milvus:")
+        assert record is not None
+        spaces[space] = record
         nearest = on_faiss.manifest.spaces[space].nearest_similarity
         np.testing.assert_allclose(spaces[space].nearest_similarity, nearest, atol=2e-4)
     write_manifest(folder, on_faiss.manifest.model_copy(update={"store": "milvus:", "spaces": spaces}))
