@@ -32,8 +32,8 @@ audit: $(VENV)/installed-test
 CHECKPOINTS ?= checkpoints
 checkpoints: $(VENV)/installed-test
 	@test -n "$(NIH)" -a -n "$(COVID)" || { echo "Give both folders: make checkpoints NIH=DIR COVID=DIR"; exit 2; }
-	$(BIN)/cxr-explorer train unified --dataset phantom-openi --dataset phantom-openi=1 --dataset nih=$(NIH) \
-		--dataset covid=$(COVID) --out $(CHECKPOINTS)/unified-compact
+	$(BIN)/cxr-explorer train unified --dataset phantom-openi --dataset phantom-openi=1 --dataset phantom-openi=2 \
+		--dataset phantom-openi=3 --dataset nih=$(NIH) --dataset covid=$(COVID) --out $(CHECKPOINTS)/unified-compact
 	$(BIN)/cxr-explorer train siclip --dataset phantom-dust --out $(CHECKPOINTS)/siclip-compact
 	$(BIN)/cxr-explorer train mskpt --dataset phantom-dust --out $(CHECKPOINTS)/mskpt-compact
 
