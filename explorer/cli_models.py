@@ -17,7 +17,8 @@ def evaluate(
     dataset: DatasetOption,
     root: RootOption = None,
     modality: Annotated[
-        str | None, typer.Option(help="image, text or joint; default: joint where cases have both.")
+        str | None,
+        typer.Option(help="image, text or joint; default: joint where cases have both, with --explain image."),
     ] = None,
     split: Annotated[str, typer.Option(help="Part to score: train, val, test or all.")] = "test",
     baselines: Annotated[bool, typer.Option("--baselines", help="Measure baselines on the same cases too.")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -66,7 +67,7 @@ def largest_first(clusters: NDArray[np.integer]) -> NDArray[np.int32]:
     return number[clusters]
 
 
-def characteristic_words(terms: Sequence[Sequence[str]], clusters: NDArray[np.int32]) -> list[tuple[str, ...]]:
+def characteristic_words(terms: Iterable[Sequence[str]], clusters: NDArray[np.int32]) -> list[tuple[str, ...]]:
     """Class-based TF-IDF (Grootendorst 2022): what the cases of a cluster say more often than the others do.
 
     A term's weight in a cluster is its frequency, the share of the cluster's cases that use it, times the logarithm of
@@ -74,38 +75,31 @@ def characteristic_words(terms: Sequence[Sequence[str]], clusters: NDArray[np.in
     words of every report, "heart" and "normal", would come first.
 
     Args:
-        terms: What each case says, see `case_terms`.
+        terms: What each of the N cases says, see `case_terms`; iterated once.
         clusters: [N] int32, as `find_clusters` gives them.
 
     Returns:
         Up to five terms of each cluster, most telling first; none where nothing is said.
     """
-    from scipy.sparse import coo_array
-
     kinds = int(clusters.max(initial=-1)) + 1
-    vocabulary: dict[str, int] = {}
-    used = [
-        (row, vocabulary.setdefault(term, len(vocabulary)))
-        for row, said in enumerate(terms)
-        for term in dict.fromkeys(said)
-    ]
-    if not used or not kinds:
-        return [()] * kinds
-    rows, columns = np.array(used).T
-    # Cases outside any cluster are the last row.
-    users = coo_array((np.ones(len(rows)), (clusters[rows] % (kinds + 1), columns)), shape=(kinds + 1, len(vocabulary)))
-    counts = users.toarray()
-    share = counts[:kinds] / np.bincount(clusters[clusters >= 0], minlength=kinds)[:, None]
+    # The last counts the cases outside any cluster, whose number is -1.
+    users: list[Counter[str]] = [Counter() for _ in range(kinds + 1)]
+    for cluster, used in zip(clusters.tolist(), terms, strict=True):
+        users[cluster].update(set(used))
+    sizes = np.bincount(clusters[clusters >= 0], minlength=kinds)
+    told = zip(users, sizes.tolist(), strict=False)
+    names = list(dict.fromkeys(term for own, size in told for term in own if own[term] / size >= _LEAST_USERS))
+    counts = np.array([[own[name] for name in names] for own in users], float)
+    share = counts[:kinds] / sizes[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.nan_to_num(share * np.log(share * len(terms) / counts.sum(0)), nan=0.0)
+        weights = np.nan_to_num(share * np.log(share * len(clusters) / counts.sum(0)), nan=0.0)
     weights[share < _LEAST_USERS] = 0
-    names = list(vocabulary)
     # Of equal weight the longer phrase says more.
     ranked = []
     for row in weights:
         said = [(-row[at], -len(names[at]), names[at]) for at in np.flatnonzero(row > 0)]
         ranked.append([term for *_, term in sorted(said)])
-    return [_chosen(terms) for terms in ranked]
+    return [_chosen(phrases) for phrases in ranked]
 
 
 def case_terms(case: Case, reads: str) -> list[str]:

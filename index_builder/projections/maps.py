@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
@@ -46,16 +46,16 @@ class MappedCases:
     Attributes:
         store: Index of these cases and no others.
         keys: [N] int64, key of each case in the store.
-        vectors: [N, D] float32, L2-normalised.
+        vectors: [N, D], L2-normalised; a casebook's are mapped float16, and read a part at a time.
         labels: [N, C] bool.
         terms: What each case says, see `clusters.case_terms`.
     """
 
     store: VectorStore
     keys: NDArray[np.int64]
-    vectors: NDArray[np.float32]
+    vectors: NDArray[np.floating]
     labels: NDArray[np.bool_]
-    terms: Sequence[Sequence[str]]
+    terms: Iterable[Sequence[str]]
 
     def neighbours(self, k: int) -> NeighbourGraph:
         """The `k` nearest other cases of each."""
@@ -98,7 +98,7 @@ def draw_maps(
     names = map_names(len(cases.vectors)) if names is None else names
     if len(cases.vectors) <= FITTED_CASES:
         graph = cases.neighbours(max(_MEASURED_REACH, _reach(names)))
-        positions = _layouts(names, cases.vectors, graph, seed, progress)
+        positions = _layouts(names, cases.vectors.astype(np.float32), graph, seed, progress)
     else:
         positions = _layouts_by_sample(names, cases.vectors, seed, progress)
         graph = cases.neighbours(_MEASURED_REACH)
@@ -134,11 +134,11 @@ def _describe(
 
 
 def _layouts_by_sample(
-    names: Sequence[MapName], vectors: NDArray[np.float32], seed: int, progress: MapProgress
+    names: Sequence[MapName], vectors: NDArray[np.floating], seed: int, progress: MapProgress
 ) -> dict[MapName, NDArray[np.float32]]:
     """Maps of `FITTED_CASES` of the cases, and on them the others, each among those of its nearest that were drawn."""
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), FITTED_CASES, replace=False))
-    keys, drawn = np.arange(FITTED_CASES, dtype=np.int64), vectors[sample]
+    keys, drawn = np.arange(FITTED_CASES, dtype=np.int64), vectors[sample].astype(np.float32)
     store = FaissStore.build(drawn, keys)
     fitted = _layouts(names, drawn, neighbour_graph(store, keys, drawn, _reach(names)), seed, progress)
     positions = {name: np.empty((len(vectors), found.shape[1]), np.float32) for name, found in fitted.items()}
@@ -147,7 +147,7 @@ def _layouts_by_sample(
     others = np.setdiff1d(np.arange(len(vectors)), sample)
     for start in range(0, len(others), _PLACED_AT_ONCE):
         placed = others[start : start + _PLACED_AT_ONCE]
-        hits = store.search_many(vectors[placed], PLACING_NEIGHBOURS)
+        hits = store.search_many(vectors[placed].astype(np.float32), PLACING_NEIGHBOURS)
         for name, found in fitted.items():
             positions[name][placed] = place(found[hits.keys], hits.scores)
     return positions

@@ -32,14 +32,14 @@ class NeighbourGraph:
 
 
 def neighbour_graph(
-    store: VectorStore, keys: NDArray[np.int64], vectors: NDArray[np.float32], k: int
+    store: VectorStore, keys: NDArray[np.int64], vectors: NDArray[np.floating], k: int
 ) -> NeighbourGraph:
     """Look up the `k` nearest other cases of every case in the index that searches use.
 
     Args:
         store: Holds these cases and no others.
         keys: [N] int64, key of each case in the store.
-        vectors: [N, D] float32, L2-normalised.
+        vectors: [N, D], L2-normalised.
         k: Neighbours wanted, lowered to N - 1.
     """
     count = len(vectors)
@@ -51,7 +51,7 @@ def neighbour_graph(
     graph = NeighbourGraph(np.empty((count, k), np.int32), np.empty((count, k), np.float32))
     for start in range(0, count, _ASKED_AT_ONCE):
         asked = np.arange(start, min(start + _ASKED_AT_ONCE, count))
-        hits = store.search_many(vectors[asked], k + 1)
+        hits = store.search_many(vectors[asked].astype(np.float32), k + 1)
         rows = order[np.searchsorted(sorted_keys, hits.keys).clip(max=count - 1)]
         # A case need not come first among its own copies; and an approximate index may miss it, or find too few.
         unfit = (rows == asked[:, None]) | (hits.keys == NO_CASE)

@@ -47,7 +47,7 @@ class MapQuality:
 
 
 def map_quality(
-    vectors: NDArray[np.float32],
+    vectors: NDArray[np.floating],
     positions: NDArray[np.float32],
     graph: NeighbourGraph,
     labels: NDArray[np.bool_],
@@ -56,7 +56,7 @@ def map_quality(
     """Measure a map.
 
     Args:
-        vectors: [N, D] float32, L2-normalised.
+        vectors: [N, D], L2-normalised.
         positions: [N, dims] float32.
         graph: Neighbours of each case by full vectors.
         labels: [N, C] bool.
@@ -70,7 +70,7 @@ def map_quality(
 
 
 def _ranks_kept(
-    vectors: NDArray[np.float32], positions: NDArray[np.float32], random: np.random.Generator
+    vectors: NDArray[np.floating], positions: NDArray[np.float32], random: np.random.Generator
 ) -> tuple[float | None, float | None]:
     """Trustworthiness and continuity: on unit vectors Euclidean order is that of cosine, so one measure does both."""
     from sklearn.manifold import trustworthiness
@@ -79,7 +79,7 @@ def _ranks_kept(
     k = min(NEIGHBOURS, (len(rows) - 1) // 2)
     if k < 1:
         return None, None
-    original, mapped = vectors[rows], positions[rows]
+    original, mapped = vectors[rows].astype(np.float32), positions[rows]
     return (
         round(float(trustworthiness(original, mapped, n_neighbors=k)), 4),
         round(float(trustworthiness(mapped, original, n_neighbors=k)), 4),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,21 @@ def mapped_cases(
     return MappedCases(
         store=store,
         keys=case_keys([case.case_id for case in kept]),
-        vectors=vectors[rows].astype(np.float32),
+        vectors=vectors if len(rows) == len(vectors) else vectors[rows],
         labels=labels,
-        terms=[case_terms(case, reads) for case in kept],
+        terms=_Terms(kept, reads),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What cases say, found when it is asked for: of many cases it would fill more memory than their vectors."""
+
+    cases: Sequence[Case]
+    reads: str
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return (case_terms(case, self.reads) for case in self.cases)
 
 
 def draw_casebook_maps(
