@@ -75,12 +75,15 @@ def save_untrained(folder: Path, config: Any, text_encoder: Path) -> Path:
     return folder
 
 
-def save_unified(folder: Path, text_encoder: Path) -> Path:
+def save_unified(folder: Path, text_encoder: Path, embedding_dim: int = 16) -> Path:
     """`unified` as `save_untrained` saves it; it knows one of the labels of `write_films`."""
     from index_builder.systems.unified import UnifiedConfig
 
     config = UnifiedConfig(
-        **system_settings(text_encoder), fusion_heads=2, label_names=("Cardiomegaly", "Normal"), vote_neighbours=7
+        **system_settings(text_encoder) | {"embedding_dim": embedding_dim},
+        fusion_heads=2,
+        label_names=("Cardiomegaly", "Normal"),
+        vote_neighbours=7,
     )
     return save_untrained(folder, config, text_encoder)
 

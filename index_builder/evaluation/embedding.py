@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class Embedded:
         frozen: [N, F] float32 mean patch token of an untrained encoder, zero without a film; None: not asked for.
     """
 
-    spaces: dict[Space, NDArray[np.float32]]
+    spaces: Mapping[Space, NDArray[np.float32]]
     frozen: NDArray[np.float32] | None = None
 
 

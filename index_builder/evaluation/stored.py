@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,9 @@ class StoredVectors:
 
     def __call__(self, cases: Sequence[Case], modality: Space, frozen: ImageEncoder | None) -> Embedded:
         """Vectors as `embed_modality` gives them, to half precision."""
-        rows = [self.row_of[case.case_id] for case in cases]
+        rows = np.array([self.row_of[case.case_id] for case in cases], np.int64)
         wanted = SPACES if modality == "joint" else (modality,)
-        spaces = {space: _unit(self.spaces[space][rows].astype(np.float32)) for space in wanted}
+        spaces = _UnitVectors({space: self.spaces[space] for space in wanted}, rows)
         return Embedded(spaces, None if frozen is None else self._frozen_of(cases, frozen))
 
     def _frozen_of(self, cases: Sequence[Case], encoder: ImageEncoder) -> NDArray[np.float32]:
@@ -93,6 +93,23 @@ class StoredVectors:
         if key not in self._frozen:
             self._frozen[key] = frozen_features(encoder, self.dataset, cases, self.image_size, self.progress)
         return self._frozen[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitVectors(Mapping[Space, NDArray[np.float32]]):
+    """Vectors of some rows, made single when they are asked for: those of one space fill memory twice their file."""
+
+    spaces: Mapping[Space, NDArray[np.float16]]
+    rows: NDArray[np.int64]
+
+    def __getitem__(self, space: Space) -> NDArray[np.float32]:
+        return _unit(self.spaces[space][self.rows].astype(np.float32))
+
+    def __iter__(self) -> Iterator[Space]:
+        return iter(self.spaces)
+
+    def __len__(self) -> int:
+        return len(self.spaces)
 
 
 def measure_stored(

@@ -8,9 +8,10 @@ of the cases, then all. "with start" is the time of all; "at work" that of the t
 that starting workers and loading the system drop out. `local` is the same work by threads of one process; `alone` by as
 many processes that know nothing of each other, each with its part of the shards: what these processors give at most.
 
-`cases` builds whole casebooks of small synthetic films with an untrained system, each in a process of its own, and fits
-the exponent of time against the number of cases by least squares of logarithms, for the build and for every stage. Its
-times are the processor's, of all threads together: other programs on the machine then hardly matter.
+`cases` builds whole casebooks of small synthetic films, each in a process of its own, with an untrained system whose
+vectors are as long as the shipped ones (256), and fits the exponent of time against the number of cases by least
+squares of logarithms, for the build and for every stage. Its times are the processor's, of all threads together: other
+programs on the machine then hardly matter.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def measure_cases(counts: list[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="scaling-") as name:
         folder = Path(name)
         (folder / "text").mkdir()
-        system = save_unified(folder / "system", save_text_encoder(folder / "text"))
+        system = save_unified(folder / "system", save_text_encoder(folder / "text"), embedding_dim=256)
         for count in counts:
             films = folder / f"films-{count}"
             films.mkdir()
