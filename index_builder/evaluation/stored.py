@@ -31,6 +31,9 @@ from index_builder.imaging import Film
 from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoders import ImageEncoder
 
+#: Vectors made single and brought to length 1 at a time.
+_ROWS_AT_ONCE = 4096
+
 
 class StoredCases:
     """Cases of a casebook as a dataset; the source they came from is opened for a film, and only then."""
@@ -103,7 +106,12 @@ class _UnitVectors(Mapping[Space, NDArray[np.float32]]):
     rows: NDArray[np.int64]
 
     def __getitem__(self, space: Space) -> NDArray[np.float32]:
-        return _unit(self.spaces[space][self.rows].astype(np.float32))
+        stored = self.spaces[space]
+        found = np.empty((len(self.rows), stored.shape[1]), np.float32)
+        for start in range(0, len(found), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            found[part] = _unit(stored[self.rows[part]].astype(np.float32))
+        return found
 
     def __iter__(self) -> Iterator[Space]:
         return iter(self.spaces)
