@@ -175,6 +175,8 @@ def check_stages(
 
 def _share(weights: NDArray[np.float32], kept: NDArray, asked: NDArray) -> dict[str, Any]:
     """Kept of asked over cases [N], and the interval of that share over resamples."""
+    # In the weights' precision, or all of them would be copied into a wider one; the sums are whole numbers.
+    of, part = (weights @ counts.astype(np.float32) for counts in (asked, kept))
     with np.errstate(invalid="ignore"):
-        shares = (weights @ kept) / (weights @ asked)
+        shares = part.astype(np.float64) / of
     return {"coverage": plain(float(shares[0])), "interval": interval(shares)}
