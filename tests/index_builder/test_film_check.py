@@ -52,7 +52,9 @@ def kinds(found: FilmReport) -> list[str]:
 
 def test_films_of_the_kind_indexed_pass(casebook: Casebook, films: list[np.ndarray]) -> None:
     found = [report(casebook, film) for film in films]
-    assert sum(bool(one.flags) for one in found) <= 1
+    # Half a hundred films hold few like a rare finding: of a thousand, 4 of 100 films of this kind are warned of.
+    assert sum(bool(one.flags) for one in found) <= 2
+    assert {kind for one in found for kind in kinds(one)} <= {"far"}  # of its own space; none by the frozen backbone
     assert all(one.checked and 0 <= (one.percentile or 0) <= 1 for one in found)
 
 
