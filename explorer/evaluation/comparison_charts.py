@@ -72,7 +72,7 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
     chance = systems[0].result["retrieval"]["test_to_train"]["chance"].get("p@5")
     if chance is not None:
         figure.add_vline(x=chance, line={"color": colours.rest, "dash": "dot", "width": 1.5}, row=1, col=len(titles))
-    figure.update_xaxes(nticks=3, tickangle=0)
+    figure.update_xaxes(nticks=4, autotickangles=[0, 90])  # upright where they would run into each other
     figure.update_yaxes(
         categoryorder="array", categoryarray=[_wrapped(name) for name, _, _ in entries], tickfont={"size": 11}
     )

@@ -89,8 +89,9 @@ def baselines(
         jobs.append(("frozen_knn", partial(_frozen_knn, filmed, visible, features)))
     if "joint" in spaces:
         for space in _SINGLE:
-            if (single := task.restricted(np.any(spaces[space], axis=1))) is not None:
-                jobs.append((f"{space}_only", partial(_single, system, single, space, spaces[space])))
+            vectors = spaces[space]
+            if (single := task.restricted(np.any(vectors, axis=1))) is not None:
+                jobs.append((f"{space}_only", partial(_single, system, single, space, vectors)))
     published = root / CHEXNET_FILE if root is not None and dataset.card.name == "nih" else None
     of_test = all(task.cases[row].split == "test" for row in task.scored)
     if published is not None and published.is_file() and of_test:

@@ -40,7 +40,8 @@ class FilmCheck:
         references: [R, F] float16, features of indexed films, of length 1.
         rows: [R] int64, their rows in the casebook.
         distances: [101] float32, percentiles of the distance of indexed films to the others, none of its own patient.
-        similarities: [101] float32, the same of mean cosine to the nearest in the image space.
+        similarities: [101] float32, the same of mean cosine to the nearest in the image space; the first is -1, which
+            no film undercuts, where too few films tell how far is too far.
         unlike: [] float32, a film farther than this is unlike those indexed.
         no_chest: [] float32, one farther than this is farther than chest films are that were turned or inverted.
         weights: [5, 256] float32, of the orientation, rows as in `TURNS`.

@@ -84,7 +84,7 @@ def fit_film_check(
         references=references.astype(np.float16),
         rows=rows,
         distances=_percentiles(distances),
-        similarities=_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
+        similarities=_similarity_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
         unlike=_rounded(unlike),
         no_chest=_rounded(max(unlike, float(strange.max()))),
         weights=_rounded(weights),
@@ -128,6 +128,14 @@ def _similarities(vectors: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArr
     """Mean cosine of each film to the nearest of other patients, [R]."""
     cosine = np.where(own, -np.inf, vectors @ vectors.T)
     return np.asarray(np.partition(cosine, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1), np.float32)
+
+
+def _similarity_percentiles(similar: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Percentiles. A film like n others is farther than all of them once in n + 1 times: few cannot call it far."""
+    found = _percentiles(similar)
+    if 1 / (len(similar) + 1) > _FALSE_ALARMS:
+        found[0] = -1
+    return found
 
 
 def _spread(values: NDArray, count: int) -> NDArray:

@@ -61,7 +61,7 @@ class _Kept:
 
     @cached_property
     def _some(self) -> list[Case]:
-        return _limited(super().cases(), self.limit)  # type: ignore[misc]
+        return _limited(super().cases(), self.limit)
 
     def load_film(self, reference: str) -> Film:
         """A film, from memory the second time."""
@@ -70,7 +70,7 @@ class _Kept:
 
     @cache  # noqa: B019  as long as the process
     def _drawn(self, reference: str) -> tuple[np.ndarray, Film]:
-        film = super().load_film(reference)  # type: ignore[misc]
+        film = super().load_film(reference)
         return (film.pixels * 255).round().astype(np.uint8), replace(film, pixels=np.zeros((1, 1), np.float32))
 
 
