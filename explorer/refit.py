@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from index_builder.case_table import case_from_row
+from index_builder.case_table import CaseRows
 from index_builder.casebook import MapName, MapRecord, Space
 from index_builder.errors import QueryError
 from index_builder.projections.layout import Steps
-from index_builder.projections.maps import LEAST_CASES, draw_maps
+from index_builder.projections.maps import LEAST_CASES, draw_maps, reach
 from index_builder.projections.stored import mapped_cases
 from index_builder.stores.faiss import FaissStore
 
@@ -43,15 +43,13 @@ def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int6
     Raises:
         QueryError: Too few cases for a map.
     """
-    import pyarrow as pa
-
     held = rows[casebook.has_vector(space)[rows]]
     if len(held) < LEAST_CASES:
         raise QueryError(f"{len(held)} cases meet the filters: a map wants at least {LEAST_CASES}. Take a filter away.")
-    cases = [case_from_row(row) for row in casebook.table.take(pa.array(held)).to_pylist()]
     vectors = np.asarray(casebook.vectors(space)[held])
     store = FaissStore.build(vectors.astype(np.float32), casebook.keys[held])
-    mapped = mapped_cases(cases, np.arange(len(held)), vectors, store, casebook.manifest.system.reads)
+    wanted = reach(len(held), (name,))
+    mapped = mapped_cases(CaseRows(casebook.table, held), vectors, store, wanted, casebook.manifest.system.reads)
     drawn = draw_maps(
         mapped, casebook.manifest.dataset.seed, lambda _, done, total: progress(done, total), names=(name,)
     )

@@ -19,17 +19,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index_builder.case_table import cases_table, write_cases
+from index_builder.case_table import CaseRows, cases_table, read_cases, write_cases
 from index_builder.casebook import (
     SCHEMA_VERSION,
     SPACES,
     DatasetRecord,
+    Embeddings,
     Layout,
     Manifest,
-    Space,
     SystemRecord,
     digest_files,
-    read_embeddings,
     write_manifest,
     write_metrics,
 )
@@ -37,6 +36,7 @@ from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
 from index_builder.errors import CasebookError, DatasetError
 from index_builder.indexing import FAISS, IndexesInTurn, check_store, index_space
+from index_builder.memory import give_back
 from index_builder.thumbnails import thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
@@ -115,8 +115,6 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
 
             system = load_accelerated(layout.system)
         with _timed(seconds, "embed"):
-            from index_builder.film_check.fit import reference_rows
-
             timings = _embed(request, dataset, system, cases, layout, progress)
         seconds |= {
             "· films": timings.films,
@@ -124,9 +122,17 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             "· text encoder": timings.texts,
         }
         with _timed(seconds, "index"):
+            from index_builder.film_check.fit import reference_rows
+
             progress("Indexing", 0, 1)
-            film_rows = reference_rows(cases)
-            vectors, films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
+            source = _dataset_record(request, dataset)
+            film_rows, reports = reference_rows(cases), sum(bool(case.report) for case in cases)
+            films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
+            write_cases(cases_table(cases), layout.cases, layout.case_keys)
+            # From here on memory holds what is looked at, not all cases: what is held of each is on disk.
+            del dataset
+            cases = CaseRows(read_cases(layout.cases, len(cases)))
+            vectors = Embeddings(folder, len(cases))
             shutil.rmtree(layout.indexes, ignore_errors=True)
             indexed = {space: index_space(folder, space, cases, vectors[space], request.store) for space in SPACES}
             spaces = {space: record for space, record in indexed.items() if record is not None}
@@ -136,13 +142,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             from index_builder.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            source = _dataset_record(request, dataset)
             calibrate(layout, system, system_record, source, cases, stores, vectors, film_rows, features)
+            stores.close()
             progress("Calibrating", 1, 1)
-        with _timed(seconds, "draw maps"):
-            from index_builder.projections.stored import draw_casebook_maps
-
-            draw_casebook_maps(folder, cases, vectors, stores, system_record.reads, request.seed, progress)
         with _timed(seconds, "evaluate"):
             from index_builder.evaluation.runs import runs_beside
             from index_builder.evaluation.stored import measure_stored
@@ -151,8 +153,12 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             if runs := runs_beside(request.checkpoint, request.dataset):
                 metrics["runs"] = [run.model_dump() for run in runs]
             write_metrics(folder, metrics)
+            del system, metrics, features
+        with _timed(seconds, "draw maps"):
+            from index_builder.projections.stored import draw_casebook_maps
+
+            draw_casebook_maps(folder, cases, vectors, stores, system_record.reads, request.seed, progress)
         with _timed(seconds, "finish"):
-            write_cases(cases_table(cases), layout.cases, layout.case_keys)
             shutil.rmtree(_shards(folder).parent)
             _fingerprint_file(folder).unlink()
             stores.close()
@@ -164,7 +170,7 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
                 spaces=spaces,
                 cases=len(cases),
                 films=films,
-                reports=sum(bool(case.report) for case in cases),
+                reports=reports,
                 store=request.store,
                 files=digest_files(folder),
             )
@@ -331,11 +337,11 @@ def _versions() -> dict[str, str]:
 
 def _merge_shards(
     layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
-) -> tuple[dict[Space, NDArray[np.float16]], int, NDArray[np.float16]]:
+) -> tuple[int, NDArray[np.float16]]:
     """Write embeddings and thumbnails from the shards.
 
     Returns:
-        Vectors as memory maps, the number of films, and the backbone's features [R, F] of the films of `film_rows`.
+        The number of films, and the backbone's features [R, F] of the films of `film_rows`.
     """
     from index_builder.embed import read_shards
 
@@ -358,8 +364,7 @@ def _merge_shards(
             seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
             features += [np.frombuffer(one, np.float16) for one in seen]
             start += len(shard)
-    vectors = {space: read_embeddings(layout.folder, space, len(cases)) for space in SPACES}
-    return vectors, films, np.stack(features) if features else np.zeros((0, 0), np.float16)
+    return films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 
 def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:
@@ -393,4 +398,5 @@ def _fingerprint_file(folder: Path) -> Path:
 def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     began = perf_counter()
     yield
+    give_back()
     seconds[stage] = perf_counter() - began

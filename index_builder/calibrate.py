@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.case_table import CaseRows
 from index_builder.casebook import DatasetRecord, Layout, Space, SystemRecord
-from index_builder.datasets.base import Case
 from index_builder.evaluation.prediction import classifier_logits
 from index_builder.film_check.fit import fit_film_check
 from index_builder.held_out import carried_answers, held_out_answers, write_answers
@@ -22,7 +22,7 @@ def calibrate(
     system: RetrievalSystem,
     record: SystemRecord,
     dataset: DatasetRecord,
-    cases: Sequence[Case],
+    cases: CaseRows,
     stores: Mapping[Space, VectorStore],
     vectors: Mapping[Space, NDArray[np.floating]],
     film_rows: NDArray[np.int64],

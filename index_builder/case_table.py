@@ -20,6 +20,8 @@ PROFILE_PREFIX = "profile."
 
 #: Cases per record batch.
 _BATCH = 65_536
+#: Cases made of rows at a time.
+_MADE_AT_ONCE = 1024
 #: Texts of at most so many different values are written as numbers into a list of them.
 _MOST_VALUES = 256
 #: Tables up to this size are checked whole when they are opened; larger ones by `verify` alone.
@@ -51,6 +53,53 @@ class Values(Sequence[T]):
     def __iter__(self) -> Iterator[T]:
         for chunk in self._column.chunks:
             yield from map(self._convert, chunk.to_pylist())
+
+
+class CaseRows(Sequence[Case]):
+    """Cases of a table, each made when it is asked for: held as objects they would fill over a kilobyte each.
+
+    Attributes:
+        rows: [N] int64, rows of the table.
+    """
+
+    def __init__(self, table: pa.Table, rows: NDArray[np.int64] | None = None) -> None:
+        self._table = table
+        self.rows = np.arange(len(table)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> Case: ...
+    @overload
+    def __getitem__(self, place: slice) -> CaseRows: ...
+    def __getitem__(self, place: SupportsIndex | slice) -> Case | CaseRows:
+        if isinstance(place, slice):
+            return CaseRows(self._table, self.rows[place])
+        return case_from_row(self._table.slice(int(self.rows[int(place)]), 1).to_pylist()[0])
+
+    def __iter__(self) -> Iterator[Case]:
+        for start in range(0, len(self), _MADE_AT_ONCE):
+            rows = self.rows[start : start + _MADE_AT_ONCE]
+            yield from map(case_from_row, self._table.take(pa.array(rows)).to_pylist())
+
+    def at(self, places: NDArray[np.integer]) -> CaseRows:
+        """Those at some places."""
+        return CaseRows(self._table, self.rows[places])
+
+    def table(self) -> pa.Table:
+        """The rows themselves, as `cases_table` gives them."""
+        kept = self._table.take(pa.array(self.rows))
+        return pa.table({name: _decoded(kept.column(name)) for name in kept.column_names})
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column of theirs."""
+        return self._table.column(name).take(pa.array(self.rows))
+
+
+def cases_at(cases: Sequence[Case], places: NDArray[np.integer]) -> Sequence[Case]:
+    """Cases at some places, as a list where they are one."""
+    return cases.at(places) if isinstance(cases, CaseRows) else [cases[int(place)] for place in places]
 
 
 def cases_table(cases: Sequence[Case]) -> pa.Table:
@@ -151,16 +200,27 @@ def read_case_keys(path: Path, rows: int) -> NDArray[np.int64]:
 
 
 def label_matrix(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Which case carries which label, [N, C] with a column, contiguous in memory, per name."""
+    """Which case carries which label, [N, C] with a column, contiguous in memory, per name; other labels do not count.
+
+    Args:
+        column: Lists of labels, [N].
+        names: [C].
+    """
     matrix = np.zeros((len(column), len(names)), bool, order="F")
+    number_of = {name: number for number, name in enumerate(names)}
     start = 0
     for chunk in column.chunks:
-        labels, rows = chunk.flatten(), pc.list_parent_indices(chunk).to_numpy()
-        number_of = {name: number for number, name in enumerate(names)}
-        numbers = np.array([number_of[name] for name in labels.dictionary.to_pylist()], np.int64)
-        matrix[start + rows, numbers[labels.indices.to_numpy()]] = True
+        labels, rows = pc.dictionary_encode(chunk.flatten()), pc.list_parent_indices(chunk).to_numpy()
+        numbers = np.array([number_of.get(name, -1) for name in labels.dictionary.to_pylist()], np.int64)
+        found = numbers[labels.indices.to_numpy()]
+        matrix[start + rows[found >= 0], found[found >= 0]] = True
         start += len(chunk)
     return matrix
+
+
+def carried_labels(column: pa.ChunkedArray) -> set[str]:
+    """All labels in a column of lists of labels."""
+    return set().union(*(pc.unique(chunk.flatten()).to_pylist() for chunk in column.chunks))
 
 
 def _encoded(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
@@ -172,6 +232,15 @@ def _encoded(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         encoded = column.combine_chunks().dictionary_encode()
         if len(encoded.dictionary) <= _MOST_VALUES:
             return encoded
+    return column
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What `_encoded` was given."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    if pa.types.is_list(column.type) and pa.types.is_dictionary(column.type.value_type):
+        return column.cast(pa.list_(column.type.value_type.value_type))
     return column
 
 

@@ -387,6 +387,22 @@ def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
     return vectors
 
 
+class Embeddings(Mapping[Space, np.ndarray]):
+    """Vectors of a casebook by space, as `read_embeddings`: mapped for whoever asks, and gone with the last who did."""
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        self._folder, self._rows = folder, rows
+
+    def __getitem__(self, space: Space) -> np.ndarray:
+        return read_embeddings(self._folder, space, self._rows)
+
+    def __iter__(self) -> Iterator[Space]:
+        return iter(SPACES)
+
+    def __len__(self) -> int:
+        return len(SPACES)
+
+
 def _replace(path: Path, text: str) -> None:
     """Write a file so that a reader meets the old content or the new, never half of it."""
     part = path.with_name(f".{path.name}.part")

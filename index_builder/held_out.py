@@ -11,7 +11,6 @@ carried.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.case_table import CaseRows, carried_labels, label_matrix
 from index_builder.casebook import SPACES, Space, SystemRecord
-from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.base import VectorStore, case_keys
@@ -109,7 +108,7 @@ def classifier_answers(
 
 def held_out_answers(
     record: SystemRecord,
-    cases: Sequence[Case],
+    cases: CaseRows,
     label_names: Sequence[str],
     vectors: _Vectors,
     stores: Mapping[Space, VectorStore],
@@ -132,11 +131,12 @@ def held_out_answers(
     """
     from index_builder.datasets.phantom.openi_cohort import UNCODED
 
-    stages = are_stages([case.labels for case in cases], label_names)
-    carried = {label for case in cases for label in case.labels}
+    stages = are_stages((case.labels for case in cases), label_names)
+    labels = cases.column("labels")
+    carried = carried_labels(labels)
     names = [name for name in label_names if stages or name in carried]
+    truth = label_matrix(labels, names)
     known = [name for name in names if name in record.label_names]
-    truth = np.array([[name in case.labels for name in names] for case in cases], bool).reshape(len(cases), -1)
     asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
     answers: Answers = {}
     for space, store in stores.items():
@@ -183,7 +183,7 @@ def _with_modality(vectors: _Vectors, space: Space) -> NDArray[np.intp]:
 def _votes(
     record: SystemRecord,
     space: Space,
-    cases: Sequence[Case],
+    cases: CaseRows,
     truth: NDArray[np.bool_],
     rows: NDArray[np.intp],
     vectors: NDArray[np.float32],
@@ -191,16 +191,16 @@ def _votes(
 ) -> NDArray[np.float64]:
     """Shares of the vote on each case of `rows`, [V, C], without voters of its own patient."""
     k, temperature = record.vote_neighbours, record.temperature_of(space)
-    row_of = dict(zip(case_keys([case.case_id for case in cases]).tolist(), range(len(cases)), strict=True))
-    own_rows = defaultdict(set)
-    for row, case in enumerate(cases):
-        own_rows[case.patient_id].add(row)
+    keys = case_keys(cases.column("case_id").to_pylist())
+    order = np.argsort(keys)
+    keys = keys[order]
+    patient = np.unique(cases.column("patient_id").to_pylist(), return_inverse=True)[1]
+    studies = np.bincount(patient)
     shares = np.zeros((len(rows), truth.shape[1]))
-    for number, (row, vector) in enumerate(zip(rows.tolist(), vectors, strict=True)):
-        own = own_rows[cases[row].patient_id]
-        hits = store.search(vector, k + len(own))
-        found = np.array([row_of[key] for key in hits.keys.tolist()])
-        voters = np.flatnonzero([one not in own for one in found.tolist()])[:k]
+    for number, (own, vector) in enumerate(zip(patient[rows].tolist(), vectors, strict=True)):
+        hits = store.search(vector, k + int(studies[own]))
+        found = order[np.searchsorted(keys, hits.keys)]
+        voters = np.flatnonzero(patient[found] != own)[:k]
         if len(voters):
             shares[number] = vote(hits.scores[voters][None], truth[found[voters]], k, temperature).probabilities[0]
     return shares

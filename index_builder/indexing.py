@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from index_builder.case_table import cases_table
+from index_builder.case_table import CaseRows
 from index_builder.casebook import Layout, Space, SpaceRecord
-from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.stores.faiss import FaissStore
@@ -37,7 +36,7 @@ def check_store(store: str, folder: Path) -> None:
 
 
 def index_space(
-    folder: Path, space: Space, cases: Sequence[Case], vectors: np.ndarray, store: str = FAISS
+    folder: Path, space: Space, cases: CaseRows, vectors: np.ndarray, store: str = FAISS
 ) -> SpaceRecord | None:
     """Index the cases that have a vector in a space and write the index; None when none has.
 
@@ -52,9 +51,9 @@ def index_space(
     rows = np.flatnonzero(vectors.any(axis=1))
     if not len(rows):
         return None
-    indexed = [cases[int(row)] for row in rows]
-    keys = case_keys([case.case_id for case in indexed])
-    held = vectors[rows].astype(np.float32)
+    indexed = cases.at(rows)
+    keys = case_keys(indexed.column("case_id").to_pylist())
+    held = vectors if len(rows) == len(vectors) else vectors[rows]
     layout.indexes.mkdir(exist_ok=True)
     built: FaissStore | MilvusStore
     if store == FAISS:
@@ -62,7 +61,7 @@ def index_space(
         built.write(layout.index(space), layout.index_keys(space))
     else:
         place = MilvusPlace.parse(store, layout.indexes)
-        built = MilvusStore.build(place, space, held, keys, filter_fields(cases_table(indexed)))
+        built = MilvusStore.build(place, space, held.astype(np.float32), keys, filter_fields(indexed.table()))
     record = _record(built, held)
     built.close()
     return record
@@ -115,7 +114,7 @@ class IndexesInTurn(Mapping[Space, VectorStore]):
 
 def _record(store: FaissStore | MilvusStore, vectors: np.ndarray) -> SpaceRecord:
     """What the manifest says of a space whose vectors [N, D] are indexed."""
-    sample = vectors[:: max(1, len(vectors) // _SIMILARITY_SAMPLE)]
+    sample = vectors[:: max(1, len(vectors) // _SIMILARITY_SAMPLE)].astype(np.float32)
     # The first hit is the case itself, so the second is its nearest other case.
     nearest = [float(row[1]) for row in store.search_many(sample, 2).scores if len(row) > 1]
     percentiles = np.percentile(nearest, np.arange(101)) if nearest else np.empty(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index_builder.case_table import case_from_row, cases_table, read_cases, write_cases
+from index_builder.case_table import CaseRows, cases_table, read_cases, write_cases
 from index_builder.casebook import (
     SPACES,
     Layout,
@@ -26,12 +26,11 @@ from index_builder.casebook import (
     read_table,
     write_manifest,
 )
-from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
 from index_builder.held_out import held_out_answers, read_answers, write_answers
 from index_builder.indexing import FAISS, IndexesInTurn, index_space
-from index_builder.projections.maps import describe_maps
+from index_builder.projections.maps import MEASURED_REACH, describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
 from index_builder.stores.base import VectorStore
 from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
@@ -76,7 +75,7 @@ def write_subset(
     table = read_cases(layout.cases, manifest.cases)
     rows = _rows(source, table.column("case_id").to_pylist(), case_ids)
     table = table.take(pa.array(rows))
-    cases = [case_from_row(row) for row in table.to_pylist()]
+    cases = CaseRows(table)
     with workspace(out) as folder:
         for left in folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -104,7 +103,7 @@ def write_subset(
                 for name in known.spaces[space].maps
             }
             clusters = _column(projections, cluster_column(space), held).astype(np.int32)
-            within = mapped_cases(cases, held, vectors[space], store, manifest.system.reads)
+            within = mapped_cases(cases.at(held), vectors[space][held], store, MEASURED_REACH, manifest.system.reads)
             drawn[space] = held, describe_maps(within, positions, clusters, manifest.dataset.seed)
             progress("Measuring maps", len(drawn), len(stores))
         write_drawn_maps(folder, cases, drawn)
@@ -130,7 +129,7 @@ def _take_over_trust(
     source: Layout,
     out: Layout,
     manifest: Manifest,
-    cases: Sequence[Case],
+    cases: CaseRows,
     rows: Sequence[int],
     vectors: Mapping[Space, NDArray[np.floating]],
     stores: Mapping[Space, VectorStore],

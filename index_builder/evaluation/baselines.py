@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from index_builder.casebook import Space
 from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
-from index_builder.evaluation.embedding import Embedded, Progress
+from index_builder.evaluation.embedding import Embedded, Progress, whole
 from index_builder.evaluation.linear import LinearModel, fit_linear, macro_ap
 from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.task import Protocol, Scores, Task, classify, cosines, protocols, rank
@@ -89,7 +89,7 @@ def baselines(
         jobs.append(("frozen_knn", partial(_frozen_knn, filmed, visible, features)))
     if "joint" in spaces:
         for space in _SINGLE:
-            vectors = spaces[space]
+            vectors = whole(spaces[space])
             if (single := task.restricted(np.any(vectors, axis=1))) is not None:
                 jobs.append((f"{space}_only", partial(_single, system, single, space, vectors)))
     published = root / CHEXNET_FILE if root is not None and dataset.card.name == "nih" else None

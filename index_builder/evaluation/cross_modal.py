@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.datasets.base import Case
 from index_builder.evaluation.retrieval import KS, paired_recall_at_k
 from index_builder.evaluation.task import Task
 
@@ -32,7 +30,7 @@ class Pool:
     parts: dict[str, int]
 
 
-def draw_pool(task: Task, text_of: Callable[[Case], str]) -> Pool | None:
+def draw_pool(task: Task) -> Pool | None:
     """`POOL` pairs drawn by the seed: of the scored part, filled up from validation, then training cases.
 
     None where fewer than two scored cases have both film and text.
@@ -41,8 +39,7 @@ def draw_pool(task: Task, text_of: Callable[[Case], str]) -> Pool | None:
     taken: list[int] = []
     parts = {}
     for name, rows in (("scored", task.scored), ("val", task.val), ("train", task.train)):
-        paired = [row for row in rows.tolist() if task.cases[row].image is not None and text_of(task.cases[row])]
-        free = random.permutation(sorted(set(paired) - set(taken)))[: POOL - len(taken)].astype(np.intp)
+        free = random.permutation(np.setdiff1d(rows[task.paired[rows]], taken))[: POOL - len(taken)].astype(np.intp)
         parts[name] = len(free)
         taken += free.tolist()
     return Pool(np.array(taken), parts["scored"], parts) if parts["scored"] > 1 else None

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,7 +26,37 @@ Progress = Callable[[str, int, int], None]
 _BATCH = 32
 #: Batches whose films are being decoded while one is encoded; what bounds memory.
 _AHEAD = 3
+#: Candidates whose vectors are in memory while queries are compared with them.
+_COMPARED_AT_ONCE = 4096
 _READERS = max(2, os.cpu_count() or 1)
+
+
+class Vectors(Protocol):
+    """Vectors of N cases, [N, D] float32, L2-normalised; a zero row: the case lacks the modality.
+
+    An array is one; vectors that stay on disk are too, and give some rows at a time.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: NDArray[np.integer], /) -> NDArray[np.float32]: ...
+
+
+def similarities(
+    vectors: Vectors, queries: NDArray[np.integer], candidates: NDArray[np.integer]
+) -> NDArray[np.float32]:
+    """Cosines of some cases and others, [Q, C] for rows [Q] and [C]; besides those, memory holds some candidates."""
+    asked = vectors[queries]
+    found = np.empty((len(queries), len(candidates)), np.float32)
+    for start in range(0, len(candidates), _COMPARED_AT_ONCE):
+        part = slice(start, start + _COMPARED_AT_ONCE)
+        found[:, part] = asked @ vectors[candidates[part]].T
+    return found
+
+
+def whole(vectors: Vectors) -> NDArray[np.float32]:
+    """All of them in memory."""
+    return vectors[np.arange(len(vectors))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +64,11 @@ class Embedded:
     """Vectors of N cases.
 
     Attributes:
-        spaces: [N, D] float32 per modality, L2-normalised; a zero row: the case lacks it.
+        spaces: Per modality.
         frozen: [N, F] float32 mean patch token of an untrained encoder, zero without a film; None: not asked for.
     """
 
-    spaces: Mapping[Space, NDArray[np.float32]]
+    spaces: Mapping[Space, Vectors]
     frozen: NDArray[np.float32] | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +11,19 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
 from index_builder.casebook import Space
+from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.task import Task
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.voting import vote, vote_logits
 
-_BLOCK = 1024
+#: Cases classified at a time, and pairs of a case and a voter compared.
+_CLASSIFIED_AT_ONCE = 4096
+_PAIRS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Labels of a task's cases. Where cases voted, training cases that are not scored have none: their rows are zero.
+    """Labels of a task's validation and scored cases; rows of the others are zero.
 
     Attributes:
         probabilities: [N, C] float64; rows sum to 1 where the labels are stages.
@@ -43,7 +47,7 @@ def classifier_logits(system: RetrievalSystem, vectors: NDArray[np.float32]) -> 
     return None if found is None else found.float().cpu().numpy()
 
 
-def predict(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], modality: Space) -> Prediction:
+def predict(system: RetrievalSystem, task: Task, vectors: Vectors, modality: Space) -> Prediction:
     """Predict the task's labels.
 
     Args:
@@ -52,23 +56,31 @@ def predict(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], m
         vectors: [N, D] of the task's cases.
         modality: What they were embedded from.
     """
-    found = classifier_logits(system, vectors)
-    if found is None:
+    if not has_classifier(system):
         return _voted(system, task, vectors, modality)
     columns = [system.config.label_names.index(name) for name in task.names]
-    logits = found[:, columns].astype(np.float64)
-    return Prediction(np.exp(log_softmax(logits, axis=1)) if task.stages else expit(logits), logits)
+    probabilities, logits = np.zeros(task.truth.shape), np.zeros(task.truth.shape)
+    for block in _blocks(np.union1d(task.val, task.scored), _CLASSIFIED_AT_ONCE):
+        found = classifier_logits(system, vectors[block])
+        assert found is not None, "the system has a classifier"
+        logits[block] = found[:, columns]
+        probabilities[block] = np.exp(log_softmax(logits[block], axis=1)) if task.stages else expit(logits[block])
+    return Prediction(probabilities, logits)
 
 
-def _voted(system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], modality: Space) -> Prediction:
+def _voted(system: RetrievalSystem, task: Task, vectors: Vectors, modality: Space) -> Prediction:
     neighbours, temperature = system.config.vote_neighbours, system.config.temperature_of(modality)
     rows = np.union1d(task.val, task.scored)
     labels = task.truth[task.train].astype(np.float32)
     probabilities, logits = np.zeros(task.truth.shape), np.zeros(task.truth.shape)
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        similarity = vectors[block] @ vectors[task.train].T
+    for block in _blocks(rows, max(1, _PAIRS_AT_ONCE // len(task.train))):
+        similarity = similarities(vectors, block, task.train)
         similarity[block[:, None] == task.train] = -np.inf
         probabilities[block] = vote(similarity, labels, neighbours, temperature).probabilities
     logits[rows] = vote_logits(probabilities[rows], len(task.train), stages=task.stages)
     return Prediction(probabilities, logits)
+
+
+def _blocks(rows: NDArray[np.intp], size: int) -> Iterator[NDArray[np.intp]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -17,7 +17,8 @@ from index_builder.evaluation.chance import chance_hit, chance_levels
 KS = (1, 5, 10)
 PUBLISHED_K = 5
 
-_BLOCK = 1_000_000
+#: Pairs ranked at a time: each takes some hundred bytes meanwhile.
+_BLOCK = 250_000
 
 Groups = Sequence[str] | NDArray
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from index_builder.case_table import cases_at
 from index_builder.casebook import Space
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
@@ -22,7 +23,7 @@ from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
 from index_builder.evaluation.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
-from index_builder.evaluation.embedding import Embedded, Progress, embed_modality
+from index_builder.evaluation.embedding import Embedded, Progress, Vectors, embed_modality, whole
 from index_builder.evaluation.explanation import measure_explanations
 from index_builder.evaluation.prediction import Prediction, has_classifier, predict
 from index_builder.evaluation.task import (
@@ -126,7 +127,6 @@ def measure(
     Raises:
         CxrError: Nothing to be scored, a film cannot be decoded, or a baseline cannot be had.
     """
-    text_of = system.text_of
     task, modality = task_of(system, dataset, request)
     frozen = frozen_encoder(system) if request.baselines and modality != "text" else None
     if vectors_of is None:
@@ -157,11 +157,11 @@ def measure(
         result["uncertainty"] = _uncertainty(task, prediction.probabilities)
     blocks, queries = _retrieval(system, task, vectors, prediction.probabilities)
     result |= blocks
-    if modality != "text" and (pool := draw_pool(task, text_of)) is not None:
+    if modality != "text" and (pool := draw_pool(task)) is not None:
         texts = (
             embedded.spaces["text"][pool.rows]
             if modality == "joint"
-            else vectors_of([task.cases[row] for row in pool.rows], "text", None).spaces["text"]
+            else whole(vectors_of(cases_at(task.cases, pool.rows), "text", None).spaces["text"])
         )
         result["cross_modal"] = cross_modal(task, pool, embedded.spaces["image"][pool.rows], texts)
     if request.baselines:
@@ -252,7 +252,7 @@ def _per_case(
         `case_id`; `labels`, all that each case carries; `probabilities` and, with the temperature, `calibrated`, by
         label; `retrieval` by protocol, `p@5` and `map` of the case as a query, None where it was none.
     """
-    cases = [task.cases[row] for row in task.scored]
+    cases = cases_at(task.cases, task.scored)
     scaled = prediction.logits[task.scored] / temperature
     calibrated = softmax(scaled, axis=1) if task.stages else expit(scaled)
 
@@ -282,7 +282,7 @@ def _uncertainty(task: Task, probabilities: NDArray[np.float64]) -> dict[str, An
 
 
 def _retrieval(
-    system: RetrievalSystem, task: Task, vectors: NDArray[np.float32], probabilities: NDArray[np.float64]
+    system: RetrievalSystem, task: Task, vectors: Vectors, probabilities: NDArray[np.float64]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Retrieval blocks of `measure`, and of the ranking in use `p@5` and `map` of each scored case by protocol."""
     plain: dict[str, dict[str, Any]] = {"retrieval": {}, "diversity": {}}

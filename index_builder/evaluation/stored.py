@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.case_table import case_from_row, read_cases
+from index_builder.case_table import CaseRows, read_cases
 from index_builder.casebook import (
     SPACES,
     DatasetRecord,
+    Embeddings,
     Layout,
     Space,
-    read_embeddings,
     read_manifest,
     read_metrics,
     write_metrics,
@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 4096
 class StoredCases:
     """Cases of a casebook as a dataset; the source they came from is opened for a film, and only then."""
 
-    def __init__(self, record: DatasetRecord, cases: Sequence[Case]) -> None:
+    def __init__(self, record: DatasetRecord, cases: CaseRows) -> None:
         self.card = DatasetCard(
             name=record.kind,
             title=record.title,
@@ -71,24 +71,22 @@ class StoredVectors:
 
     Attributes:
         dataset: Decodes films for the frozen baselines, which nothing is stored of.
-        row_of: Row of each case by id.
         spaces: [N, D] float16 by space, zero where a case lacks the modality.
         image_size: Of the films that the frozen encoder reads.
         progress: Told of the films read.
     """
 
-    dataset: Dataset
-    row_of: Mapping[str, int]
+    dataset: StoredCases
     spaces: Mapping[Space, NDArray[np.float16]]
     image_size: int
     progress: Progress
     _frozen: dict[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
 
     def __call__(self, cases: Sequence[Case], modality: Space, frozen: ImageEncoder | None) -> Embedded:
-        """Vectors as `embed_modality` gives them, to half precision."""
-        rows = np.array([self.row_of[case.case_id] for case in cases], np.int64)
+        """Vectors as `embed_modality` gives them, to half precision, of cases that `dataset` gave."""
+        assert isinstance(cases, CaseRows), "vectors are found by the row of a case"
         wanted = SPACES if modality == "joint" else (modality,)
-        spaces = _UnitVectors({space: self.spaces[space] for space in wanted}, rows)
+        spaces = {space: UnitVectors(self.spaces[space], cases.rows) for space in wanted}
         return Embedded(spaces, None if frozen is None else self._frozen_of(cases, frozen))
 
     def _frozen_of(self, cases: Sequence[Case], encoder: ImageEncoder) -> NDArray[np.float32]:
@@ -99,31 +97,32 @@ class StoredVectors:
 
 
 @dataclass(frozen=True, slots=True)
-class _UnitVectors(Mapping[Space, NDArray[np.float32]]):
-    """Vectors of some rows, made single when they are asked for: those of one space fill memory twice their file."""
+class UnitVectors:
+    """Some rows of a casebook's vectors, made single and brought to length 1 as they are asked for.
 
-    spaces: Mapping[Space, NDArray[np.float16]]
+    Attributes:
+        stored: [N, D] float16.
+        rows: [n] of these.
+    """
+
+    stored: NDArray[np.float16]
     rows: NDArray[np.int64]
 
-    def __getitem__(self, space: Space) -> NDArray[np.float32]:
-        stored = self.spaces[space]
-        found = np.empty((len(self.rows), stored.shape[1]), np.float32)
-        for start in range(0, len(found), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            found[part] = _unit(stored[self.rows[part]].astype(np.float32))
-        return found
-
-    def __iter__(self) -> Iterator[Space]:
-        return iter(self.spaces)
-
     def __len__(self) -> int:
-        return len(self.spaces)
+        return len(self.rows)
+
+    def __getitem__(self, places: NDArray[np.integer], /) -> NDArray[np.float32]:
+        found = np.empty((len(places), self.stored.shape[1]), np.float32)
+        for start in range(0, len(places), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            found[part] = _unit(self.stored[self.rows[places[part]]].astype(np.float32))
+        return found
 
 
 def measure_stored(
     system: RetrievalSystem,
     record: DatasetRecord,
-    cases: Sequence[Case],
+    cases: CaseRows,
     vectors: Mapping[Space, NDArray[np.float16]],
     progress: Progress,
     *,
@@ -144,8 +143,7 @@ def measure_stored(
         modality, e.g. that the casebook has no test part; `disclaimer`.
     """
     dataset = StoredCases(record, cases)
-    row_of = {case.case_id: row for row, case in enumerate(cases)}
-    stored = StoredVectors(dataset, row_of, vectors, system.config.image_size, progress)
+    stored = StoredVectors(dataset, vectors, system.config.image_size, progress)
     modalities: dict[str, Any] = {}
     not_measured: dict[str, str] = {}
     held: list[Space] = [space for space in SPACES if space != "joint" and vectors[space].any()]
@@ -187,8 +185,8 @@ def measure_casebook(
     """
     manifest = read_manifest(folder)
     layout = Layout(folder)
-    cases = [case_from_row(row) for row in read_cases(layout.cases, manifest.cases).to_pylist()]
-    vectors = {space: read_embeddings(folder, space, len(cases)) for space in SPACES}
+    cases = CaseRows(read_cases(layout.cases, manifest.cases))
+    vectors = Embeddings(folder, manifest.cases)
     system = load_system(layout.system)
     metrics = measure_stored(system, manifest.dataset, cases, vectors, progress, baselines=baselines)
     kept = [run.model_dump() for run in runs] or (read_metrics(folder) or {}).get("runs")

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.case_table import cases_at
 from index_builder.casebook import Space
 from index_builder.datasets.base import SPLITS, Case, Dataset
 from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError, ModelError
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
+from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.retrieval import diversity, nearest, query_metrics, shared_labels, summarise
 from index_builder.labels import DUST_STAGES
 
@@ -42,6 +44,8 @@ class Task:
 
     Attributes:
         cases: N cases in the order of their ids, so that nothing hangs on the order of a table.
+        patients: [N] patient of each case.
+        paired: [N] bool, cases with film and text.
         train: Rows of the training part: base of historical retrieval, voters, what baselines learn from.
         val: Rows of the validation part: thresholds, temperature and all other choices.
         scored: Rows of the part that is scored.
@@ -53,7 +57,9 @@ class Task:
         seed: Of all draws.
     """
 
-    cases: list[Case]
+    cases: Sequence[Case]
+    patients: NDArray[np.str_]
+    paired: NDArray[np.bool_]
     train: NDArray[np.intp]
     val: NDArray[np.intp]
     scored: NDArray[np.intp]
@@ -63,11 +69,6 @@ class Task:
     stages: bool
     left_out: dict[str, int]
     seed: int
-
-    @property
-    def patients(self) -> NDArray[np.str_]:
-        """[N] patient of each case."""
-        return np.array([case.patient_id for case in self.cases])
 
     def stage(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Stage number of cases, where `stages`."""
@@ -129,32 +130,27 @@ def set_task(
         ModelError: The system knows none of the dataset's labels.
     """
     name = dataset.card.name
-    cases = sorted(dataset.cases(), key=lambda case: case.case_id)
+    seen = _Seen.of(dataset, text_of)
     if modality is None:
-        films, texts = any(case.image is not None for case in cases), any(text_of(case) for case in cases)
-        modality = "joint" if films and texts else "image" if films else "text"
-    has: dict[Space, Callable[[Case], bool]] = {
-        "image": lambda case: case.image is not None,
-        "text": lambda case: bool(text_of(case)),
-        "joint": lambda case: case.image is not None or bool(text_of(case)),
-    }
-    asked = [case for case in cases if split in ("all", case.split)]
-    coded = [case for case in cases if UNCODED not in case.codes]
-    kept = [case for case in coded if has[modality](case)]
+        modality = "joint" if seen.film.any() and seen.text.any() else "image" if seen.film.any() else "text"
+    read: dict[Space, NDArray[np.bool_]] = {"image": seen.film, "text": seen.text, "joint": seen.film | seen.text}
+    has = read[modality]
+    asked = np.full(len(has), True) if split == "all" else seen.part == split
+    order = np.argsort(seen.case_id, kind="stable")
+    kept = order[(seen.coded & has)[order]]
     counts = {
-        f"not coded ({UNCODED})": sum(UNCODED in case.codes for case in asked),
-        _LACKING[modality]: sum(UNCODED not in case.codes and not has[modality](case) for case in asked),
+        f"not coded ({UNCODED})": int((asked & ~seen.coded).sum()),
+        _LACKING[modality]: int((asked & seen.coded & ~has).sum()),
     }
-    part = np.array([case.split for case in kept])
-    rows = {one: np.flatnonzero(part == one) for one in SPLITS}
+    rows = {one: np.flatnonzero(seen.part[kept] == one) for one in SPLITS}
     scored = np.arange(len(kept)) if split == "all" else rows[split]
-    for one, found in (("train", rows["train"]), ("val", rows["val"]), (split, scored)):
-        if len(found) < 2:
+    for one, members in (("train", rows["train"]), ("val", rows["val"]), (split, scored)):
+        if len(members) < 2:
             raise DatasetError(
-                f"{name}: {len(found)} {one} cases with {_needed(modality)}. Evaluation learns from train, chooses on "
-                "val and scores another part: give a dataset that has them, or another --modality."
+                f"{name}: {len(members)} {one} cases with {_needed(modality)}. Evaluation learns from train, chooses "
+                "on val and scores another part: give a dataset that has them, or another --modality."
             )
-    labels = np.array([[label in case.labels for label in dataset.label_names] for case in kept])
+    labels = seen.labels[kept]
     columns = [number for number, label in enumerate(dataset.label_names) if known is None or label in known]
     if not columns:
         raise ModelError(
@@ -168,7 +164,48 @@ def set_task(
             raise DatasetError(f"{name}: no {one} case carries a label that could be scored. Give labelled data.")
     stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
     left_out = {reason: count for reason, count in counts.items() if count}
-    return Task(kept, rows["train"], rows["val"], scored, labels, names, truth, stages, left_out, seed), modality
+    task = Task(
+        cases=cases_at(dataset.cases(), kept),
+        patients=seen.patient[kept],
+        paired=(seen.film & seen.text)[kept],
+        train=rows["train"],
+        val=rows["val"],
+        scored=scored,
+        labels=labels,
+        names=names,
+        truth=truth,
+        stages=stages,
+        left_out=left_out,
+        seed=seed,
+    )
+    return task, modality
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a task asks of each of N cases, [N], found in one pass."""
+
+    case_id: NDArray[np.str_]
+    patient: NDArray[np.str_]
+    part: NDArray[np.str_]
+    coded: NDArray[np.bool_]
+    film: NDArray[np.bool_]
+    text: NDArray[np.bool_]
+    labels: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, dataset: Dataset, text_of: Callable[[Case], str]) -> _Seen:
+        cases = dataset.cases()
+        column = {label: number for number, label in enumerate(dataset.label_names)}
+        labels = np.zeros((len(cases), len(column)), bool)
+        named, told = [], np.zeros((len(cases), 3), bool)
+        for row, case in enumerate(cases):
+            labels[row, [column[label] for label in case.labels if label in column]] = True
+            named.append((case.case_id, case.patient_id, case.split))
+            told[row] = UNCODED not in case.codes, case.image is not None, bool(text_of(case))
+        case_id, patient, part = np.array(named, np.str_).reshape(-1, 3).T
+        coded, film, text = told.T
+        return cls(case_id, patient, part, coded, film, text, labels)
 
 
 def classify(
@@ -220,10 +257,9 @@ def protocols(task: Task) -> tuple[Protocol, Protocol]:
     return history, Protocol("test_to_test", queries, own_first(queries, task.scored), True)
 
 
-def cosines(protocol: Protocol, vectors: NDArray[np.float32]) -> Scores:
-    """Scores of vectors of all cases [N, D], L2-normalised."""
-    candidates = vectors[protocol.candidates]
-    return lambda rows: vectors[protocol.queries[rows]] @ candidates.T
+def cosines(protocol: Protocol, vectors: Vectors) -> Scores:
+    """Scores by vectors of all cases."""
+    return lambda rows: similarities(vectors, protocol.queries[rows], protocol.candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +310,14 @@ def summarise_queries(task: Task, protocol: Protocol, ranked: RankedQueries) -> 
     return summarise(dict(ranked.metrics), candidates, groups=task.patients[protocol.queries], seed=task.seed)
 
 
-def spread(task: Task, protocol: Protocol, ranked: RankedQueries, vectors: NDArray[np.float32]) -> dict[str, Any]:
+def spread(task: Task, protocol: Protocol, ranked: RankedQueries, vectors: Vectors) -> dict[str, Any]:
     """Diversity of the first candidates of each query."""
     if ranked.shown.shape[1] < 2:
         return {}
-    rows = protocol.candidates
-    return diversity(ranked.shown, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
+    shown, places = np.unique(ranked.shown, return_inverse=True)
+    rows = protocol.candidates[shown]
+    places = places.reshape(ranked.shown.shape)
+    return diversity(places, vectors[rows], task.labels[rows], task.patients[rows], seed=task.seed)
 
 
 def _blocks(protocol: Protocol) -> Iterator[slice]:

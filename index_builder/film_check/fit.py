@@ -70,9 +70,10 @@ def fit_film_check(
     """
     if len(rows) < FEWEST:
         return None
-    patients = np.array([cases[row].patient_id for row in rows])
+    compared = [cases[int(row)] for row in rows]
+    patients = np.array([case.patient_id for case in compared])
     own = patients[:, None] == patients[None]
-    trusted = np.array([cases[row].split != "test" for row in rows], bool)
+    trusted = np.array([case.split != "test" for case in compared], bool)
     if trusted.sum() < FEWEST or ((~own).sum(axis=1) < NEIGHBOURS).any():
         return None
     references = unit(features).astype(np.float16).astype(np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.casebook import ClusterRecord, MapName, MapRecord, SpaceMaps
+from index_builder.memory import give_back
 from index_builder.projections.clusters import characteristic_words, find_clusters, largest_first
 from index_builder.projections.layout import (
     TSNE_REACH,
@@ -22,7 +23,6 @@ from index_builder.projections.layout import (
 from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
 from index_builder.projections.placing import PLACING_NEIGHBOURS, place
 from index_builder.projections.quality import NEIGHBOURS, map_quality
-from index_builder.stores.base import VectorStore
 from index_builder.stores.faiss import FaissStore
 
 #: Below this many cases a neighbour graph means nothing; the plane of largest variance is shown instead.
@@ -33,7 +33,8 @@ FITTED_CASES = 30_000
 #: Cases placed at a time.
 _PLACED_AT_ONCE = 4096
 
-_MEASURED_REACH = max(NEIGHBOURS, PLACING_NEIGHBOURS)
+#: Neighbours of each case that figures of a map are made from.
+MEASURED_REACH = max(NEIGHBOURS, PLACING_NEIGHBOURS)
 
 #: (map, steps done, steps in all)
 MapProgress = Callable[[MapName, int, int], None]
@@ -44,22 +45,16 @@ class MappedCases:
     """N cases of a space as maps see them.
 
     Attributes:
-        store: Index of these cases and no others.
-        keys: [N] int64, key of each case in the store.
+        graph: Of these cases and no others; at least `reach` neighbours of each, or all there are.
         vectors: [N, D], L2-normalised; a casebook's are mapped float16, and read a part at a time.
         labels: [N, C] bool.
         terms: What each case says, see `clusters.case_terms`.
     """
 
-    store: VectorStore
-    keys: NDArray[np.int64]
+    graph: NeighbourGraph
     vectors: NDArray[np.floating]
     labels: NDArray[np.bool_]
     terms: Iterable[Sequence[str]]
-
-    def neighbours(self, k: int) -> NeighbourGraph:
-        """The `k` nearest other cases of each."""
-        return neighbour_graph(self.store, self.keys, self.vectors, k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +79,13 @@ def map_names(count: int) -> tuple[MapName, ...]:
     return ("umap", "tsne", "umap3d")
 
 
+def reach(count: int, names: Sequence[MapName] | None = None) -> int:
+    """Neighbours of each of `count` cases that `draw_maps` reads; of large sets a sample is laid out, with its own."""
+    if count > FITTED_CASES:
+        return MEASURED_REACH
+    return max(MEASURED_REACH, _laid_out_reach(map_names(count) if names is None else names))
+
+
 def draw_maps(
     cases: MappedCases, seed: int, progress: MapProgress, names: Sequence[MapName] | None = None
 ) -> DrawnMaps:
@@ -97,13 +99,11 @@ def draw_maps(
     """
     names = map_names(len(cases.vectors)) if names is None else names
     if len(cases.vectors) <= FITTED_CASES:
-        graph = cases.neighbours(max(_MEASURED_REACH, _reach(names)))
-        positions = _layouts(names, cases.vectors.astype(np.float32), graph, seed, progress)
+        positions = _layouts(names, cases.vectors.astype(np.float32), cases.graph, seed, progress)
     else:
         positions = _layouts_by_sample(names, cases.vectors, seed, progress)
-        graph = cases.neighbours(_MEASURED_REACH)
     clusters = find_clusters(positions["umap3d" if "umap3d" in positions else names[0]], seed)
-    return DrawnMaps(positions, clusters, _describe(cases, graph, positions, clusters, seed))
+    return DrawnMaps(positions, clusters, _describe(cases, positions, clusters, seed))
 
 
 def describe_maps(
@@ -111,19 +111,19 @@ def describe_maps(
 ) -> DrawnMaps:
     """Maps and clusters that were drawn of more cases, measured and described anew on these."""
     kept = largest_first(clusters)
-    record = _describe(cases, cases.neighbours(_MEASURED_REACH), positions, kept, seed)
-    return DrawnMaps(dict(positions), kept, record)
+    return DrawnMaps(dict(positions), kept, _describe(cases, positions, kept, seed))
 
 
 def _describe(
     cases: MappedCases,
-    graph: NeighbourGraph,
     positions: Mapping[MapName, NDArray[np.float32]],
     clusters: NDArray[np.int32],
     seed: int,
 ) -> SpaceMaps:
     count = len(cases.vectors)
-    figures = {name: map_quality(cases.vectors, found, graph, cases.labels, seed) for name, found in positions.items()}
+    figures = {
+        name: map_quality(cases.vectors, found, cases.graph, cases.labels, seed) for name, found in positions.items()
+    }
     words = characteristic_words(cases.terms, clusters)
     return SpaceMaps(
         maps={name: MapRecord(cases=count, **asdict(quality)) for name, quality in figures.items()},
@@ -140,7 +140,7 @@ def _layouts_by_sample(
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), FITTED_CASES, replace=False))
     keys, drawn = np.arange(FITTED_CASES, dtype=np.int64), vectors[sample].astype(np.float32)
     store = FaissStore.build(drawn, keys)
-    fitted = _layouts(names, drawn, neighbour_graph(store, keys, drawn, _reach(names)), seed, progress)
+    fitted = _layouts(names, drawn, neighbour_graph(store, keys, drawn, _laid_out_reach(names)), seed, progress)
     positions = {name: np.empty((len(vectors), found.shape[1]), np.float32) for name, found in fitted.items()}
     for name, found in fitted.items():
         positions[name][sample] = found
@@ -153,8 +153,8 @@ def _layouts_by_sample(
     return positions
 
 
-def _reach(names: Sequence[MapName]) -> int:
-    """Neighbours per case that the layouts read."""
+def _laid_out_reach(names: Sequence[MapName]) -> int:
+    """Neighbours of each case that the layouts read."""
     return max(UMAP_REACH, TSNE_REACH if "tsne" in names else 0)
 
 
@@ -165,7 +165,11 @@ def _layouts(
     seed: int,
     progress: MapProgress,
 ) -> dict[MapName, NDArray[np.float32]]:
-    return {name: _layout(name, vectors, graph, seed, partial(progress, name)) for name in names}
+    positions = {}
+    for name in names:
+        positions[name] = _layout(name, vectors, graph, seed, partial(progress, name))
+        give_back()
+    return positions
 
 
 def _layout(

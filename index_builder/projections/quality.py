@@ -18,6 +18,8 @@ RANKED_CASES = 3_000
 #: Cases whose neighbours on the map are looked up, and that are placed as if they were queries.
 _ASKED_CASES = 2_000
 _PLACED_CASES = 400
+#: Memory for distances of some cases to all that are ranked.
+_PAIRS_MEBIBYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +75,39 @@ def _ranks_kept(
     vectors: NDArray[np.floating], positions: NDArray[np.float32], random: np.random.Generator
 ) -> tuple[float | None, float | None]:
     """Trustworthiness and continuity: on unit vectors Euclidean order is that of cosine, so one measure does both."""
-    from sklearn.manifold import trustworthiness
-
     rows = _sample(len(vectors), RANKED_CASES, random)
     k = min(NEIGHBOURS, (len(rows) - 1) // 2)
     if k < 1:
         return None, None
     original, mapped = vectors[rows].astype(np.float32), positions[rows]
     return (
-        round(float(trustworthiness(original, mapped, n_neighbors=k)), 4),
-        round(float(trustworthiness(mapped, original, n_neighbors=k)), 4),
+        round(trustworthiness(original, mapped, k), 4),
+        round(trustworthiness(mapped, original, k), 4),
     )
+
+
+def trustworthiness(original: NDArray[np.floating], mapped: NDArray[np.floating], k: int) -> float:
+    """As scikit-learn's, whose matrices of all pairs would be the most that a build holds in memory.
+
+    Args:
+        original: [N, D].
+        mapped: [N, dims].
+        k: Neighbours on the map that count, below N / 2.
+    """
+    from sklearn.metrics import pairwise_distances_chunked
+
+    count = len(original)
+    distances = (pairwise_distances_chunked(one, working_memory=_PAIRS_MEBIBYTES) for one in (original, mapped))
+    excess = start = 0
+    for far, far_on_map in zip(*distances, strict=True):
+        own = np.arange(len(far)), start + np.arange(len(far))
+        far[own] = far_on_map[own] = np.inf
+        near = np.argpartition(far_on_map, k, axis=1)[:, :k]
+        for column in near.T:
+            ranks = 1 + (far < far[own[0], column][:, None]).sum(axis=1)
+            excess += int(np.maximum(ranks - k, 0).sum())
+        start += len(far)
+    return 1 - excess * 2 / (count * k * (2 * count - 3 * k - 1))
 
 
 def _purity(

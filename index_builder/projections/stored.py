@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.case_table import CaseRows, carried_labels, label_matrix
 from index_builder.casebook import (
     Layout,
     MapName,
@@ -20,46 +22,38 @@ from index_builder.casebook import (
     write_maps,
     write_table,
 )
-from index_builder.datasets.base import Case
+from index_builder.indexing import IndexesInTurn
+from index_builder.memory import give_back
 from index_builder.projections.clusters import case_terms
-from index_builder.projections.maps import DrawnMaps, MappedCases, draw_maps, map_names
+from index_builder.projections.maps import DrawnMaps, MappedCases, draw_maps, map_names, reach
+from index_builder.projections.neighbours import neighbour_graph
 from index_builder.stores.base import VectorStore, case_keys
 
 #: (stage, maps done, maps in all)
 Progress = Callable[[str, int, int], None]
 
 
-def mapped_cases(
-    cases: Sequence[Case], rows: NDArray[np.int64], vectors: np.ndarray, store: VectorStore, reads: str
-) -> MappedCases:
-    """Those cases of a casebook that have a vector in a space.
+def mapped_cases(cases: CaseRows, vectors: np.ndarray, store: VectorStore, wanted: int, reads: str) -> MappedCases:
+    """Cases of a casebook that have a vector in a space, as maps see them.
 
     Args:
-        cases: All cases.
-        rows: Which of them.
-        vectors: [N, D] of all cases.
-        store: Index of the vectors of `rows`.
+        cases: N cases.
+        vectors: [N, D] of them.
+        store: Index of these vectors and no others; not needed afterwards.
+        wanted: Neighbours of each, see `MappedCases.graph`.
         reads: What the system takes for the text of a case.
     """
-    kept = [cases[row] for row in rows]
-    names = {name: column for column, name in enumerate(sorted({label for case in kept for label in case.labels}))}
-    labels = np.zeros((len(kept), len(names)), bool)
-    for row, case in enumerate(kept):
-        labels[row, [names[label] for label in case.labels]] = True
-    return MappedCases(
-        store=store,
-        keys=case_keys([case.case_id for case in kept]),
-        vectors=vectors if len(rows) == len(vectors) else vectors[rows],
-        labels=labels,
-        terms=_Terms(kept, reads),
-    )
+    keys = case_keys(cases.column("case_id").to_pylist())
+    labels = cases.column("labels")
+    matrix = label_matrix(labels, sorted(carried_labels(labels)))
+    return MappedCases(neighbour_graph(store, keys, vectors, wanted), vectors, matrix, _Terms(cases, reads))
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
     """What cases say, found when it is asked for: of many cases it would fill more memory than their vectors."""
 
-    cases: Sequence[Case]
+    cases: CaseRows
     reads: str
 
     def __iter__(self) -> Iterator[list[str]]:
@@ -68,9 +62,9 @@ class _Terms:
 
 def draw_casebook_maps(
     folder: Path,
-    cases: Sequence[Case],
+    cases: CaseRows,
     vectors: Mapping[Space, np.ndarray],
-    stores: Mapping[Space, VectorStore],
+    stores: IndexesInTurn,
     reads: str,
     seed: int,
     progress: Progress,
@@ -94,20 +88,24 @@ def draw_casebook_maps(
     def advance(name: MapName, step: int, steps: int) -> None:
         progress("Drawing maps", done, total)
 
-    for space, store in stores.items():
-        # No name keeps what is mapped: it would stay in memory beside that of the next space.
-        maps = draw_maps(mapped_cases(cases, rows[space], vectors[space], store, reads), seed, advance)
-        drawn[space] = rows[space], maps
+    def of_space(space: Space, held: NDArray[np.int64]) -> DrawnMaps:
+        found = vectors[space] if len(held) == len(cases) else vectors[space][held]
+        mapped = mapped_cases(cases.at(held), found, stores[space], reach(len(held)), reads)
+        stores.close()
+        return draw_maps(mapped, seed, advance)
+
+    for space in stores:
+        drawn[space] = rows[space], of_space(space, rows[space])
+        gc.collect()  # openTSNE's objects, and what they hold, refer to each other
+        give_back()
         done += len(drawn[space][1].positions)
         progress("Drawing maps", done, total)
     write_drawn_maps(folder, cases, drawn)
 
 
-def write_drawn_maps(
-    folder: Path, cases: Sequence[Case], drawn: Mapping[Space, tuple[NDArray[np.int64], DrawnMaps]]
-) -> None:
+def write_drawn_maps(folder: Path, cases: CaseRows, drawn: Mapping[Space, tuple[NDArray[np.int64], DrawnMaps]]) -> None:
     """Write maps of spaces, each with the rows of the cases it shows."""
-    columns: dict[str, pa.Array] = {"case_id": pa.array([case.case_id for case in cases], pa.string())}
+    columns: dict[str, pa.Array] = {"case_id": cases.column("case_id")}
     for space, (rows, maps) in drawn.items():
         for name, positions in maps.positions.items():
             placed = np.full((len(cases), positions.shape[1]), np.nan, np.float32)

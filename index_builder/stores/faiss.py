@@ -31,6 +31,9 @@ HNSW_LIMIT = 1_000_000
 #: At most so many allowed cases are compared one by one, in a few milliseconds: a filtered graph finds too few of them.
 EXACT_SUBSET = 100_000
 
+#: Vectors made single at a time. A graph of more depends on it, as FAISS orders by level what it is given at once.
+_ADDED_AT_ONCE = 16_384
+
 _HNSW_LINKS = 32
 _HNSW_BUILD_EFFORT = 200
 _HNSW_SEARCH_EFFORT = 128
@@ -65,8 +68,8 @@ class FaissStore:
         return len(self._keys)
 
     @classmethod
-    def build(cls, vectors: NDArray[np.float32], keys: NDArray[np.int64], kind: Kind | None = None) -> FaissStore:
-        """Index vectors [N, D] float32, L2-normalised.
+    def build(cls, vectors: NDArray[np.floating], keys: NDArray[np.int64], kind: Kind | None = None) -> FaissStore:
+        """Index vectors [N, D], L2-normalised, mapped or in memory: they are read in parts, but for training IVF-PQ.
 
         One thread builds the graph: FAISS links concurrently inserted vectors in whatever order threads arrive,
         and the same input must give the same bytes.
@@ -86,8 +89,10 @@ class FaissStore:
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         try:
-            index.train(vectors)
-            index.add(vectors)
+            if not index.is_trained:
+                index.train(vectors.astype(np.float32))
+            for start in range(0, len(vectors), _ADDED_AT_ONCE):
+                index.add(vectors[start : start + _ADDED_AT_ONCE].astype(np.float32))
         finally:
             faiss.omp_set_num_threads(threads)
         return cls(index, keys, kind)

@@ -9,9 +9,9 @@ that starting workers and loading the system drop out. `local` is the same work 
 many processes that know nothing of each other, each with its part of the shards: what these processors give at most.
 
 `cases` builds whole casebooks of small synthetic films, each in a process of its own, with an untrained system whose
-vectors are as long as the shipped ones (256), and fits the exponent of time against the number of cases by least
-squares of logarithms, for the build and for every stage. Its times are the processor's, of all threads together: other
-programs on the machine then hardly matter.
+vectors are as long as the shipped ones (256), and fits exponents against the number of cases by least squares of
+logarithms: of time, for the build and for every stage, and of the peak of resident memory. Its times are the
+processor's, of all threads together: other programs on the machine then hardly matter.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def built(folder: Path, films: Path, system: Path, count: int) -> tuple[dict[str
     return report.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def exponent(counts: list[int], seconds: list[float]) -> float:
-    """Of time against cases: the slope of their logarithms."""
-    return float(np.polyfit(np.log(counts), np.log(np.maximum(seconds, 1e-3)), 1)[0])
+def exponent(counts: list[int], costs: list[float]) -> float:
+    """Of what it costs against cases: the slope of their logarithms."""
+    return float(np.polyfit(np.log(counts), np.log(np.maximum(costs, 1e-3)), 1)[0])
 
 
 def measure_cases(counts: list[int]) -> None:
@@ -122,7 +122,7 @@ def measure_cases(counts: list[int]) -> None:
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 seconds, peak = pool.submit(built, folder, films, system, count).result()
             stages = [stage for stage in seconds if not stage.startswith("·")]
-            found[count] = seconds | {"total": sum(seconds[stage] for stage in stages)}
+            found[count] = seconds | {"total": sum(seconds[stage] for stage in stages), "peak, MB": peak}
             size = sum(path.stat().st_size for path in (folder / f"casebook-{count}").rglob("*") if path.is_file())
             print(
                 f"{count} cases: {perf_counter() - began:.0f} s, peak {peak:.0f} MB, casebook {size / 2**20:.0f} MB, "
@@ -136,9 +136,10 @@ def measure_cases(counts: list[int]) -> None:
             done = list(found)
             print(f"\n| stage, s | {' | '.join(f'{one:,}' for one in done)} | exponent |")
             print("|---|" + "---|" * (len(done) + 1))
-            for stage in [*stages, "total"]:
-                times = [found[one][stage] for one in done]
-                print(f"| {stage} | {' | '.join(f'{one:.1f}' for one in times)} | {exponent(done, times):.2f} |")
+            for stage in [*stages, "total", "peak, MB"]:
+                costs = [found[one][stage] for one in done]
+                shown = " | ".join(f"{one:,.0f}" if one > 500 else f"{one:.1f}" for one in costs)
+                print(f"| {stage} | {shown} | {exponent(done, costs):.2f} |")
             print(flush=True)
 
 

@@ -43,12 +43,12 @@ def unseen_features(casebook: Casebook) -> dict[str, np.ndarray]:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from index_builder.case_table import case_from_row
+    from index_builder.case_table import CaseRows
     from index_builder.evaluation.baselines import frozen_encoder
     from index_builder.evaluation.embedding import frozen_features
     from index_builder.evaluation.stored import StoredCases
 
-    cases = [case_from_row(row) for row in casebook.table.to_pylist()]
+    cases = CaseRows(casebook.table)
     dataset = StoredCases(casebook.manifest.dataset, cases)
     size = casebook.system.config.image_size
     films = frozen_features(frozen_encoder(casebook.system), dataset, cases, size, lambda *_: None)

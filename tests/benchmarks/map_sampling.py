@@ -14,6 +14,7 @@ from stores import vectors_like
 
 from explorer.casebook import Casebook
 from index_builder.projections import maps
+from index_builder.projections.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
 
@@ -25,7 +26,8 @@ def main(folder: str, count: int, space: str) -> None:
     vectors, origin = vectors_like(seeds / np.linalg.norm(seeds, axis=1, keepdims=True), count, 0)
     keys = np.arange(count, dtype=np.int64)
     labels = casebook.label_matrix[rows][origin].astype(bool)
-    cases = maps.MappedCases(FaissStore.build(vectors, keys), keys, vectors, labels, [()] * count)
+    graph = neighbour_graph(FaissStore.build(vectors, keys), keys, vectors, maps.reach(maps.FITTED_CASES))
+    cases = maps.MappedCases(graph, vectors, labels, [()] * count)
     print(f"{'laid out':>9} {'map':<7} {'trust':>6} {'contin.':>7}  of ten share: map, full, chance")
     for fitted in (count, maps.FITTED_CASES):
         maps.FITTED_CASES = fitted

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 
 from explorer import Casebook
 from index_builder.build import BuildRequest, build
+from index_builder.case_table import CaseRows, cases_table
 from index_builder.casebook import (
     DatasetRecord,
     Layout,
@@ -121,7 +122,7 @@ def test_baselines_are_those_of_an_evaluation(
     tiny_system: Unified, films: Some, film_folder: Path, result: dict[str, Any]
 ) -> None:
     record = dataset_record(films, film_folder)
-    cases = films.cases()
+    cases = CaseRows(cases_table(films.cases()))
     spaces = embed_modality(tiny_system, films, cases, "joint", quiet).spaces
     vectors = {space: found.astype(np.float16) for space, found in spaces.items()}
     found = measure_stored(tiny_system, record, cases, vectors, quiet, baselines=True)["modalities"]["joint"]

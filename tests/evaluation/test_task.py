@@ -107,7 +107,7 @@ def test_classes_too_rare_for_a_narrow_interval_are_told_apart(films: Some) -> N
 
 def test_perfect_vectors_find_every_counterpart(films: Some) -> None:
     task = task_of(films)
-    pool = draw_pool(task, lambda case: case.report)
+    pool = draw_pool(task)
     assert pool is not None
     assert len(set(pool.rows.tolist())) == len(pool.rows) == sum(pool.parts.values())
     assert set(pool.rows[: pool.queries]) <= set(task.scored)
@@ -123,7 +123,7 @@ def test_perfect_vectors_find_every_counterpart(films: Some) -> None:
 def test_pool_has_the_stated_size_where_there_are_enough_pairs(films: Some, monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(films)
     monkeypatch.setattr("index_builder.evaluation.cross_modal.POOL", 30)
-    pool = draw_pool(task, lambda case: case.report)
+    pool = draw_pool(task)
     assert pool is not None
     assert len(pool.rows) == 30
     assert pool.parts["train"] == 0 or pool.parts["scored"] + pool.parts["val"] < 30

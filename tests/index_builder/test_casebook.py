@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from index_builder import case_table
-from index_builder.case_table import case_from_row, cases_table, read_cases, write_cases
+from index_builder.case_table import CaseRows, case_from_row, cases_table, read_cases, write_cases
 from index_builder.casebook import read_manifest, verify
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
@@ -42,7 +44,39 @@ def test_cases_survive_the_table_and_its_file(tmp_path_factory: pytest.TempPathF
     assert [case_from_row(row) for row in cases_table(several).to_pylist()] == several
     folder = tmp_path_factory.mktemp("cases")
     write_cases(cases_table(several), folder / "cases.arrow", folder / "keys.npy")
-    assert [case_from_row(row) for row in read_cases(folder / "cases.arrow", len(several)).to_pylist()] == several
+    read = read_cases(folder / "cases.arrow", len(several))
+    assert [case_from_row(row) for row in read.to_pylist()] == several
+    rows = CaseRows(read)
+    assert list(rows) == several
+    assert [rows[row] for row in range(len(several))] == several
+    assert rows.table().equals(cases_table(several))
+
+
+def test_cases_of_a_table_are_made_when_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(case_table, "_MADE_AT_ONCE", 3)
+    several = [Case(f"case {row}", f"patient {row // 2}", "train", ("Mass",) * (row % 2)) for row in range(8)]
+    rows = CaseRows(cases_table(several))
+    places = np.array([6, 1, 4, 0, 5])
+    chosen = rows.at(places)
+    assert list(chosen) == [several[place] for place in places]
+    assert chosen.at(np.array([1, 3])).rows.tolist() == [1, 0]
+    assert list(chosen[1:4:2]) == [several[1], several[0]]
+    assert chosen[-1] == several[5]
+    assert chosen.column("case_id").to_pylist() == [several[place].case_id for place in places]
+    assert case_table.cases_at(several, places) == list(case_table.cases_at(rows, places)) == list(chosen)
+    with pytest.raises(IndexError):
+        chosen[5]
+
+
+def test_labels_of_plain_and_of_encoded_columns_are_the_same() -> None:
+    plain = pa.chunked_array([[["b"], [], ["a", "b"]], [["c"], ["a"]]])
+    encoded = pa.chunked_array(
+        [pa.ListArray.from_arrays(one.offsets, one.values.dictionary_encode()) for one in plain.chunks]
+    )
+    for column in (plain, encoded):
+        assert case_table.carried_labels(column) == {"a", "b", "c"}
+        expected = [[True, False], [False, False], [True, True], [False, False], [False, True]]
+        assert case_table.label_matrix(column, ["b", "a"]).tolist() == expected  # no column for "c"
 
 
 def test_the_same_cases_give_the_same_bytes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from index_builder.case_table import case_from_row, read_cases
+from index_builder.case_table import CaseRows, cases_table, read_cases
 from index_builder.casebook import SPACES, Layout, read_embeddings, read_manifest, verify
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
@@ -41,7 +41,7 @@ class Opened:
     def __init__(self, folder: Path) -> None:
         manifest, layout = read_manifest(folder), Layout(folder)
         self.record = manifest.system
-        self.cases = [case_from_row(row) for row in read_cases(layout.cases, manifest.cases).to_pylist()]
+        self.cases = list(CaseRows(read_cases(layout.cases, manifest.cases)))
         self.names = manifest.dataset.label_names
         self.system: RetrievalSystem = load_system(layout.system)
         self.vectors = {space: np.asarray(read_embeddings(folder, space, len(self.cases))) for space in SPACES}
@@ -53,7 +53,7 @@ class Opened:
     def answers(self, cases: list[Case] | None = None) -> Answers:
         return held_out_answers(
             self.record,
-            cases or self.cases,
+            CaseRows(cases_table(cases or self.cases)),
             self.names,
             self.vectors,
             self.stores,

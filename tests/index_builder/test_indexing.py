@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index_builder.case_table import CaseRows, cases_table
 from index_builder.casebook import SPACES, Space, SpaceRecord
 from index_builder.datasets.base import Case
 from index_builder.indexing import FAISS, IndexesInTurn, index_space
 from index_builder.stores.base import VectorStore, case_keys
 
-CASES = [Case(f"case-{number}", f"patient-{number}", "train", ()) for number in range(9)]
+CASES = CaseRows(cases_table([Case(f"case-{number}", f"patient-{number}", "train", ()) for number in range(9)]))
 
 
 @pytest.fixture

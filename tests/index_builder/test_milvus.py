@@ -14,7 +14,7 @@ from explorer.filters import matching_rows, parse_filter, stored_conditions
 from explorer.search import Query, SearchOptions
 from index_builder import indexing
 from index_builder.build import BuildRequest, build
-from index_builder.case_table import cases_table
+from index_builder.case_table import CaseRows, cases_table
 from index_builder.casebook import read_manifest, verify, write_manifest
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
@@ -191,7 +191,7 @@ def test_a_casebook_on_milvus_answers_as_one_on_faiss(
 ) -> None:
     monkeypatch.setattr(milvus, "_FEW_KEYS", 0)
     on_faiss = Casebook.open(small_casebook)
-    cases = [on_faiss.case(case_id) for case_id in on_faiss.case_ids]
+    cases = CaseRows(on_faiss.table)
     folder = shutil.copytree(small_casebook, tmp_path / "on-milvus", ignore=shutil.ignore_patterns("index"))
     spaces = {}
     for space in on_faiss.spaces:

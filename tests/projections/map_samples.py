@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from index_builder.projections.maps import MappedCases
+from index_builder.projections.maps import MappedCases, reach
 from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
@@ -19,10 +19,9 @@ def clusters(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def mapped(count: int) -> tuple[MappedCases, np.ndarray]:
     vectors, member = clusters(count)
-    keys = np.random.default_rng(1).permutation(10 * count)[:count].astype(np.int64)
     labels = np.eye(3, dtype=bool)[member]
     terms = [[f"word {kind}", "common"] for kind in member]
-    return MappedCases(FaissStore.build(vectors, keys), keys, vectors, labels, terms), member
+    return MappedCases(graph_of(vectors, reach(count)), vectors, labels, terms), member
 
 
 def graph_of(vectors: np.ndarray, k: int) -> NeighbourGraph:

@@ -8,7 +8,7 @@ from map_samples import clusters, graph_of, mapped
 
 from index_builder.projections import maps
 from index_builder.projections.layout import TSNE_REACH, UMAP_REACH, tsne_layout, umap_layout
-from index_builder.projections.maps import LEAST_CASES, MappedCases, describe_maps, draw_maps, map_names
+from index_builder.projections.maps import LEAST_CASES, MEASURED_REACH, MappedCases, describe_maps, draw_maps, map_names
 from index_builder.projections.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
@@ -122,8 +122,7 @@ def test_part_of_a_map_is_measured_on_that_part() -> None:
     drawn = draw_maps(cases, 0, lambda name, done, total: None)
     kept = np.flatnonzero(member != member[drawn.clusters == 0][0])  # without the largest cluster
     part = MappedCases(
-        FaissStore.build(cases.vectors[kept], cases.keys[kept]),
-        cases.keys[kept],
+        graph_of(cases.vectors[kept], MEASURED_REACH),
         cases.vectors[kept],
         cases.labels[kept],
         [cases.terms[row] for row in kept],

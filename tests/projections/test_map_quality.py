@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn.manifold
 from hypothesis import given
 from hypothesis import strategies as st
 from map_samples import graph_of
 
 from index_builder.datasets.base import Case
+from index_builder.projections import quality
 from index_builder.projections.clusters import case_terms, characteristic_words, find_clusters, largest_first
 from index_builder.projections.placing import PLACING_NEIGHBOURS, place
-from index_builder.projections.quality import NEIGHBOURS, map_quality
+from index_builder.projections.quality import NEIGHBOURS, map_quality, trustworthiness
 
 
 def test_a_map_that_loses_nothing_is_trusted_and_a_random_one_is_not() -> None:
@@ -32,6 +34,24 @@ def test_a_map_that_loses_nothing_is_trusted_and_a_random_one_is_not() -> None:
     assert lost.continuity == pytest.approx(0.5, abs=0.05)
     assert lost.purity == pytest.approx(0.5, abs=0.05)
     assert lost.placement_rank == pytest.approx(0.45, abs=0.1)
+
+
+@given(count=st.integers(3, 60), dims=st.integers(1, 5), seed=st.integers(0, 2**32 - 1), draw=st.data())
+def test_trustworthiness_is_that_of_scikit_learn(count: int, dims: int, seed: int, draw: st.DataObject) -> None:
+    k = draw.draw(st.integers(1, (count - 1) // 2))
+    random = np.random.default_rng(seed)
+    original = random.normal(size=(count, dims + 1))
+    mapped = original[:, :dims] + random.normal(size=(count, dims))
+    expected = sklearn.manifold.trustworthiness(original, mapped, n_neighbors=k)
+    assert trustworthiness(original, mapped, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_trustworthiness_in_parts_is_that_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    original = random.normal(size=(400, 8))
+    monkeypatch.setattr(quality, "_PAIRS_MEBIBYTES", 0.1)  # some 30 cases at a time
+    expected = sklearn.manifold.trustworthiness(original, original[:, :2], n_neighbors=10)
+    assert trustworthiness(original, original[:, :2], 10) == pytest.approx(expected, abs=1e-12)
 
 
 def test_continuity_falls_where_neighbours_are_torn_apart_and_trust_where_strangers_meet() -> None:

@@ -12,7 +12,7 @@ from index_builder.casebook import Space
 from index_builder.datasets.base import Case, Dataset
 from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError
-from index_builder.evaluation.embedding import Progress, embed_modality
+from index_builder.evaluation.embedding import Progress, embed_modality, whole
 from index_builder.evaluation.faithfulness.localisation import Region, knows_regions, regions
 from index_builder.evaluation.prediction import has_classifier
 from index_builder.evaluation.task import Part
@@ -92,7 +92,7 @@ def draw_questions(
     located = modality != "text" and knows_regions(dataset)
     if not train:
         raise DatasetError(f"{dataset.card.name}: no train case with {modality}. Give a dataset that has some.")
-    vectors = embed_modality(system, dataset, train, modality, progress).spaces[modality]
+    vectors = whole(embed_modality(system, dataset, train, modality, progress).spaces[modality])
     base = _Base(np.array([case.patient_id for case in train]), vectors, [case.labels for case in train])
     found: list[list[Question]] = []
     for number, case in enumerate(asked, start=1):
