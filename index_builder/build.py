@@ -161,7 +161,6 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
         with _timed(seconds, "finish"):
             shutil.rmtree(_shards(folder).parent)
             _fingerprint_file(folder).unlink()
-            stores.close()
             manifest = Manifest(
                 schema_version=SCHEMA_VERSION,
                 name=out.name,

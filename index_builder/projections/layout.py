@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def umap_layout(
     rows = np.hstack([own, graph.rows[:, : count - 1]])
     distances = np.hstack([np.zeros_like(own, np.float32), 1 - graph.similarities[:, : count - 1]])
     epochs = _UMAP_EPOCHS[dims] if len(vectors) <= _LARGE else _LARGE_EPOCHS
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _lock_released():
         warnings.filterwarnings("ignore", message="n_jobs value")  # a fixed seed means one thread: intended
         warnings.filterwarnings("ignore", message="precomputed_knn")  # without an index it cannot transform: not used
         model = umap.UMAP(
@@ -75,6 +76,7 @@ def umap_layout(
                 "file": _Epochs(epochs, progress),
                 "bar_format": "{n_fmt}",
                 "mininterval": 0.3,
+                "miniters": 1,  # or tqdm's own thread would call `progress` at times
             },
         )
         return np.asarray(model.fit_transform(vectors), np.float32)
@@ -128,6 +130,22 @@ def principal_axes(vectors: NDArray[np.float32], dims: int) -> NDArray[np.float3
         found = (left * scale)[:, :dims]
         axes[:, : found.shape[1]] = found
     return axes
+
+
+@contextmanager
+def _lock_released() -> Iterator[None]:
+    """Let go of tqdm's lock, kept when `progress` raises, as an app does to stop: no thread could draw a bar again.
+
+    Until tqdm does it itself: https://github.com/tqdm/tqdm/pull/1649.
+    """
+    from tqdm import tqdm
+
+    try:
+        yield
+    except BaseException:
+        with suppress(RuntimeError):  # not held by this thread
+            tqdm.get_lock().release()
+        raise
 
 
 class _Epochs(io.TextIOBase):

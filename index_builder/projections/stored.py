@@ -75,7 +75,7 @@ def draw_casebook_maps(
         folder: Of the casebook.
         cases: N cases.
         vectors: [N, D] by space, zero where a case lacks the modality.
-        stores: Index of each space that holds a vector.
+        stores: Index of each space that holds a vector; none is left open.
         reads: What the system takes for the text of a case.
         seed: Random state of the maps.
         progress: Told of maps.

@@ -43,8 +43,9 @@ KILLS_PER_ROUND = 2
 PATIENCE = 60
 #: The last file there tells how far a build was.
 PROGRESS = (
-    ("evaluation", "projections.parquet"),
-    ("index, calibration, maps", "thumbnails.parquet"),
+    ("finishing", "projections.parquet"),
+    ("maps", "metrics.json"),
+    ("index, calibration, evaluation", "thumbnails.parquet"),
     ("joining shards", "embeddings"),
     ("embedding", "shards"),
     ("copying the system", "system"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from map_samples import clusters, graph_of, mapped
@@ -63,6 +65,23 @@ def test_umap_keeps_clusters_apart_and_repeats(dims: int) -> None:
     _assert_apart(found, member)
     np.testing.assert_array_equal(umap_layout(vectors, graph, dims, 1, silent), found)
     assert said[-1][0] == said[-1][1]
+
+
+def test_a_layout_that_was_stopped_keeps_no_other_waiting() -> None:
+    """An app stops by raising from `progress`, and lays out in another thread the next time."""
+    vectors, _ = clusters(150)
+    graph = graph_of(vectors, UMAP_REACH)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        umap_layout(vectors, graph, 2, 1, stop)
+    found: list[np.ndarray] = []
+    other = threading.Thread(target=lambda: found.append(umap_layout(vectors, graph, 2, 1, silent)), daemon=True)
+    other.start()
+    other.join(60)
+    assert len(found) == 1
 
 
 def test_tsne_keeps_clusters_apart_and_repeats() -> None:
