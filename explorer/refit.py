@@ -47,7 +47,7 @@ def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int6
     if len(held) < LEAST_CASES:
         raise QueryError(f"{len(held)} cases meet the filters: a map wants at least {LEAST_CASES}. Take a filter away.")
     vectors = np.asarray(casebook.vectors(space)[held])
-    store = FaissStore.build(vectors.astype(np.float32), casebook.keys[held])
+    store = FaissStore.build(vectors, casebook.keys[held])
     wanted = reach(len(held), (name,))
     mapped = mapped_cases(CaseRows(casebook.table, held), vectors, store, wanted, casebook.manifest.system.reads)
     drawn = draw_maps(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar, overload
 
@@ -20,8 +20,8 @@ PROFILE_PREFIX = "profile."
 
 #: Cases per record batch.
 _BATCH = 65_536
-#: Cases made of rows at a time.
-_MADE_AT_ONCE = 1024
+#: Cases made of rows at a time, where those lie at most so many times farther apart.
+_MADE_AT_ONCE, _SPREAD = 1024, 4
 #: Texts of at most so many different values are written as numbers into a list of them.
 _MOST_VALUES = 256
 #: Tables up to this size are checked whole when they are opened; larger ones by `verify` alone.
@@ -66,6 +66,11 @@ class CaseRows(Sequence[Case]):
         self._table = table
         self.rows = np.arange(len(table)) if rows is None else rows
 
+    @property
+    def column_names(self) -> list[str]:
+        """Of the table."""
+        return list(self._table.column_names)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -81,19 +86,24 @@ class CaseRows(Sequence[Case]):
     def __iter__(self) -> Iterator[Case]:
         for start in range(0, len(self), _MADE_AT_ONCE):
             rows = self.rows[start : start + _MADE_AT_ONCE]
-            yield from map(case_from_row, self._table.take(pa.array(rows)).to_pylist())
+            low, high = int(rows.min()), int(rows.max())
+            if high - low < _SPREAD * _MADE_AT_ONCE:
+                # Arrow copies a column whole to take rows out of several batches of it: here it has a part of it.
+                part = self._table.slice(low, high - low + 1)
+                yield from map(case_from_row, part.take(pa.array(rows - low)).to_pylist())
+            else:
+                yield from (self[place] for place in range(start, start + len(rows)))
 
     def at(self, places: NDArray[np.integer]) -> CaseRows:
         """Those at some places."""
         return CaseRows(self._table, self.rows[places])
 
-    def table(self) -> pa.Table:
-        """The rows themselves, as `cases_table` gives them."""
-        kept = self._table.take(pa.array(self.rows))
-        return pa.table({name: _decoded(kept.column(name)) for name in kept.column_names})
+    def table(self, names: Iterable[str]) -> pa.Table:
+        """Columns of theirs, as `cases_table` gives them."""
+        return pa.table({name: _decoded(self.column(name)) for name in names})
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """A column of theirs."""
+        """A column of theirs, as the table has it."""
         return self._table.column(name).take(pa.array(self.rows))
 
 

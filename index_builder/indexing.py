@@ -12,7 +12,7 @@ from index_builder.casebook import Layout, Space, SpaceRecord
 from index_builder.errors import CasebookError
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.stores.faiss import FaissStore
-from index_builder.stores.milvus import PREFIX, MilvusPlace, MilvusStore, filter_fields
+from index_builder.stores.milvus import PREFIX, MilvusPlace, MilvusStore, filter_fields, is_filter_field
 
 FAISS = "faiss"
 
@@ -61,7 +61,8 @@ def index_space(
         built.write(layout.index(space), layout.index_keys(space))
     else:
         place = MilvusPlace.parse(store, layout.indexes)
-        built = MilvusStore.build(place, space, held.astype(np.float32), keys, filter_fields(indexed.table()))
+        fields = filter_fields(indexed.table(filter(is_filter_field, cases.column_names)))
+        built = MilvusStore.build(place, space, held.astype(np.float32), keys, fields)
     record = _record(built, held)
     built.close()
     return record

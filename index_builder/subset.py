@@ -81,7 +81,7 @@ def write_subset(
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         new = Layout(folder)
         progress("Copying cases", 0, len(cases))
-        write_cases(cases_table(cases), new.cases, new.case_keys)
+        write_cases(cases_table(list(cases)), new.cases, new.case_keys)
         films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}

@@ -56,7 +56,7 @@ def similarities(
 
 def whole(vectors: Vectors) -> NDArray[np.float32]:
     """All of them in memory."""
-    return vectors[np.arange(len(vectors))]
+    return vectors if isinstance(vectors, np.ndarray) else vectors[np.arange(len(vectors))]
 
 
 @dataclass(frozen=True, slots=True)

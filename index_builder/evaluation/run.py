@@ -104,7 +104,6 @@ def measure(
     dataset: Dataset,
     request: EvaluateRequest,
     progress: Progress,
-    vectors_of: VectorSource | None = None,
 ) -> dict[str, Any]:
     """Everything that can be measured of a system on a dataset, ready for JSON.
 
@@ -114,7 +113,6 @@ def measure(
             thresholds, temperature and the uncertainty threshold.
         request: Modality, part, baselines, seed, and the folder where published predictions may lie.
         progress: Called as work is done.
-        vectors_of: Gives vectors that are there already; by default the system embeds the cases.
 
     Returns:
         `dataset`, `synthetic`, `modality`, `split`, `seed`, `cases` scored, `left_out_cases` by
@@ -128,9 +126,21 @@ def measure(
         CxrError: Nothing to be scored, a film cannot be decoded, or a baseline cannot be had.
     """
     task, modality = task_of(system, dataset, request)
+    embed = partial(_embedded, system, dataset, progress)
+    return measure_task(system, dataset, request, task, modality, progress, embed)
+
+
+def measure_task(
+    system: RetrievalSystem,
+    dataset: Dataset,
+    request: EvaluateRequest,
+    task: Task,
+    modality: Space,
+    progress: Progress,
+    vectors_of: VectorSource,
+) -> dict[str, Any]:
+    """What `measure` gives, of a task that `task_of` has set and with vectors that may be there already."""
     frozen = frozen_encoder(system) if request.baselines and modality != "text" else None
-    if vectors_of is None:
-        vectors_of = partial(_embedded, system, dataset, progress)
     embedded = vectors_of(task.cases, modality, frozen)
     vectors = embedded.spaces[modality]
     prediction = predict(system, task, vectors, modality)

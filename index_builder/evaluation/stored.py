@@ -25,7 +25,7 @@ from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, DatasetCard
 from index_builder.errors import CxrError
 from index_builder.evaluation.embedding import Embedded, Progress, frozen_features
-from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure, task_of
+from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure_task, task_of
 from index_builder.evaluation.runs import Run
 from index_builder.imaging import Film
 from index_builder.systems.base import RetrievalSystem, load_system
@@ -84,7 +84,7 @@ class StoredVectors:
 
     def __call__(self, cases: Sequence[Case], modality: Space, frozen: ImageEncoder | None) -> Embedded:
         """Vectors as `embed_modality` gives them, to half precision, of cases that `dataset` gave."""
-        assert isinstance(cases, CaseRows), "vectors are found by the row of a case"
+        assert isinstance(cases, CaseRows), "vectors are found by the row of a case in its table"
         wanted = SPACES if modality == "joint" else (modality,)
         spaces = {space: UnitVectors(self.spaces[space], cases.rows) for space in wanted}
         return Embedded(spaces, None if frozen is None else self._frozen_of(cases, frozen))
@@ -133,7 +133,7 @@ def measure_stored(
     Args:
         system: What embedded the cases.
         record: Where they came from.
-        cases: N cases.
+        cases: All N of a table.
         vectors: [N, D] by space.
         progress: Called as modalities are done.
         baselines: Measure baselines too; those of films read every film once.
@@ -152,11 +152,11 @@ def measure_stored(
         progress("Evaluating", number, len(wanted))
         request = EvaluateRequest(system.name, record.kind, None, space, baselines=baselines, seed=record.seed)
         try:
-            task_of(system, dataset, request)
+            task, _ = task_of(system, dataset, request)
         except CxrError as error:
             not_measured[space] = str(error)
         else:
-            modalities[space] = measure(system, dataset, request, progress, stored)
+            modalities[space] = measure_task(system, dataset, request, task, space, progress, stored)
     progress("Evaluating", len(wanted), len(wanted))
     return {
         "system": system.name,

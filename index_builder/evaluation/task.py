@@ -198,14 +198,17 @@ class _Seen:
         cases = dataset.cases()
         column = {label: number for number, label in enumerate(dataset.label_names)}
         labels = np.zeros((len(cases), len(column)), bool)
-        named, told = [], np.zeros((len(cases), 3), bool)
+        ids, patients, parts = [], [], []
+        told = np.zeros((len(cases), 3), bool)
         for row, case in enumerate(cases):
             labels[row, [column[label] for label in case.labels if label in column]] = True
-            named.append((case.case_id, case.patient_id, case.split))
+            ids.append(case.case_id)
+            patients.append(case.patient_id)
+            parts.append(case.split)
             told[row] = UNCODED not in case.codes, case.image is not None, bool(text_of(case))
-        case_id, patient, part = np.array(named, np.str_).reshape(-1, 3).T
         coded, film, text = told.T
-        return cls(case_id, patient, part, coded, film, text, labels)
+        named = np.array(ids, np.str_), np.array(patients, np.str_), np.array(parts, np.str_)
+        return cls(*named, coded, film, text, labels)
 
 
 def classify(

@@ -89,6 +89,8 @@ def _ranks_kept(
 def trustworthiness(original: NDArray[np.floating], mapped: NDArray[np.floating], k: int) -> float:
     """As scikit-learn's, whose matrices of all pairs would be the most that a build holds in memory.
 
+    Of equally far cases, as copies are, each has the best of their ranks; there in no stated order.
+
     Args:
         original: [N, D].
         mapped: [N, dims].

@@ -222,13 +222,14 @@ class MilvusStore:
         return " and ".join(f"({_condition(one)})" for one in where)
 
 
+def is_filter_field(name: str) -> bool:
+    """Whether searches may filter by a column of a table of cases."""
+    return name in ("labels", "split", "view", "synthetic") or name.startswith("profile.")
+
+
 def filter_fields(table: pa.Table) -> pa.Table:
     """Of a table of cases, the columns that searches filter by: labels, and what has numbers, truth values or words."""
-    names = [
-        name
-        for name in table.column_names
-        if name in ("labels", "split", "view", "synthetic") or name.startswith("profile.")
-    ]
+    names = [name for name in table.column_names if is_filter_field(name)]
     kept = {}
     for name in names[:_MOST_FIELDS]:
         column = table.column(name)

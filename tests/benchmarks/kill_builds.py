@@ -46,7 +46,7 @@ PROGRESS = (
     ("finishing", "projections.parquet"),
     ("maps", "metrics.json"),
     ("index, calibration, evaluation", "thumbnails.parquet"),
-    ("joining shards", "embeddings"),
+    ("joining shards", "embeddings/image.npy"),
     ("embedding", "shards"),
     ("copying the system", "system"),
 )
@@ -117,6 +117,7 @@ def alive(process: int) -> bool:
 
 def killed(request: BuildRequest, after: float | int, outcome: Outcome) -> bool:
     """Run a build and kill it after some seconds (float) or shards (int); False if it had ended by then."""
+    started_at = time.time()
     process = start(request)
     if isinstance(after, float):
         process.join(after)
@@ -138,7 +139,7 @@ def killed(request: BuildRequest, after: float | int, outcome: Outcome) -> bool:
     if left:
         outcome.problems.append(f"{len(left)} processes live on {PATIENCE} s after the kill")
     outcome.slowest_end = max(outcome.slowest_end, time.monotonic() - began)
-    outcome.killed_at[how_far(request.out)] += 1
+    outcome.killed_at[how_far(request.out, started_at)] += 1
     return True
 
 
@@ -152,12 +153,17 @@ def shards_done(out: Path) -> int:
     return len(list(workspace_of(out).glob("shards/*/*.parquet")))
 
 
-def how_far(out: Path) -> str:
-    """The stage a killed build was in, by what it left."""
+def written(path: Path, since: float) -> bool:
+    """Whether a file was written after a moment; a folder may be of an earlier attempt."""
+    return path.is_dir() or (path.is_file() and path.stat().st_mtime >= since)
+
+
+def how_far(out: Path, since: float) -> str:
+    """The stage a killed build was in, by the files it has written since it began."""
     building = workspace_of(out)
     if not building.is_dir():
         return "before or after"
-    stage = next((stage for stage, name in PROGRESS if (building / name).exists()), "copying the system")
+    stage = next((stage for stage, name in PROGRESS if written(building / name, since)), "copying the system")
     if stage == "embedding":
         return "embedding, some shards done" if shards_done(out) else "embedding, no shard done"
     return stage

@@ -49,13 +49,20 @@ def test_cases_survive_the_table_and_its_file(tmp_path_factory: pytest.TempPathF
     rows = CaseRows(read)
     assert list(rows) == several
     assert [rows[row] for row in range(len(several))] == several
-    assert rows.table().equals(cases_table(several))
+    assert rows.table(rows.column_names).equals(cases_table(several))
 
 
-def test_cases_of_a_table_are_made_when_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("spread", [1, 4])
+def test_cases_of_a_table_are_made_when_they_are_asked_for(
+    spread: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(case_table, "_MADE_AT_ONCE", 3)
+    monkeypatch.setattr(case_table, "_SPREAD", spread)
+    monkeypatch.setattr(case_table, "_BATCH", 2)
     several = [Case(f"case {row}", f"patient {row // 2}", "train", ("Mass",) * (row % 2)) for row in range(8)]
-    rows = CaseRows(cases_table(several))
+    write_cases(cases_table(several), tmp_path / "cases.arrow", tmp_path / "keys.npy")
+    rows = CaseRows(read_cases(tmp_path / "cases.arrow", 8))
+    assert list(rows) == several
     places = np.array([6, 1, 4, 0, 5])
     chosen = rows.at(places)
     assert list(chosen) == [several[place] for place in places]

@@ -46,6 +46,13 @@ def test_trustworthiness_is_that_of_scikit_learn(count: int, dims: int, seed: in
     assert trustworthiness(original, mapped, k) == pytest.approx(expected, abs=1e-12)
 
 
+def test_of_copies_each_has_the_best_rank() -> None:
+    copies = np.repeat(np.random.default_rng(0).normal(size=(20, 4)), 6, axis=0)
+    apart = copies + 1e-6 * np.random.default_rng(1).normal(size=copies.shape)
+    # Whichever of five copies the map puts nearest, none is nearer by full vectors.
+    assert trustworthiness(copies, apart, 2) == 1
+
+
 def test_trustworthiness_in_parts_is_that_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     original = random.normal(size=(400, 8))
