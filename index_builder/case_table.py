@@ -20,7 +20,7 @@ PROFILE_PREFIX = "profile."
 
 #: Cases per record batch.
 _BATCH = 65_536
-#: Cases made of rows at a time, where those lie at most so many times farther apart.
+#: Cases made at a time, unless their rows span more than so many times as many rows of the table.
 _MADE_AT_ONCE, _SPREAD = 1024, 4
 #: Texts of at most so many different values are written as numbers into a list of them.
 _MOST_VALUES = 256
