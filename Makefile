@@ -19,7 +19,7 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
@@ -28,14 +28,27 @@ format: $(VENV)/installed-test
 audit: $(VENV)/installed-test
 	$(BIN)/python .ci/audit.py
 
-# The shipped checkpoints from scratch: NIH and COVID name folders of the real collections (docs/systems.md).
+# The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/systems.md).
 CHECKPOINTS ?= checkpoints
+TRAIN = $(BIN)/cxr-explorer train
+DRAWN := --dataset phantom-openi
+WITH_TEXTS = --dataset openi=$(REAL)/openi_films --dataset covid=$(REAL)/covid_sample $(DRAWN)
+FILMS = --dataset openi=$(REAL)/openi_films --dataset nih=$(REAL)/nih_sample --dataset nih=$(REAL)/nih_64px \
+	--dataset covid=$(REAL)/covid_sample --dataset radiography=$(REAL)/radiography_db \
+	--dataset hannover=$(REAL)/hannover_covid --dataset jsrt=$(REAL)/jsrt \
+	--dataset folder=$(REAL)/paediatric_pneumonia $(DRAWN)
 checkpoints: $(VENV)/installed-test
-	@test -n "$(NIH)" -a -n "$(COVID)" || { echo "Give both folders: make checkpoints NIH=DIR COVID=DIR"; exit 2; }
-	$(BIN)/cxr-explorer train unified --dataset phantom-openi --dataset phantom-openi=1 --dataset phantom-openi=2 \
-		--dataset phantom-openi=3 --dataset nih=$(NIH) --dataset covid=$(COVID) --out $(CHECKPOINTS)/unified-compact
-	$(BIN)/cxr-explorer train siclip --dataset phantom-dust --out $(CHECKPOINTS)/siclip-compact
-	$(BIN)/cxr-explorer train mskpt --dataset phantom-dust --out $(CHECKPOINTS)/mskpt-compact
+	@test -n "$(REAL)" || { echo "Give the folder of the real collections: make checkpoints REAL=DIR"; exit 2; }
+	$(TRAIN) unified $(DRAWN) --dataset phantom-openi=1 --dataset phantom-openi=2 --dataset phantom-openi=3 \
+		--dataset nih=$(REAL)/nih_sample --dataset covid=$(REAL)/covid_sample --out $(CHECKPOINTS)/unified-reports
+	$(TRAIN) unified --from $(CHECKPOINTS)/unified-reports --blend 0.7 --config assets/training/typed-queries.yaml \
+		$(DRAWN) --dataset covid=$(REAL)/covid_sample --out $(CHECKPOINTS)/unified-texts
+	$(TRAIN) unified --from $(CHECKPOINTS)/unified-texts --config assets/training/real-films.yaml $(FILMS) \
+		--out $(CHECKPOINTS)/unified-films
+	$(TRAIN) unified --from $(CHECKPOINTS)/unified-films --config assets/training/fusion.yaml $(WITH_TEXTS) \
+		--out $(CHECKPOINTS)/unified-compact
+	$(TRAIN) siclip --dataset phantom-dust --out $(CHECKPOINTS)/siclip-compact
+	$(TRAIN) mskpt --dataset phantom-dust --out $(CHECKPOINTS)/mskpt-compact
 
 clean:
 	rm -rf $(VENV) casebooks .pytest_cache .mypy_cache .ruff_cache

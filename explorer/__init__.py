@@ -13,19 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
-    from explorer.filters import Filter, parse_filter
-    from explorer.search import Neighbour, Query, SearchOptions, SearchResult
+    from explorer.search.facets import Facets, facets
+    from explorer.search.filters import Filter, parse_filter
+    from explorer.search.query import Query, SearchOptions
+    from explorer.search.result import Neighbour, SearchResult
 
-__all__ = ["Casebook", "Filter", "Neighbour", "Query", "SearchOptions", "SearchResult", "parse_filter"]
+__all__ = [
+    "Casebook",
+    "Facets",
+    "Filter",
+    "Neighbour",
+    "Query",
+    "SearchOptions",
+    "SearchResult",
+    "facets",
+    "parse_filter",
+]
 
 _HOME = {
     "Casebook": "casebook",
-    "Filter": "filters",
-    "parse_filter": "filters",
-    "Neighbour": "search",
-    "Query": "search",
-    "SearchOptions": "search",
-    "SearchResult": "search",
+    "Facets": "search.facets",
+    "facets": "search.facets",
+    "Filter": "search.filters",
+    "parse_filter": "search.filters",
+    "Neighbour": "search.result",
+    "Query": "search.query",
+    "SearchOptions": "search.query",
+    "SearchResult": "search.result",
 }
 
 

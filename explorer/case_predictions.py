@@ -24,7 +24,8 @@ class CasePredictions:
         names: Labels that can be predicted.
         likeliest: [N] int64, column of `names`; -1 where there is no prediction.
         uncertainty: [N] float64, 1 - probability of the likeliest label, NaN where there is none.
-        wrong: [N] int8: 1 the likeliest label is not one of the case's, 0 it is, -1 the case has no label to tell by.
+        wrong: [N] int8: 1 the likeliest label is not one of the case's, 0 it is, -1 the case has no label to tell by,
+            or this one is unknown of it.
     """
 
     names: tuple[str, ...]
@@ -63,7 +64,8 @@ def case_predictions(casebook: Casebook, space: Space) -> CasePredictions:
     columns = [casebook.label_names.index(name) for name in names]
     truth = casebook.label_matrix[:, columns]
     wrong = np.full(len(casebook), -1, np.int8)
-    judged = held[truth[held].any(1)]
+    known = casebook.known_matrix[:, columns]
+    judged = held[truth[held].any(1) & known[held, likeliest[held]]]
     wrong[judged] = ~truth[judged, likeliest[judged]]
     return CasePredictions(names, likeliest, uncertainty, wrong)
 
@@ -86,9 +88,10 @@ def _voted(
 ) -> NDArray[np.float64]:
     record = casebook.manifest.system
     graph = neighbour_graph(casebook.store(space), casebook.keys[held], vectors, record.vote_neighbours)
-    labels, temperature = casebook.label_matrix[held], record.temperature_of(space)
+    labels, known = casebook.label_matrix[held], casebook.known_matrix[held]
+    temperature = record.temperature_of(space)
     found = [
-        count_votes(graph.similarities[rows], graph.rows[rows], labels, temperature).probabilities
+        count_votes(graph.similarities[rows], graph.rows[rows], labels, temperature, known).probabilities
         for rows in np.split(np.arange(len(held)), range(_BLOCK, len(held), _BLOCK))
     ]
     return np.concatenate(found)

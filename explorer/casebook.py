@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -17,6 +18,7 @@ from index_builder.case_table import (
     SECTION_PREFIX,
     Values,
     case_from_row,
+    known_matrix,
     label_matrix,
     read_case_keys,
     read_cases,
@@ -39,26 +41,22 @@ from index_builder.casebook import (
 from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
 from index_builder.film_check.check import FilmCheck
-from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.ranking import Ranking
-from index_builder.graph.rerank import RerankWeights
+from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
 from index_builder.held_out import Answers, are_stages, read_answers, require_labels
 from index_builder.labels import DUST_STAGES
+from index_builder.lexical.reports import Reports
 from index_builder.stores.base import VectorStore, case_key
 from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
-    from explorer.profiles import ProfileField
-    from explorer.search import Query, SearchOptions, SearchResult
+    from explorer.case_films import CaseFilms
+    from explorer.search.profiles import ProfileField
+    from explorer.search.query import Query, SearchOptions
+    from explorer.search.result import SearchResult
+    from explorer.search.vocabulary import Vocabulary
     from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
-
-
-#: How results are reordered where the system has no way of its own: by overlap of labels alone.
-LABEL_OVERLAP = Ranking(
-    "none", ClassVectors((), np.zeros((0, 1), np.float16)), RerankWeights(cosine=0, jaccard=1, graph=0)
-)
 
 
 class Casebook:
@@ -130,6 +128,11 @@ class Casebook:
         return label_matrix(self.table.column("labels"), self.label_names)
 
     @cached_property
+    def known_matrix(self) -> NDArray[np.bool_]:
+        """Of which case somebody decided which label, [N, C]; a label that is unknown is neither present nor absent."""
+        return known_matrix(self.table, self.label_names)
+
+    @cached_property
     def keys(self) -> NDArray[np.int64]:
         """Vector-store key of every case, by row, [N] int64."""
         return self._keys[0]
@@ -144,7 +147,7 @@ class Casebook:
     @cached_property
     def searched_fields(self) -> tuple[ProfileField, ...]:
         """Profile fields that can be searched with; none where the system does not read profiles."""
-        from explorer.profiles import profile_fields
+        from explorer.search.profiles import profile_fields
 
         return profile_fields(self) if self.manifest.system.reads == "profile" else ()
 
@@ -217,8 +220,7 @@ class Casebook:
 
     def case(self, case_id: str) -> Case:
         """A case with everything known of it. Raises `QueryError` for an unknown id."""
-        row = self.row(case_id)
-        return case_from_row(self.table.slice(row, 1).to_pylist()[0])
+        return case_from_row(self.table.slice(self.row(case_id), 1).to_pylist()[0])
 
     def rows_of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows of the cases a vector store found.
@@ -235,6 +237,13 @@ class Casebook:
     def thumbnail(self, case_id: str) -> bytes | None:
         """JPEG of the primary film, longest side 256 px; None for a text-only case."""
         return self._thumbnails[self.row(case_id)]
+
+    @cached_property
+    def case_films(self) -> CaseFilms:
+        """The films of the cases, one by one."""
+        from explorer.case_films import CaseFilms
+
+        return CaseFilms(self)
 
     def film(self, reference: str) -> Film:
         """A film at full size from the casebook's source, by `Case.image` or one of `Case.other_images`.
@@ -324,6 +333,19 @@ class Casebook:
         return FilmCheck.read(self._layout.film_check)
 
     @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the cases' texts, and how long these are."""
+        from explorer.search.vocabulary import read_vocabulary
+
+        return read_vocabulary(self)
+
+    @cached_property
+    def reports(self) -> Reports | None:
+        """The index of reports; None where there are none, or the casebook is older than that index."""
+        record = self.manifest.lexical
+        return None if record is None else Reports(self._layout, record, len(self))
+
+    @cached_property
     def maps(self) -> MapsRecord:
         """How far each map can be trusted, and the clusters of each space.
 
@@ -380,31 +402,15 @@ class Casebook:
         return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
-        """What the casebook holds, ready for JSON."""
-        manifest = self.manifest
-        return {
-            "name": manifest.name,
-            "dataset": manifest.dataset.title,
-            "synthetic": manifest.dataset.synthetic,
-            "cases": manifest.cases,
-            "films": manifest.films,
-            "reports": manifest.reports,
-            "splits": self.counts("split"),
-            "labels": {
-                name: int(count) for name, count in zip(self.label_names, self.label_matrix.sum(0), strict=True)
-            },
-            "fields": dict.fromkeys(self.profile_fields, "profile"),
-            "spaces": {space: f"{one.count} vectors, {one.index}" for space, one in manifest.spaces.items()},
-            "system": manifest.system.model_dump(),
-            "licence": manifest.dataset.licence,
-            "subset_of": manifest.subset_of,
-        }
+        """What the casebook holds, ready for JSON; see `explorer.summary.summary`."""
+        from explorer.summary import summary
+
+        return summary(self)
 
     def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:
         """Nearest cases to a query; see `explorer.search.search`. `k` overrides the options' own."""
-        from dataclasses import replace
-
-        from explorer.search import SearchOptions, search
+        from explorer.search.query import SearchOptions
+        from explorer.search.search import search
 
         options = options or SearchOptions()
         return search(self, query, options if k is None else replace(options, k=k))

@@ -25,6 +25,9 @@ def explain(
     text: TextOption = None,
     profile: ProfileOption = None,
     case: Annotated[str | None, typer.Option(help="A case of the casebook.")] = None,
+    film_number: Annotated[
+        int, typer.Option("--film-number", min=1, help="Which film of the case, where it has several.")
+    ] = 1,
     finding: Annotated[str | None, typer.Option(help="Why this finding; default: the strongest predicted.")] = None,
     with_case: Annotated[str | None, typer.Option(help="Why similar to this case of the casebook.")] = None,
     part: Annotated[str, typer.Option(help="What is read: joint (film and text), image or text.")] = "joint",
@@ -44,10 +47,10 @@ def explain(
     from explorer.casebook import Casebook
     from explorer.explain import Question, findings_of, open_study
     from explorer.explain import explain as answered
-    from explorer.explain_words import DISCLAIMER, METHOD_WORDS, question_words, score_words
-    from explorer.profiles import parse_profile
+    from explorer.explain_words import DISCLAIMER, METHOD_WORDS, place_lines, question_words, score_words, warning_words
     from explorer.progress import bar
-    from explorer.search import Query
+    from explorer.search.profiles import parse_profile
+    from explorer.search.query import Query
     from index_builder.casebook import SPACES
     from index_builder.imaging import read_film
 
@@ -58,9 +61,15 @@ def explain(
         raise QueryError("--finding and --with-case ask two questions. Leave one out.")
     opened = Casebook.open(casebook)
     patient = None if profile is None else parse_profile(opened, profile)
-    pixels = None if image is None else read_film(image).pixels
-    study = open_study(opened, Query(pixels, text, case, profile=patient))
+    film = None if image is None else read_film(image)
+    for note in () if film is None or as_json else film.notes:
+        print(f"film: {note}")
+    pixels, view = (None, None) if film is None else (film.pixels, film.view)
+    study = open_study(opened, Query(pixels, text, case, profile=patient, view=view), film_number - 1)
     compared = None if with_case is None else open_study(opened, Query(case_id=with_case))
+    warnings = warning_words(study)
+    for words in () if as_json else warnings:
+        print(f"CAUTION: {words}")
     if finding is None and compared is None:
         finding = findings_of(opened, study, read)[0].label
     question = Question(finding, compared, read)
@@ -74,12 +83,16 @@ def explain(
             stage = layer if method == "grad-cam" else None
             answer = answered(opened, study, question, method, layer=stage, progress=show)
         files = [str(file) for file in _write(opened, answer, out, opacity, threshold)]
-        written.append({"method": method, "score": answer.sides[0].explanation.score, "files": files})
+        score = answer.sides[0].explanation.score
+        written.append({"method": method, "score": score, "places": list(place_lines(answer)), "files": files})
         if not as_json:
             print(f"{METHOD_WORDS[method].title}: {question_words(question)}; {score_words(opened, answer)}")
+            for words in place_lines(answer):
+                print(f"  {words}")
             print(f"  {', '.join(files)}")
     if as_json:
-        print_json({"disclaimer": DISCLAIMER, "question": question_words(question), "explanations": written})
+        asked = {"warnings": list(warnings), "synthetic": study.synthetic, "question": question_words(question)}
+        print_json({"disclaimer": DISCLAIMER, **asked, "explanations": written})
     else:
         print(DISCLAIMER)
 

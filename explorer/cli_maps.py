@@ -82,7 +82,7 @@ def _meeting(folder: Path, filters: list[str]) -> list[str]:
     import numpy as np
 
     from explorer.casebook import Casebook
-    from explorer.filters import matching_rows, parse_filter
+    from explorer.search.filters import matching_rows, parse_filter
 
     casebook = Casebook.open(folder)
     mask = matching_rows(casebook, [parse_filter(expression) for expression in filters])

@@ -1,15 +1,18 @@
-"""Commands about systems: `train` and `evaluate`."""
+"""Commands about systems: `train`, `evaluate` and `systems`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli_options import DatasetOption, JsonOption, RootOption, print_json
+from explorer.cli_options import DatasetOption, JsonOption, RootOption, SkipUnreadableOption, print_json
 from index_builder.errors import ModelError, QueryError
+
+if TYPE_CHECKING:
+    from index_builder.build import PublishedEncoder
 
 
 def evaluate(
@@ -79,6 +82,16 @@ def train(
     preset: Annotated[str, typer.Option(help="compact or reference.")] = "compact",
     fraction: Annotated[float, typer.Option(help="Share of the training cases to use.", min=0.01, max=1.0)] = 1.0,
     config: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
+    skip_unreadable: SkipUnreadableOption = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Checkpoint of the same settings to begin with instead of the encoders as they come."
+        ),
+    ] = None,
+    blend: Annotated[
+        float, typer.Option(help="With --from: share of the trained weights, the rest as begun.", min=0, max=1)
+    ] = 1.0,
 ) -> None:
     """Train a system; choices are made on validation parts, test parts are not read."""
     from dataclasses import replace
@@ -89,6 +102,7 @@ def train(
     from index_builder.training.cases import Source
     from index_builder.training.run import TrainRequest
     from index_builder.training.run import train as run
+    from index_builder.unreadable import unreadable_lines
 
     sources = [Source.parse(expression) for expression in dataset]
     if root is not None:
@@ -97,7 +111,14 @@ def train(
         sources = [replace(sources[0], root=root)]
     overrides = read_overrides(config)
     request = TrainRequest(
-        preset_config(system, preset, overrides), preset_schedule(system, preset, overrides), sources, out, fraction
+        preset_config(system, preset, overrides),
+        preset_schedule(system, preset, overrides),
+        sources,
+        out,
+        fraction,
+        skip_unreadable,
+        start,
+        blend,
     )
 
     def report(phase: str, epoch: int, epochs: int, values: dict[str, float]) -> None:
@@ -106,5 +127,54 @@ def train(
 
     with bar() as advance:
         fitted = run(request, advance, report)
+    for line in unreadable_lines(fitted.unreadable):
+        print(line)
     print(f"{out}: trained in {fitted.seconds / 60:.1f} minutes; figures in {out / 'README.md'}")
     print("For education and research, not for diagnosis.")
+
+
+def systems(as_json: JsonOption = False) -> None:
+    """List what a casebook can be built with: shipped systems, and published encoders by name; any other works too."""
+    from dataclasses import asdict
+
+    from index_builder.systems.catalogue import listed_systems
+
+    listed = listed_systems()
+    if as_json:
+        print_json({"systems": [asdict(one) for one in listed]})
+        return
+    for title, kind in (
+        ("Trained and shipped: build --checkpoint NAME", "shipped"),
+        ("Published encoders as they are: build --encoder NAME; weights are fetched at the first use", "frozen"),
+    ):
+        print(title)
+        for one in listed:
+            if one.kind == kind:
+                print(f"  {one.name}")
+                consent = "; needs --accept-licence" if one.consent else ""
+                print(f"      reads {one.reads}; {one.size}; licence: {one.licence}{consent}")
+                print(f"      {one.note}" if one.note else "", end="\n" if one.note else "")
+    print("For education and research, not for diagnosis.")
+
+
+def chosen_system(
+    dataset: str, checkpoint: str | None, encoder: str | None, accept_licence: bool
+) -> Path | PublishedEncoder:
+    """What embeds: a checkpoint, or a published encoder whose licence is agreed to where that is needed.
+
+    Raises:
+        QueryError: Both are named, or a licence is accepted of nothing.
+        ModelError: The licence must be agreed to first.
+    """
+    from index_builder.build import PublishedEncoder
+    from index_builder.resources import checkpoint_for
+
+    if encoder is None:
+        if accept_licence:
+            raise QueryError("--accept-licence is for --encoder: shipped systems are free.")
+        return checkpoint_for(dataset, checkpoint)
+    if checkpoint is not None:
+        raise QueryError("--checkpoint and --encoder both name what embeds. Give one.")
+    from index_builder.systems.catalogue import require_consent
+
+    return PublishedEncoder(encoder, require_consent(encoder, accept_licence).name)

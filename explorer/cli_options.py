@@ -8,12 +8,36 @@ from typing import Annotated, Any
 
 import typer
 
-DatasetOption = Annotated[
-    str, typer.Option(help="openi, nih, covid, manifest, phantom-openi or phantom-dust.", show_default=False)
-]
+from index_builder.datasets import DATASETS
+
+DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}.", show_default=False)]
 RootOption = Annotated[Path | None, typer.Option(help="Folder of the data, for all but the phantoms.")]
+SkipUnreadableOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable",
+        help="Go on without films that cannot be read, and list them: a case with a report stays, others are left out.",
+    ),
+]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        help="A published encoder as it is, instead of a checkpoint, e.g. hub:microsoft/rad-dino; see systems.",
+    ),
+]
+AcceptLicenceOption = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="With --encoder: its licence is not free or not known; I have read it."),
+]
 CasebookArgument = Annotated[Path, typer.Argument(help="Casebook folder.")]
 ImageOption = Annotated[Path | None, typer.Option(help="Film: DICOM, PNG or JPEG.")]
+FilmsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--image", "--film", help="Film: DICOM, PNG or JPEG. Given twice: frontal film and lateral of one study."
+    ),
+]
 TextOption = Annotated[str | None, typer.Option(help="Report or words.")]
 ProfileOption = Annotated[
     str | None,

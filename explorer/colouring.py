@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.case_predictions import case_predictions, predictable_labels
 from explorer.casebook import Casebook
+from explorer.labelled import LABELS_UNKNOWN, NO_FINDING, labels_unknown
 from explorer.palette import ABSENT, CATEGORIES, REST, SEQUENCE
 from index_builder.casebook import Space
 from index_builder.labels import DUST_STAGES
@@ -85,10 +86,10 @@ def colouring(casebook: Casebook, space: Space, field: str) -> Colouring:
         return _predicted(casebook, space, field)
     if field.startswith(LABEL_PREFIX):
         label = field.removeprefix(LABEL_PREFIX)
-        held = casebook.label_matrix[:, casebook.label_names.index(label)]
-        return Colouring(
-            (label.replace("_", " "), "without"), np.where(held, 0, 1).astype(np.uint8), (CATEGORIES[1], REST)
-        )
+        number = casebook.label_names.index(label)
+        without = np.where(casebook.known_matrix[:, number], 1, -1)
+        found = np.where(casebook.label_matrix[:, number], 0, without)
+        return _with_absent([label.replace("_", " "), "without"], found, [CATEGORIES[1], REST], "unknown")
     column = casebook.column(field)
     if column.dtype != np.float64:
         return _by_text(column)
@@ -115,7 +116,15 @@ def _main_findings(casebook: Casebook) -> Colouring:
         return _with_absent(list(names), found, _stage_colours(names), "no stage labelled", ordered=True)
     weight = matrix.sum(0) + len(matrix) * np.array([name not in _NORMAL for name in names]) + 1
     found = np.where(matrix, weight, 0).argmax(1)
-    return _by_text(_named(names, np.where(matrix.any(1), found, -1)), "no finding labelled", quiet=_NORMAL)
+    known = ~labels_unknown(casebook)
+    shown = _by_text(_named(names, np.where(matrix.any(1), found, -1))[known], NO_FINDING, quiet=_NORMAL)
+    if known.all():
+        return shown
+    numbers = np.full(len(known), len(shown.names), np.uint8)
+    numbers[known] = shown.numbers
+    # The colour of what is absent goes to what is unknown: beside it, no finding is something known.
+    colours = tuple(REST if pair == ABSENT else pair for pair in shown.colours)
+    return Colouring((*shown.names, LABELS_UNKNOWN), numbers, (*colours, ABSENT))
 
 
 def _clusters(casebook: Casebook, space: Space) -> Colouring:

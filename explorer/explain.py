@@ -18,11 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.assess import Opinion, assess
 from explorer.casebook import Casebook
 from explorer.overlay import FilmMap, Scale, film_map, shared_scale
+from explorer.predict import Scores, classified, voted
 from explorer.study import Study
 from explorer.study import open_study as open_study
 from index_builder import explanation
+from index_builder.anatomy.zones import Zone, zone_shares
 from index_builder.casebook import Space
 from index_builder.errors import ExplanationError
 from index_builder.explanation import (
@@ -36,7 +39,9 @@ from index_builder.explanation import (
     Voters,
 )
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.voting import vote
+
+#: Share of a film that a map's strongest weights cover, and the side of the grid they are counted on.
+_STRONGEST, _COUNTED_SIDE = 0.05, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,15 @@ class Side:
             geometry of the network input.
         film_map: Its weights on the film, each that of a hundredth of the network input's area, which is a number one
             can read; None where there is no film or the method says nothing of it.
+        places: How the strongest weights for it are spread over the zones of the lungs; None without a map or zones.
+        places_against: The same of the weights against, where the map has such.
     """
 
     study: Study
     explanation: Explanation
     film_map: FilmMap | None
+    places: dict[Zone, float] | None = None
+    places_against: dict[Zone, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +119,12 @@ class Answer:
                 {
                     "case_id": side.study.case_id,
                     "synthetic": side.study.synthetic,
+                    "warnings": list(side.study.warnings),
+                    "withheld": side.study.withheld,
                     "score": side.explanation.score,
                     "residual": side.explanation.residual,
+                    "zones": _rounded(side.places),
+                    "zones_against": _rounded(side.places_against),
                     "words": [
                         {"text": word.text, "start": word.start, "end": word.end, "weight": word.weight}
                         for word in side.explanation.words
@@ -145,10 +158,15 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding that can be explained, and how strongly it is expected: 0..1 by the classifier or the vote."""
+    """A finding that can be explained, and what the system says of it: its classifier, else the vote.
+
+    Attributes:
+        label: Its name.
+        opinion: As the search page has it: the probability, or the score where nothing calibrates it.
+    """
 
     label: str
-    strength: float
+    opinion: Opinion
 
 
 def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tuple[Finding, ...]:
@@ -158,18 +176,20 @@ def findings_of(casebook: Casebook, study: Study, part: Space = "joint") -> tupl
     """
     known = casebook.system.config.label_names
     names = [name for name in known if name in casebook.label_names] or known
-    vector = _vector(casebook, study, study.inputs(part))
-    probabilities = _classified(casebook, vector)
-    if probabilities is None:
-        rows, space = _voters(casebook, study, part, vector)
-        record = casebook.manifest.system
-        scores = np.asarray(casebook.vectors(space)[rows], np.float32) @ vector
-        carried = np.stack([_carries(casebook, rows, name) for name in names], axis=1)
-        probabilities = vote(scores[None], carried, len(rows), record.temperature_of(space)).probabilities[0]
-    else:
-        probabilities = probabilities[[known.index(name) for name in names]]
-    found = [Finding(name, float(value)) for name, value in zip(names, probabilities, strict=True)]
-    return tuple(sorted(found, key=lambda one: -one.strength))
+    inputs = study.inputs(part)
+    vector, space = _vector(casebook, study, inputs), _space(casebook, inputs)
+    own = None if study.case_id is None else casebook.row(study.case_id)
+    votes = voted(casebook, space, vector, without=own)
+    assessed = assess(casebook, Scores(_given(inputs), space, votes, classified(casebook, vector), study.withheld))
+    opinions = {one.label: one.own for one in assessed.findings}
+    for reading in assessed.readings[:1]:
+        sure = reading.probabilities or {}
+        opinions = {name: Opinion(score, sure.get(name)) for name, score in reading.scores.items()}
+    if not set(names) <= set(opinions):
+        others = _classified(casebook, vector)
+        opinions = {} if others is None else dict(zip(known, map(Opinion, others.tolist()), strict=True))
+    found = [Finding(name, opinions.get(name, Opinion(0.0))) for name in names]
+    return tuple(sorted(found, key=lambda one: -one.opinion.shown))
 
 
 def methods_for(casebook: Casebook, study: Study, question: Question) -> tuple[Method, ...]:
@@ -238,7 +258,7 @@ def explain(
         laid = None
         if result.image is not None and one.geometry is not None:
             laid = film_map(result.image * np.float32(result.image.size / 100), one.geometry, one.shape)
-        sides.append(Side(one, result, laid))
+        sides.append(Side(one, result, laid, *_places(one, laid)))
     maps = [side.film_map for side in sides if side.film_map is not None]
     weights = [abs(word.weight) for side in sides for word in side.explanation.words]
     return Answer(
@@ -250,6 +270,29 @@ def explain(
         max(weights, default=0.0),
         any(side.explanation.signed for side in sides),
     )
+
+
+def _rounded(places: dict[Zone, float] | None) -> dict[str, float] | None:
+    return None if places is None else {zone: round(share, 4) for zone, share in places.items()}
+
+
+def _places(study: Study, laid: FilmMap | None) -> tuple[dict[Zone, float] | None, dict[Zone, float] | None]:
+    """Where the strongest weights for and against lie; the strongest are the highest on `_STRONGEST` of the film."""
+    if laid is None or study.zones is None:
+        return None, None
+    rows, columns = _grid_of(study.shape)
+    values = np.nan_to_num(laid.on_film(rows, columns))
+    found = []
+    for side in (values, -values):
+        strongest = np.where(side >= np.quantile(side, 1 - _STRONGEST), side, 0).clip(min=0)
+        found.append(zone_shares(study.zones, strongest) if strongest.any() else None)
+    return found[0], found[1]
+
+
+def _grid_of(shape: tuple[int, int]) -> tuple[int, int]:
+    """A film's proportions, small enough to be counted at once."""
+    scale = _COUNTED_SIDE / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def _asked(study: Study, question: Question) -> tuple[Study, ...]:
@@ -272,6 +315,8 @@ def _target(casebook: Casebook, study: Study, other: Study | None, question: Que
     if casebook.manifest.system.predicts_by == "classifier":
         return FindingTarget(question.finding)
     rows, space = _voters(casebook, study, question.part, _vector(casebook, study, study.inputs(question.part)))
+    heard = rows[_knows(casebook, rows, question.finding)]
+    rows = heard if len(heard) else rows  # where nobody may vote, all say no
     voters = Voters(
         np.asarray(casebook.vectors(space)[rows], np.float32),
         _carries(casebook, rows, question.finding),
@@ -292,16 +337,28 @@ def _voters(
     return rows[:count], space
 
 
+def _knows(casebook: Casebook, rows: NDArray[np.int64], label: str) -> NDArray[np.bool_]:
+    """Cases of which the label is known: the others do not vote on it."""
+    if label not in casebook.label_names:
+        return np.ones(len(rows), bool)
+    return casebook.known_matrix[rows, casebook.label_names.index(label)]
+
+
 def _carries(casebook: Casebook, rows: NDArray[np.int64], label: str) -> NDArray[np.bool_]:
     if label not in casebook.label_names:
         return np.zeros(len(rows), bool)
     return casebook.label_matrix[rows, casebook.label_names.index(label)]
 
 
+def _given(inputs: Inputs) -> Space:
+    """What is read: film, text or both."""
+    return "text" if inputs.film is None else "joint" if inputs.text else "image"
+
+
 def _space(casebook: Casebook, inputs: Inputs) -> Space:
-    """The space of what is read; where the casebook lacks it, as one of films alone lacks texts, one it has."""
-    own: Space = "text" if inputs.film is None else "joint" if inputs.text else "image"
-    return own if own in casebook.spaces else casebook.spaces[0]
+    """The space of what is read; where the casebook lacks it, as one of films alone lacks texts, that of all cases."""
+    own = _given(inputs)
+    return own if own in casebook.spaces else "joint"
 
 
 def _vector(casebook: Casebook, study: Study, inputs: Inputs) -> NDArray[np.float32]:

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from explorer.casebook import Casebook
-from explorer.explain import Answer, Question
+from explorer.explain import Answer, Question, Side
+from explorer.study import Study
+from index_builder.anatomy.zones import shares_in_words
 from index_builder.casebook import Space
 from index_builder.explanation import Method
 
 DISCLAIMER = "For education and research, not for diagnosis."
 
+#: What places are counted from.
+_PLACES = "Counted are the strongest 5 % of the film. Zones are thirds of each lung's height, outlined by a program."
 _PARTS: dict[Space, str] = {"joint": "film and {}", "image": "film", "text": "{}"}
 
 
@@ -91,7 +95,27 @@ def score_words(casebook: Casebook, answer: Answer) -> str:
         return f"cosine {answer.sides[0].explanation.score:.2f}"
     kind = "classifier" if casebook.manifest.system.predicts_by == "classifier" else "vote"
     scores = " and ".join(f"{side.explanation.score:+.2f}".replace("-", "−") for side in answer.sides)
-    return f"log-odds of the {kind} {scores}"
+    return f"log-odds of the {kind} {scores}, before calibration"
+
+
+def warning_words(study: Study) -> tuple[str, ...]:
+    """What must be known before an explanation of a study: the warnings of its search, and why nothing is stated."""
+    withheld = f"What is explained is a score, no probability: {study.withheld}" if study.withheld else ""
+    return (*study.warnings, withheld) if withheld else study.warnings
+
+
+def place_words(side: Side) -> str:
+    """Where on the film a map points, e.g. "mostly right lower zone (62 %)"; "" where nothing tells."""
+    told = "" if side.places is None else shares_in_words(side.places)
+    against = "" if side.places_against is None else shares_in_words(side.places_against)
+    return told + (f"; what speaks against it: {against}" if against else "")
+
+
+def place_lines(answer: Answer) -> tuple[str, ...]:
+    """The same of each film of an answer, a sentence each."""
+    told = [(side.study.name, place_words(side)) for side in answer.sides]
+    lines = [f"Where the map points, {name[:1].lower()}{name[1:]}: {words}." for name, words in told if words]
+    return (*lines, _PLACES) if lines else ()
 
 
 def unit_words(answer: Answer) -> str:
@@ -113,9 +137,11 @@ def legend(casebook: Casebook, answer: Answer, threshold: float) -> tuple[str, .
     return (
         f"{words.title}{layer}: {question_words(answer.question)}, from {part}; {score_words(casebook, answer)}.",
         f"Numbers: {unit_words(answer)}. {both}{sign}{hidden}".strip(),
+        *place_lines(answer),
         f"Does not show: {words.silent}",
         f"Casebook {casebook.name}; system {manifest.system.name} {manifest.system.preset}, weights "
         f"{manifest.system.digest[:12]}.",
-        *([f"Synthetic: drawn by a program, not exposed ({', '.join(drawn)})."] if drawn else []),
+        *(f"Caution: {words}" for side in answer.sides for words in warning_words(side.study)),
+        *([f"Synthetic: computer-drawn, not an X-ray ({', '.join(drawn)})."] if drawn else []),
         DISCLAIMER,
     )

@@ -7,12 +7,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from explorer.palette import CATEGORIES
+from explorer.palette import ABSENT, CATEGORIES
 from index_builder.datasets.base import SPLITS
 
 
 def label_frequency(casebook: Casebook) -> go.Figure:
-    """Cases per label, most frequent on top, bars split by part of the data."""
+    """Cases per label, most frequent on top, bars split by part of the data; then those of which it is unknown."""
     counts = casebook.label_matrix.sum(0)
     order = np.argsort(counts, kind="stable")
     names = [casebook.label_names[number].replace("_", " ") for number in order]
@@ -29,6 +29,16 @@ def label_frequency(casebook: Casebook) -> go.Figure:
                 marker_color=light,
                 hovertemplate=f"%{{y}}: %{{x}} in {split}<extra></extra>",
             )
+    unknown = (~casebook.known_matrix).sum(0)[order]
+    if unknown.any():
+        figure.add_bar(
+            y=names,
+            x=unknown,
+            name="unknown",
+            orientation="h",
+            marker_color=ABSENT[0],
+            hovertemplate="%{y}: unknown of %{x}<extra></extra>",
+        )
     return _plain(figure, height=60 + 24 * max(3, len(names)))
 
 

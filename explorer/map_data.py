@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.colouring import Colouring
-from explorer.search import Query, SearchResult
+from explorer.search.query import Query
+from explorer.search.result import SearchResult
 from index_builder.casebook import MapName, Space
 from index_builder.projections.placing import PLACING_NEIGHBOURS, place
 

@@ -52,6 +52,6 @@ def bar(*, unit_bytes: bool = False) -> Iterator[Advance]:
 
 
 def build_with_progress(request: BuildRequest) -> BuildReport:
-    """`index_builder.build.build` with a bar per stage."""
+    """`index_builder.build.build` with a bar per stage; what the reader made of a table is printed."""
     with bar() as advance:
-        return build(request, advance)
+        return build(request, advance, print)

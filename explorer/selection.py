@@ -25,8 +25,8 @@ class LabelExcess:
     Attributes:
         label: The label.
         chosen: Chosen cases that carry it.
-        chosen_share: Their share.
-        others_share: Its share among the other cases.
+        chosen_share: Their share of the chosen cases of which the label is known.
+        others_share: Its share among the other cases of which it is known.
         odds_ratio: Of carrying it, chosen to others; a half is added to every count where one is zero (Haldane 1956).
         interval: 95 %, by the logarithm's standard error (Woolf 1955).
         p: Fisher's exact test, two-sided.
@@ -49,7 +49,12 @@ class LabelExcess:
         return self.q <= DISCOVERY_RATE
 
 
-def label_excess(labels: NDArray[np.bool_], names: Sequence[str], chosen: NDArray[np.bool_]) -> list[LabelExcess]:
+def label_excess(
+    labels: NDArray[np.bool_],
+    names: Sequence[str],
+    chosen: NDArray[np.bool_],
+    known: NDArray[np.bool_] | None = None,
+) -> list[LabelExcess]:
     """Compare chosen cases with the others, label by label.
 
     A map puts like cases together, so some excess is to be expected of any patch of it: the test tells how unlikely
@@ -59,17 +64,19 @@ def label_excess(labels: NDArray[np.bool_], names: Sequence[str], chosen: NDArra
         labels: [n, C] bool, of the cases on the map.
         names: C labels.
         chosen: [n] bool.
+        known: [n, C] bool, of which case which label is known: the others do not count for it. None: all are.
 
     Returns:
-        Labels that any of the cases carries, the least q first; none where all or no cases are chosen.
+        Labels that any of the cases carries and that are known on either side, the least q first; none where all or no
+        cases are chosen.
     """
     from scipy.stats import false_discovery_control, fisher_exact
 
     if not chosen.any() or chosen.all():
         return []
-    inside, outside = labels[chosen].sum(0), labels[~chosen].sum(0)
-    counts = np.array([[inside, chosen.sum() - inside], [outside, (~chosen).sum() - outside]], np.int64)
-    carried = np.flatnonzero(inside + outside).tolist()
+    known = np.ones_like(labels) if known is None else known
+    counts = np.array([[labels[side].sum(0), (known & ~labels)[side].sum(0)] for side in (chosen, ~chosen)], np.int64)
+    carried = np.flatnonzero(labels.any(0) & counts.any(axis=1).all(axis=0)).tolist()
     if not carried:
         return []
     p = np.array([fisher_exact(counts[:, :, column]).pvalue for column in carried])
@@ -100,13 +107,15 @@ def selection_csv(casebook: Casebook, rows: NDArray[np.int64], space: Space, nam
     fields = casebook.profile_fields
     positions, clusters = casebook.projection(space, name), casebook.clusters(space)
     axes = "xyz"[: positions.shape[1]]
-    columns = ("case_id", "labels", "split", "view", "synthetic", "cluster", *axes, *fields, "report", "casebook")
+    known = ("case_id", "labels", "unknown_labels", "split", "view", "synthetic", "cluster")
+    columns = (*known, *axes, *fields, "report", "casebook")
 
     def cells(row: int) -> list[str]:
         case = casebook.case(casebook.case_ids[row])
         return [
             case.case_id,
             "; ".join(case.labels),
+            "; ".join(case.unknown),
             case.split,
             case.view or "",
             "yes" if case.synthetic else "no",

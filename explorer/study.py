@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,18 @@ from PIL import Image
 
 from explorer.casebook import Casebook
 from explorer.overlay import display_grey
-from explorer.profiles import check_profile
-from explorer.search import Query
+from explorer.predict import withheld_words
+from explorer.search.film_report import FilmReport, examine, look
+from explorer.search.profiles import check_profile
+from explorer.search.query import Query
+from explorer.search.text_report import examine_text
+from explorer.search.understanding import understand_query
+from index_builder.anatomy.zones import ZoneMap, zone_map
 from index_builder.casebook import Space
 from index_builder.errors import CxrError, QueryError
 from index_builder.explanation import Inputs
-from index_builder.imaging import InputGeometry, input_geometry, model_input
+from index_builder.facts.understand import Correction
+from index_builder.imaging import InputGeometry
 from index_builder.systems.profile import profile_sentence
 
 #: Longest side in pixels of a film that is shown with a map over it.
@@ -36,8 +43,13 @@ class Study:
         geometry: Where the film lies in the network input; None without a film.
         shape: (rows, columns) of the film that `geometry` speaks of.
         text: What the system reads: report, typed text or profile sentence; possibly empty.
-        synthetic: Whether the film is drawn, not exposed.
+        synthetic: Whether the film is computer-drawn, not an X-ray.
         note: What a reader must know of the film, possibly empty.
+        warnings: What is wrong with the film or text of a query, as a search of it tells; empty for a case.
+        withheld: Why nothing may be stated of it, see `Scores.withheld`; empty: it may.
+        number: Which of its films is explained; 0: the first.
+        films: The views of all its films, None where unknown.
+        zones: Zones of the lungs on the film; None without a film, or where lungs and heart were not found.
     """
 
     key: str
@@ -49,11 +61,17 @@ class Study:
     text: str
     synthetic: bool
     note: str
+    warnings: tuple[str, ...] = ()
+    withheld: str = ""
+    number: int = 0
+    films: tuple[str | None, ...] = ()
+    zones: ZoneMap | None = None
 
     @property
     def name(self) -> str:
         """How a reader knows it."""
-        return "Your query" if self.case_id is None else f"Case {self.case_id}"
+        name = "Your query" if self.case_id is None else f"Case {self.case_id}"
+        return f"{name}, film {self.number + 1}" if self.number else name
 
     @property
     def parts(self) -> tuple[Space, ...]:
@@ -68,50 +86,86 @@ class Study:
         return Inputs(None if part == "text" else self.film, "" if part == "image" else self.text)
 
 
-def open_study(casebook: Casebook, query: Query) -> Study:
-    """Prepare a query or one of the casebook's cases.
+def open_study(casebook: Casebook, query: Query, number: int = 0) -> Study:
+    """Prepare a query or one of the casebook's cases, with one of its films: one at a time is explained.
 
     A case whose source is out of reach is prepared from the small copy in the casebook, and its note says so.
 
+    Args:
+        casebook: That is searched.
+        query: The query, or a case.
+        number: Which of its films; 0: the first.
+
     Raises:
-        QueryError: An unknown case, an unknown field of a profile, nothing given, or a case with something else.
+        QueryError: An unknown case, film or field of a profile, nothing given, or a case with something else.
         CxrError: A case that has a film of which there is no copy either.
     """
-    text = (query.text or "").strip()
+    text = query.typed
     if query.case_id is not None:
-        if query.pixels is not None or text or query.profile:
+        if query.films or text or query.profile:
             raise QueryError("explain a case or a film and text, not both.")
-        return _case_study(casebook, query.case_id)
+        return _case_study(casebook, query.case_id, number)
     if text and query.profile:
         raise QueryError("explain a text or a profile, not both.")
     if query.profile:
         check_profile(casebook, query.profile)
         text = profile_sentence(query.profile)
-    if query.pixels is None and not text:
+    if not query.films and not text:
         raise QueryError("nothing to explain. Give a film, a text, or both.")
+    corrections: Sequence[Correction] = ()
+    if (understood := understand_query(casebook, query)) is not None:
+        text, corrections = understood.spelled_out, understood.corrections
     digest = hashlib.sha256(text.encode())
-    if query.pixels is not None:
-        digest.update(query.pixels.tobytes())
-    return _study(casebook, digest.hexdigest(), None, query.pixels, text, False, "")
+    pixels, view = query.films[_checked(number, len(query.films))] if query.films else (None, None)
+    films: tuple[FilmReport, ...] = ()
+    if pixels is not None:
+        digest.update(pixels.tobytes())
+        films = (_film_report(casebook, pixels, view),)
+    report = examine_text(casebook, text, corrections) if text else None
+    warnings = [words for film in films for words in (*(flag.words for flag in film.flags), *film.hints)]
+    warnings += [flag.words for flag in report.flags] if report is not None else []
+    study = _study(casebook, digest.hexdigest(), None, pixels, text, False, "")
+    return replace(
+        study,
+        warnings=tuple(warnings),
+        withheld=withheld_words(casebook, films, report),
+        number=number,
+        films=tuple(view for _, view in query.films),
+    )
 
 
-def _case_study(casebook: Casebook, case_id: str) -> Study:
+def _checked(number: int, count: int) -> int:
+    if not 0 <= number < count:
+        raise QueryError(f"film {number + 1}: there are {count}. Give a number from 1 to {count}.")
+    return number
+
+
+def _film_report(casebook: Casebook, pixels: NDArray[np.float32], view: str | None) -> FilmReport:
+    with casebook.embedding:
+        encoding, features = look(casebook.system, pixels)
+        return examine(casebook, pixels, view, features, encoding.vector[0].numpy())
+
+
+def _case_study(casebook: Casebook, case_id: str, number: int) -> Study:
     case = casebook.case(case_id)
     pixels, note = None, ""
-    if case.image is not None:
+    if case.films:
+        reference = case.films[_checked(number, len(case.films))].reference
         try:
-            pixels = casebook.film(case.image).pixels
+            pixels = casebook.film(reference).pixels
         except CxrError as error:
-            thumbnail = casebook.thumbnail(case_id)
+            thumbnail = casebook.case_films.small_copy(case_id, reference)
             if thumbnail is None:
                 raise
             with Image.open(io.BytesIO(thumbnail)) as image:
                 pixels = np.asarray(image.convert("L"), np.float32) / 255
             note = f"Explained from the small copy kept in the casebook: {error}"
-    text = casebook.system.text_of(case).strip()
+    text = casebook.system.read(case).strip()
     if pixels is None and not text:
         raise QueryError(f"case {case_id!r} has neither film nor text to explain.")
-    return _study(casebook, f"case {case_id}", case_id, pixels, text, case.synthetic, note)
+    key = f"case {case_id}" + (f" film {number}" if number else "")
+    study = _study(casebook, key, case_id, pixels, text, case.synthetic, note)
+    return replace(study, number=number, films=tuple(film.view for film in case.films))
 
 
 def _study(
@@ -125,15 +179,24 @@ def _study(
 ) -> Study:
     if pixels is None:
         return Study(key, case_id, None, None, None, (0, 0), text, synthetic, note)
-    size = casebook.system.config.image_size
+    system = casebook.system
     return Study(
         key,
         case_id,
-        model_input(pixels, size),
+        system.prepare(pixels),
         display_grey(pixels, _SHOWN_SIDE),
-        input_geometry(pixels, size),
+        system.geometry(pixels),
         pixels.shape,
         text,
         synthetic,
         note,
+        zones=_zones(pixels),
     )
+
+
+def _zones(pixels: NDArray[np.float32]) -> ZoneMap | None:
+    from index_builder.anatomy.measure import implausible
+    from index_builder.anatomy.segmenter import shipped_segmenter
+
+    anatomy = shipped_segmenter().outline(pixels)
+    return None if implausible(anatomy) else zone_map(anatomy)

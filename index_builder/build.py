@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -16,15 +16,15 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
+from index_builder.build_system import PublishedEncoder as PublishedEncoder
+from index_builder.build_system import source_system, teach
+from index_builder.build_system import system_record as record_of
 from index_builder.case_table import CaseRows, cases_table, read_cases, write_cases
 from index_builder.casebook import (
     SCHEMA_VERSION,
     SPACES,
     DatasetRecord,
-    Embeddings,
     Layout,
     Manifest,
     SystemRecord,
@@ -34,10 +34,13 @@ from index_builder.casebook import (
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.check import reader_lines
+from index_builder.embeddings import Embeddings
 from index_builder.errors import CasebookError, DatasetError
-from index_builder.indexing import FAISS, IndexesInTurn, check_store, index_space
+from index_builder.films import film_counts, read_films, write_films
+from index_builder.indexing import FAISS, IndexesInTurn, check_store, index_films, index_space
 from index_builder.memory import give_back
-from index_builder.thumbnails import thumbnail_writer
+from index_builder.unreadable import is_unreadable, without_unreadable
 from index_builder.workspace import check_target, take_place, workspace
 
 if TYPE_CHECKING:
@@ -60,23 +63,25 @@ class BuildRequest:
         dataset: A name of `index_builder.datasets.DATASETS`.
         root: The dataset's folder, where it needs one.
         out: The casebook's folder.
-        checkpoint: The system that embeds; a folder `RetrievalSystem.save` wrote.
+        checkpoint: The system that embeds: a folder `RetrievalSystem.save` wrote, or a published encoder.
         limit: At most this many cases, drawn by `seed`.
         seed: For phantoms, the draw of `limit` and the projection.
         replace: Whether a casebook at `out` may be replaced, once the new one is complete.
         store: What is to find the nearest vectors, as `Manifest.store`.
         ray: Workers that embed; None: threads of this process. The bytes are the same.
+        skip_unreadable: Go on without films that cannot be read, see `unreadable.without_unreadable`.
     """
 
     dataset: str
     root: Path | None
     out: Path
-    checkpoint: Path
+    checkpoint: Path | PublishedEncoder
     limit: int | None = None
     seed: int = 0
     replace: bool = False
     store: str = FAISS
     ray: RayCluster | None = None
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,17 @@ class BuildReport:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def build(request: BuildRequest, progress: Progress) -> BuildReport:
+def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None] | None = None) -> BuildReport:
     """Build a casebook; a build that died is taken up where it stopped and gives the same bytes.
 
     Everything is written to a hidden sibling of `request.out`, which takes its place when complete: whatever stands
     there before is intact until then.
+
+    Args:
+        request: What to build.
+        progress: Told of stages.
+        tell: Given, before anything is embedded, the lines that say which column of a table was taken for what, and
+            what was left out.
 
     Raises:
         CxrError: Bad request, unreadable data, another build at work on the same target, target not writable.
@@ -105,6 +116,9 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
     with _timed(seconds, "read cases"):
         progress("Reading cases", 0, 1)
         dataset, cases = _open_cases(request)
+        if tell is not None:
+            for line in reader_lines(dataset):
+                tell(line)
         progress("Reading cases", len(cases), len(cases))
 
     with workspace(out) as folder:
@@ -122,13 +136,22 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             "· text encoder": timings.texts,
         }
         with _timed(seconds, "index"):
-            from index_builder.film_check.fit import reference_rows
+            from index_builder.embed import unreadable_films
+            from index_builder.film_check.fit import reference_films
+            from index_builder.merging import merge_shards
 
             progress("Indexing", 0, 1)
             source = _dataset_record(request, dataset)
-            film_rows, reports = reference_rows(cases), sum(bool(case.report) for case in cases)
-            films, features = _merge_shards(layout, cases, system.config.embedding_dim, film_rows)
+            embedded = len(cases)
+            cases, rows, unreadable = without_unreadable(cases, unreadable_films(_shards(folder), embedded))
+            counts, reports = film_counts(cases), sum(bool(case.report) for case in cases)
+            references = reference_films(counts)
+            features = merge_shards(
+                _shards(folder), layout, embedded, rows, system.config.embedding_dim, counts, references.films
+            )
             write_cases(cases_table(cases), layout.cases, layout.case_keys)
+            if several := bool((counts > 1).any()):
+                write_films(cases, layout.films)
             # From here on memory holds what is looked at, not all cases: what is held of each is on disk.
             del dataset
             cases = CaseRows(read_cases(layout.cases, len(cases)))
@@ -136,13 +159,26 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             shutil.rmtree(layout.indexes, ignore_errors=True)
             indexed = {space: index_space(folder, space, cases, vectors[space], request.store) for space in SPACES}
             spaces = {space: record for space, record in indexed.items() if record is not None}
+            films = read_films(folder, int(counts.sum())) if several else None
+            each_film = None
+            if films is not None:
+                each_film = index_films(folder, films, cases, spaces["image"], request.store)
             stores = IndexesInTurn(folder, request.store, spaces)
             progress("Indexing", 1, 1)
+        with _timed(seconds, "index reports"):
+            from index_builder.lexical.stage import index_reports
+
+            lexical = index_reports(layout, cases, lambda done: progress("Reading reports", done, len(cases)))
+        if system.learns_from_casebook:
+            with _timed(seconds, "fit head"):
+                progress("Fitting the head", 0, 1)
+                system_record = teach(system, source, cases, vectors, layout)
+                progress("Fitting the head", 1, 1)
         with _timed(seconds, "calibrate"):
             from index_builder.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            calibrate(layout, system, system_record, source, cases, stores, vectors, film_rows, features)
+            calibrate(layout, system, system_record, source, cases, stores, vectors, films, references, features)
             stores.close()
             progress("Calibrating", 1, 1)
         with _timed(seconds, "evaluate"):
@@ -150,10 +186,11 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
             from index_builder.evaluation.stored import measure_stored
 
             metrics = measure_stored(system, source, cases, vectors, progress)
-            if runs := runs_beside(request.checkpoint, request.dataset):
+            trained = request.checkpoint if isinstance(request.checkpoint, Path) else None
+            if trained is not None and (runs := runs_beside(trained, request.dataset)):
                 metrics["runs"] = [run.model_dump() for run in runs]
             write_metrics(folder, metrics)
-            del system, metrics, features
+            del system, metrics, features, films
         with _timed(seconds, "draw maps"):
             from index_builder.projections.stored import draw_casebook_maps
 
@@ -168,9 +205,12 @@ def build(request: BuildRequest, progress: Progress) -> BuildReport:
                 system=system_record,
                 spaces=spaces,
                 cases=len(cases),
-                films=films,
+                films=int(counts.sum()),
                 reports=reports,
                 store=request.store,
+                lexical=lexical,
+                each_film=each_film,
+                unreadable=unreadable,
                 files=digest_files(folder),
             )
             write_manifest(folder, manifest)
@@ -212,10 +252,8 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
 
     The cases are then embedded by that copy, so that a query later meets the very weights that made the index.
     """
-    from index_builder.systems.base import load_system
-
-    source = load_system(request.checkpoint)
-    record = _system_record(source)
+    source = source_system(request.checkpoint)
+    record = record_of(source)
     fingerprint = _fingerprint(request, cases, record)
     path = _fingerprint_file(layout.folder)
     if not path.is_file() or path.read_text("utf-8") != fingerprint:
@@ -223,6 +261,8 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
             shutil.rmtree(child) if child.is_dir() else child.unlink()
         source.save(layout.system, portable=True)
         path.write_text(fingerprint, "utf-8")
+    elif not layout.system.is_dir():  # the build died while `teach` exchanged it
+        source.save(layout.system, portable=True)
     return record
 
 
@@ -239,7 +279,7 @@ def _embed(
 
     shards = _shards(layout.folder)
     shards.mkdir(parents=True, exist_ok=True)
-    numbers = unfinished_shards(cases, shards)
+    numbers = unfinished_shards(cases, shards, lambda case: request.skip_unreadable and is_unreadable(dataset, case))
     done = len(cases) - sum(shard_size(len(cases), number) for number in numbers)
     progress("Embedding cases", done, len(cases))
 
@@ -249,11 +289,13 @@ def _embed(
         progress("Embedding cases", done, len(cases))
 
     if request.ray is None:
-        return embed_shards(dataset, system, cases, shards, numbers, advance)
+        return embed_shards(dataset, system, cases, shards, numbers, advance, skip_unreadable=request.skip_unreadable)
     from index_builder.embed_ray import embed_on_ray
 
     open_work = partial(_open_on_worker, replace(request, root=request.root and request.root.absolute()), layout.folder)
-    return embed_on_ray(open_work, shards, len(cases), numbers, advance, request.ray)
+    return embed_on_ray(
+        open_work, shards, len(cases), numbers, advance, request.ray, skip_unreadable=request.skip_unreadable
+    )
 
 
 def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, RetrievalSystem, Sequence[Case]]:
@@ -285,28 +327,6 @@ def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Retri
     return dataset, load_accelerated(Layout(folder).system), cases
 
 
-def _system_record(system: RetrievalSystem) -> SystemRecord:
-    from index_builder.evaluation.prediction import has_classifier
-    from index_builder.systems.encoders import weights_digest
-
-    config = system.config
-    return SystemRecord(
-        name=system.name,
-        preset=config.preset,
-        digest=weights_digest(system),
-        embedding_dim=config.embedding_dim,
-        image_encoder=config.image_encoder,
-        text_encoder=config.text_encoder,
-        reads=system.reads,
-        predicts_by="classifier" if has_classifier(system) else "vote",
-        label_names=config.label_names,
-        vote_neighbours=config.vote_neighbours,
-        vote_temperature=config.vote_temperature,
-        vote_temperatures=config.vote_temperatures,
-        theta=system.theta,
-    )
-
-
 def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRecord) -> str:
     """Changes with anything that changes what is embedded."""
     settings = {
@@ -332,38 +352,6 @@ def _cases_digest(cases: Sequence[Case]) -> str:
 
 def _versions() -> dict[str, str]:
     return {package: version(package) for package in _PACKAGES}
-
-
-def _merge_shards(
-    layout: Layout, cases: Sequence[Case], dim: int, film_rows: NDArray[np.int64]
-) -> tuple[int, NDArray[np.float16]]:
-    """Write embeddings and thumbnails from the shards.
-
-    Returns:
-        The number of films, and the backbone's features [R, F] of the films of `film_rows`.
-    """
-    from index_builder.embed import read_shards
-
-    (layout.folder / "embeddings").mkdir(exist_ok=True)
-    header = {"descr": "<f2", "fortran_order": False, "shape": (len(cases), dim)}
-    films = start = 0
-    features: list[NDArray[np.float16]] = []
-    with ExitStack() as files:
-        writer = files.enter_context(thumbnail_writer(layout.thumbnails))
-        # Written, not mapped: on a full disk a write fails, where touching a mapped page kills the process.
-        streams = {space: files.enter_context(layout.embeddings(space).open("wb")) for space in SPACES}
-        for stream in streams.values():
-            np.lib.format.write_array_header_1_0(stream, header)
-        for shard in read_shards(_shards(layout.folder), len(cases)):
-            for space, stream in streams.items():
-                stream.writelines(shard.column(space).to_pylist())
-            writer.write_table(shard.select(["case_id", "thumbnail"]))
-            films += len(shard) - shard.column("thumbnail").null_count
-            wanted = film_rows[(film_rows >= start) & (film_rows < start + len(shard))] - start
-            seen = shard.column("film_features").take(pa.array(wanted)).to_pylist()
-            features += [np.frombuffer(one, np.float16) for one in seen]
-            start += len(shard)
-    return films, np.stack(features) if features else np.zeros((0, 0), np.float16)
 
 
 def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from index_builder.case_table import CaseRows
 from index_builder.casebook import DatasetRecord, Layout, Space, SystemRecord
 from index_builder.evaluation.prediction import classifier_logits
-from index_builder.film_check.fit import fit_film_check
+from index_builder.film_check.fit import References, fit_film_check
+from index_builder.films import FilmTable
 from index_builder.held_out import carried_answers, held_out_answers, write_answers
 from index_builder.stores.base import VectorStore
 from index_builder.systems.base import RetrievalSystem
@@ -25,7 +26,8 @@ def calibrate(
     cases: CaseRows,
     stores: Mapping[Space, VectorStore],
     vectors: Mapping[Space, NDArray[np.floating]],
-    film_rows: NDArray[np.int64],
+    films: FilmTable | None,
+    references: References,
     film_features: NDArray[np.float16],
 ) -> None:
     """Write the answers on validation cases and the check of films, each where there are cases enough.
@@ -38,24 +40,29 @@ def calibrate(
         cases: N cases.
         stores: Index per space.
         vectors: [N, D] per space.
-        film_rows: [R], see `film_check.fit.reference_rows`.
-        film_features: [R, F].
+        films: Each film by itself; None: no case has several.
+        references: R films that others are compared with.
+        film_features: [R, F], of these.
     """
 
     def classify(found: NDArray[np.float32]) -> NDArray[np.float32] | None:
         return classifier_logits(system, found)
 
-    answers = held_out_answers(record, cases, dataset.label_names, vectors, stores, classify)
-    if system.config.held_out_dataset == dataset.kind:
-        answers |= carried_answers(system.held_out, answers, dataset.kind, record.label_names)
+    answers = held_out_answers(record, cases, dataset.label_names, vectors, stores, classify, films)
+    answers |= carried_answers(system.held_out.get(dataset.kind, {}), answers, dataset.kind, record.label_names)
     write_answers(answers, layout.held_out)
-    thumbnails = ThumbnailReader(layout.thumbnails)
+    primary = ThumbnailReader(layout.thumbnails)
+    others = None if films is None else ThumbnailReader(layout.film_thumbnails)
 
-    def thumbnail(row: int) -> bytes:
-        found = thumbnails[row]
-        assert found is not None, "only rows with a film are asked for"
+    def thumbnail(place: int) -> bytes:
+        if others is None or references.places[place] == 0:
+            found = primary[int(references.rows[place])]
+        else:
+            found = others[int(references.films[place])]
+        assert found is not None, "of every film a small copy is kept"
         return found
 
-    check = fit_film_check(system, cases, film_rows, film_features, vectors["image"][film_rows], thumbnail)
+    alone = vectors["image"][references.rows] if films is None else films.vectors[references.films]
+    check = fit_film_check(system, cases, references, film_features, alone, thumbnail, numbered=films is not None)
     if check is not None:
         check.write(layout.film_check)

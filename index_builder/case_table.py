@@ -106,6 +106,10 @@ class CaseRows(Sequence[Case]):
         """A column of theirs, as the table has it."""
         return self._table.column(name).take(pa.array(self.rows))
 
+    def known(self, names: Sequence[str]) -> NDArray[np.bool_]:
+        """Of which case somebody decided which label, [N, C] with a column per name."""
+        return known_matrix(self._table, names)[self.rows]
+
 
 def cases_at(cases: Sequence[Case], places: NDArray[np.integer]) -> Sequence[Case]:
     """Cases at some places, as a list where they are one."""
@@ -113,7 +117,11 @@ def cases_at(cases: Sequence[Case], places: NDArray[np.integer]) -> Sequence[Cas
 
 
 def cases_table(cases: Sequence[Case]) -> pa.Table:
-    """Cases as a table: fixed columns, then `section.NAME` and `profile.NAME` columns in a stable order."""
+    """Cases as a table: fixed columns, then `section.NAME` and `profile.NAME` columns in a stable order.
+
+    A column `unknown` is there where a label of some case is unknown, `other_views` where the view of some further film
+    is known.
+    """
     columns: dict[str, pa.Array] = {
         "case_id": pa.array([case.case_id for case in cases], pa.string()),
         "patient_id": pa.array([case.patient_id for case in cases], pa.string()),
@@ -125,6 +133,10 @@ def cases_table(cases: Sequence[Case]) -> pa.Table:
         "other_images": pa.array([list(case.other_images) for case in cases], pa.list_(pa.string())),
         "synthetic": pa.array([case.synthetic for case in cases], pa.bool_()),
     }
+    if any(case.unknown for case in cases):
+        columns["unknown"] = pa.array([list(case.unknown) for case in cases], pa.list_(pa.string()))
+    if any(case.other_views for case in cases):
+        columns["other_views"] = pa.array([list(case.other_views) for case in cases], pa.list_(pa.string()))
     sections = {name for case in cases for name in case.sections}
     for name in [*(s for s in SECTION_ORDER if s in sections), *sorted(sections.difference(SECTION_ORDER))]:
         columns[SECTION_PREFIX + name] = pa.array([case.sections.get(name) for case in cases], pa.string())
@@ -155,6 +167,8 @@ def case_from_row(row: Mapping[str, Any]) -> Case:
         profile=fields(PROFILE_PREFIX),
         codes=tuple(row["codes"]),
         synthetic=row["synthetic"],
+        unknown=tuple(row.get("unknown", ())),
+        other_views=tuple(row.get("other_views", ())),
     )
 
 
@@ -228,6 +242,13 @@ def label_matrix(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bo
     return matrix
 
 
+def known_matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Of which case of a table somebody decided which label, [N, C] with a column per name."""
+    if "unknown" not in table.column_names:
+        return np.ones((len(table), len(names)), bool, order="F")
+    return ~label_matrix(table.column("unknown"), names)
+
+
 def carried_labels(column: pa.ChunkedArray) -> set[str]:
     """All labels in a column of lists of labels."""
     return set().union(*(pc.unique(chunk.flatten()).to_pylist() for chunk in column.chunks))
@@ -235,7 +256,7 @@ def carried_labels(column: pa.ChunkedArray) -> set[str]:
 
 def _encoded(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     """Texts of few different values as numbers into a list of those."""
-    if name == "labels":
+    if name in ("labels", "unknown", "other_views"):
         plain = column.combine_chunks()
         return pa.ListArray.from_arrays(plain.offsets, plain.values.dictionary_encode())
     if name in ("split", "view") or (name.startswith(PROFILE_PREFIX) and pa.types.is_string(column.type)):

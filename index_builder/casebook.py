@@ -3,9 +3,15 @@
 manifest.json            schema, dataset, system, spaces, counts, SHA-256 of every other file
 cases.arrow              one row per case, memory-mapped; see index_builder/case_table.py
 case_keys.npy            key of each case, and the rows in the order of the keys
-thumbnails.parquet       case_id, JPEG bytes; see index_builder/thumbnails.py
+thumbnails.parquet       case_id, JPEG bytes of the primary film; see index_builder/thumbnails.py
 embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.arrow, zeros where a modality is absent
 index/SPACE.faiss, .keys.npy; index/milvus.db where Milvus Lite was asked for, nothing where a Milvus server was
+films.parquet            one row per film; this and the next three only where a case has several; see films.py
+film_thumbnails.parquet  case_id, JPEG bytes by film, null for primary films
+embeddings/films.npy     float16 [F, D], each film by itself; a case's image vector is that of all its films
+index/laterals.faiss, .keys.npy; of the lateral films, where there are any
+index/lexical/words      full-text index of the reports, beside any vector store; see lexical/word_index.py
+index/lexical/facts      what each report says; see lexical/stored_facts.py
 projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
 maps.json                how far each map can be trusted, words of each cluster
 held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
@@ -29,10 +35,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from index_builder.errors import CasebookError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 7
+#: Versions that are read. In 4 no label of a case could be unknown, up to 5 reports were not indexed by words and
+#: facts, and up to 6 a case's primary film alone was embedded; all else is the same.
+_READ_VERSIONS = (4, 5, 6, SCHEMA_VERSION)
 
 Space = Literal["image", "text", "joint"]
 SPACES: tuple[Space, ...] = ("image", "text", "joint")
+
+#: What an index can be of: the cases of a space, or the lateral films.
+IndexName = Literal["image", "text", "joint", "laterals"]
 
 #: Layouts of a space; `pca` only where there are too few cases for the others.
 MapName = Literal["umap", "tsne", "umap3d", "pca"]
@@ -71,6 +83,7 @@ class SystemRecord(_Record):
         vote_temperature: Of the softmax over similarity that weighs their votes.
         vote_temperatures: The same for queries of each modality, where the system tells them apart.
         theta: A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
+        licence: Of a published encoder; empty for systems trained here.
     """
 
     name: str
@@ -86,6 +99,7 @@ class SystemRecord(_Record):
     vote_temperature: float
     vote_temperatures: dict[Space, float] = {}
     theta: float | None
+    licence: str = ""
 
     def temperature_of(self, space: Space) -> float:
         """Of the vote of a space's cases on queries of the same modality."""
@@ -93,20 +107,42 @@ class SystemRecord(_Record):
 
 
 class SpaceRecord(_Record):
-    """One space's index.
+    """One space's index, or that of the lateral films.
 
     Attributes:
-        count: Cases that have a vector here.
+        count: Cases that have a vector here; of the lateral films, these.
         index: Kind of FAISS index, or Milvus.
         collection: Of Milvus.
-        nearest_similarity: 101 percentiles of each case's cosine to its own nearest other case; tells whether a
-            query's best match is close as matches go here.
+        nearest_similarity: 101 percentiles of each case's cosine to its own nearest other case (each lateral's to the
+            nearest of another case); tells whether a query's best match is close as matches go here.
     """
 
     count: int
     index: Literal["flat", "hnsw", "ivfpq", "milvus"]
     nearest_similarity: tuple[float, ...]
     collection: str | None = None
+
+
+class FilmsRecord(_Record):
+    """The films by themselves, in a casebook in which a case has several.
+
+    Attributes:
+        count: Of all films.
+        nearest_similarity: As in `SpaceRecord`, of each case's primary film by itself to the nearest other case: what a
+            query of one film is to be compared with.
+        laterals: Index of the lateral films; None: no film is known to be one.
+    """
+
+    count: int
+    nearest_similarity: tuple[float, ...]
+    laterals: SpaceRecord | None
+
+
+class LexicalRecord(_Record):
+    """The index of reports by words and facts: how many of each it has."""
+
+    reports: int
+    facts: int
 
 
 class MapRecord(_Record):
@@ -142,11 +178,31 @@ class MapsRecord(_Record):
     spaces: dict[Space, SpaceMaps]
 
 
+class UnreadableFilm(_Record):
+    """A film that could not be read, in a casebook built without such films.
+
+    Attributes:
+        case_id: Its case.
+        film: Its path below the dataset's folder.
+        reason: What is wrong with it, and the remedy.
+        kept: Whether the case is here by its other films or its report; else it was left out.
+    """
+
+    case_id: str
+    film: str
+    reason: str
+    kept: bool
+
+
 class Manifest(_Record):
     """manifest.json.
 
     Attributes:
+        films: All films of all cases; up to schema 6 the primary ones.
+        unreadable: Films that could not be read, and that the casebook was built without.
         subset_of: Name and digest of the casebook that these cases were chosen from; None: built from the dataset.
+        lexical: The index of reports; None: no case has one, or the casebook is older than that index.
+        each_film: The films by themselves; None: no case has several, or only their primary films were embedded.
         store: What finds the nearest vectors: "faiss", or "milvus:" with a file of the casebook or a server's address.
         files: SHA-256 of every other file by its path.
         digest: SHA-256 of this record without this field, so that a changed manifest shows too.
@@ -162,6 +218,9 @@ class Manifest(_Record):
     reports: int
     subset_of: str | None = None
     store: str = "faiss"
+    lexical: LexicalRecord | None = None
+    each_film: FilmsRecord | None = None
+    unreadable: tuple[UnreadableFilm, ...] = ()
     files: dict[str, str]
     digest: str = ""
 
@@ -179,6 +238,9 @@ class Layout:
         self.cases = folder / "cases.arrow"
         self.case_keys = folder / "case_keys.npy"
         self.thumbnails = folder / "thumbnails.parquet"
+        self.films = folder / "films.parquet"
+        self.film_thumbnails = folder / "film_thumbnails.parquet"
+        self.film_embeddings = folder / "embeddings" / "films.npy"
         self.projections = folder / "projections.parquet"
         self.maps = folder / "maps.json"
         self.held_out = folder / "held_out.safetensors"
@@ -195,13 +257,23 @@ class Layout:
         """Folder of whatever finds the nearest vectors."""
         return self.folder / "index"
 
-    def index(self, space: Space) -> Path:
-        """FAISS index of a space."""
-        return self.indexes / f"{space}.faiss"
+    def index(self, name: IndexName) -> Path:
+        """FAISS index of a space, or of the lateral films."""
+        return self.indexes / f"{name}.faiss"
 
-    def index_keys(self, space: Space) -> Path:
-        """Case keys in index order, [n] int64."""
-        return self.indexes / f"{space}.keys.npy"
+    def index_keys(self, name: IndexName) -> Path:
+        """Keys of its cases, or films, in index order, [n] int64."""
+        return self.indexes / f"{name}.keys.npy"
+
+    @property
+    def words(self) -> Path:
+        """Folder of the full-text index of reports."""
+        return self.indexes / "lexical" / "words"
+
+    @property
+    def facts(self) -> Path:
+        """Folder of what the reports say."""
+        return self.indexes / "lexical" / "facts"
 
     def files(self) -> Iterator[Path]:
         """Every file present but the manifest, sorted."""
@@ -224,9 +296,9 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise CasebookError(f"{path}: unreadable ({error}). Rebuild the casebook.") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in _READ_VERSIONS:
         raise CasebookError(
-            f"{path}: schema version {version!r}, this program reads {SCHEMA_VERSION}. "
+            f"{path}: schema version {version!r}, this program reads {', '.join(map(str, _READ_VERSIONS))}. "
             "Rebuild the casebook, or use the program's version that wrote it."
         )
     try:
@@ -377,30 +449,22 @@ def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
     Raises:
         CasebookError: The file is missing, damaged, or of another length than the cases.
     """
-    path = Layout(folder).embeddings(space)
+    return _read_vectors(Layout(folder).embeddings(space), rows, "cases")
+
+
+def read_film_embeddings(folder: Path, films: int) -> np.ndarray:
+    """Vectors of each film by itself, [films, D] float16, memory-mapped. Raises as `read_embeddings`."""
+    return _read_vectors(Layout(folder).film_embeddings, films, "films")
+
+
+def _read_vectors(path: Path, rows: int, of_what: str) -> np.ndarray:
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise CasebookError(f"{path}: unreadable ({error}). Rebuild the casebook.") from error
     if vectors.ndim != 2 or len(vectors) != rows:
-        raise CasebookError(f"{path}: shape {vectors.shape} for {rows} cases. Rebuild the casebook.")
+        raise CasebookError(f"{path}: shape {vectors.shape} for {rows} {of_what}. Rebuild the casebook.")
     return vectors
-
-
-class Embeddings(Mapping[Space, np.ndarray]):
-    """Vectors of a casebook by space, as `read_embeddings`: mapped for whoever asks, and gone with the last who did."""
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        self._folder, self._rows = folder, rows
-
-    def __getitem__(self, space: Space) -> np.ndarray:
-        return read_embeddings(self._folder, space, self._rows)
-
-    def __iter__(self) -> Iterator[Space]:
-        return iter(SPACES)
-
-    def __len__(self) -> int:
-        return len(SPACES)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
 from time import perf_counter
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -20,10 +21,12 @@ import torch
 
 from index_builder.casebook import SPACES, Space, write_table
 from index_builder.datasets.base import Case, Dataset
+from index_builder.errors import ImagingError
 from index_builder.film_check.features import recorded_features
-from index_builder.imaging import model_input, thumbnail_jpeg
+from index_builder.imaging import thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
+from index_builder.unreadable import reason_of, with_remedy
 
 #: Cases per shard: what an interruption loses at most, times two, and what memory holds of results at a time.
 SHARD_CASES = 128
@@ -33,7 +36,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class LoadedFilm:
-    """A film ready for the encoder ([S, S] float32) and for display (JPEG)."""
+    """A film ready for the encoder ([S, S] float32) and for display (JPEG of at most 256 px)."""
 
     pixels: np.ndarray
     thumbnail: bytes
@@ -58,12 +61,18 @@ class EmbedTimings:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What became of cases that were encoded together; `places` are theirs in the shard."""
+    """What became of cases that were encoded together; `places` are theirs in the shard.
+
+    Of each case a list by film: `thumbnails`, `features` and `vectors` of those that could be read, and `unreadable` of
+    all, why one could not, if any could not.
+    """
 
     places: Sequence[int]
-    thumbnails: list[bytes | None]
-    features: list[bytes | None]
-    vectors: dict[Space, np.ndarray]
+    thumbnails: list[list[bytes]]
+    features: list[list[bytes]]
+    vectors: list[list[bytes]]
+    unreadable: list[list[str | None]]
+    spaces: dict[Space, np.ndarray]
     timings: EmbedTimings
 
 
@@ -75,6 +84,8 @@ def embed_shards(
     numbers: Sequence[int],
     advance: Callable[[int], None],
     threads: int | None = None,
+    *,
+    skip_unreadable: bool = False,
 ) -> EmbedTimings:
     """Embed some shards of the cases into `folder`.
 
@@ -90,12 +101,13 @@ def embed_shards(
         numbers: Which shards.
         advance: Called with the number of cases finished since the last call.
         threads: At work at once; one per processor by default.
+        skip_unreadable: Embed a case without films of it that cannot be decoded, and keep the reasons in its shard.
 
     Raises:
         ImagingError: A film cannot be decoded; finished shards stay for the next try.
     """
     timings = EmbedTimings()
-    with _encoding_threads(system, threads or os.cpu_count() or 1) as submit:
+    with _encoding_threads(system, threads or os.cpu_count() or 1, skip_unreadable) as submit:
         ahead: list[Future[_Batch]] = []
         for position, number in enumerate(numbers):
             pending = ahead or submit(dataset, _shard(cases, number))
@@ -113,16 +125,37 @@ def embed_shards(
     return timings
 
 
-def unfinished_shards(cases: Sequence[Case], folder: Path) -> list[int]:
-    """Numbers of the shards that `folder` lacks, or holds damaged or of other cases."""
+def unfinished_shards(
+    cases: Sequence[Case], folder: Path, may_lack: Callable[[Case], bool] = lambda case: False
+) -> list[int]:
+    """Numbers of the shards that `folder` lacks, or holds damaged or of other cases.
+
+    Args:
+        cases: All cases in order.
+        folder: Of the shards.
+        may_lack: Whether a case that was embedded without a film, which could not be decoded, may stay so.
+    """
     count = -(-len(cases) // SHARD_CASES)
-    return [number for number in range(count) if not _is_complete(shard_path(folder, number), _shard(cases, number))]
+    return [
+        number
+        for number in range(count)
+        if not _is_complete(shard_path(folder, number), _shard(cases, number), may_lack)
+    ]
 
 
-def load_film(dataset: Dataset, reference: str, size: int) -> LoadedFilm:
+def unreadable_films(folder: Path, count: int) -> dict[int, list[str | None]]:
+    """Why films of a case could not be decoded, by row of the case, from all shards: a reason or None of each film."""
+    reasons: dict[int, list[str | None]] = {}
+    for number in range(-(-count // SHARD_CASES)):
+        found = pq.read_table(shard_path(folder, number), columns=["unreadable"]).column(0).to_pylist()
+        reasons |= {number * SHARD_CASES + place: told for place, told in enumerate(found) if told}
+    return reasons
+
+
+def load_film(dataset: Dataset, reference: str, system: RetrievalSystem) -> LoadedFilm:
     """Decode one film for the encoder and for display."""
     film = dataset.load_film(reference)
-    return LoadedFilm(model_input(film.pixels, size), thumbnail_jpeg(film.pixels))
+    return LoadedFilm(system.prepare(film.pixels), thumbnail_jpeg(film.pixels))
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -136,14 +169,18 @@ def shard_size(count: int, number: int) -> int:
 
 
 def read_shards(folder: Path, count: int) -> Iterator[pa.Table]:
-    """Tables of all shards in order: case_id, thumbnail, and float16 byte strings, film_features and one per space."""
+    """Tables of all shards in order.
+
+    Columns: case_id; lists by film of the case, `thumbnails` (JPEG), `film_features` and `film_vectors` (float16) of
+    those that were read, `unreadable` (why one was not, else null; empty where all were); one of float16 per space.
+    """
     for number in range(-(-count // SHARD_CASES)):
         yield pq.read_table(shard_path(folder, number))
 
 
 @contextmanager
 def _encoding_threads(
-    system: RetrievalSystem, count: int
+    system: RetrievalSystem, count: int, skip_unreadable: bool
 ) -> Iterator[Callable[[Dataset, Sequence[Case]], list[Future[_Batch]]]]:
     """Threads that each have the system to themselves; the yielded function gives them the batches of a shard.
 
@@ -157,14 +194,14 @@ def _encoding_threads(
         own.system = copy.deepcopy(system, dict(shared))
 
     def embed(dataset: Dataset, shard: Sequence[Case], places: Sequence[int]) -> _Batch:
-        return _embed_batch(dataset, own.system, [shard[place] for place in places], places)
+        return _embed_batch(dataset, own.system, [shard[place] for place in places], places, skip_unreadable)
 
     threads_before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, initializer=prepare)
 
     def submit(dataset: Dataset, shard: Sequence[Case]) -> list[Future[_Batch]]:
         # Reports of like length share a batch: padding would otherwise double the text encoder's work.
-        order = sorted(range(len(shard)), key=lambda place: len(system.text_of(shard[place])))
+        order = sorted(range(len(shard)), key=lambda place: len(system.read(shard[place])))
         return [
             pool.submit(embed, dataset, shard, order[start : start + BATCH]) for start in range(0, len(order), BATCH)
         ]
@@ -176,26 +213,52 @@ def _encoding_threads(
         torch.set_num_threads(threads_before)
 
 
-def _embed_batch(dataset: Dataset, system: RetrievalSystem, cases: Sequence[Case], places: Sequence[int]) -> _Batch:
+def _embed_batch(
+    dataset: Dataset, system: RetrievalSystem, cases: Sequence[Case], places: Sequence[int], skip_unreadable: bool
+) -> _Batch:
     began = perf_counter()
-    size = system.config.image_size
-    films = [None if case.image is None else load_film(dataset, case.image, size) for case in cases]
+    films: list[list[LoadedFilm]] = []
+    unreadable: list[list[str | None]] = []
+    for case in cases:
+        read, reasons = _load_films(dataset, case, system, skip_unreadable)
+        films.append(read)
+        unreadable.append(reasons)
     loaded = perf_counter() - began
     with recorded_features(system.image_encoder) as seen:
         found = encode_cases(
             system,
-            torch.from_numpy(np.array([film.pixels for film in films if film is not None])),
-            torch.tensor([film is not None for film in films]),
-            [system.text_of(case) for case in cases],
+            torch.from_numpy(np.array([film.pixels for several in films for film in several])),
+            torch.tensor([len(several) for several in films]),
+            [system.read(case) for case in cases],
         )
-    rows = iter(torch.cat(seen).half().cpu().numpy() if seen else ())
+    features = iter(torch.cat(seen).half().cpu().numpy() if seen else ())
+    vectors = iter(found.films.astype(np.float16))
     return _Batch(
         places,
-        [None if film is None else film.thumbnail for film in films],
-        [None if film is None else next(rows).tobytes() for film in films],
+        [[film.thumbnail for film in several] for several in films],
+        [[next(features).tobytes() for _ in several] for several in films],
+        [[next(vectors).tobytes() for _ in several] for several in films],
+        unreadable,
         {space: vectors.astype(np.float16) for space, vectors in found.spaces.items()},
         EmbedTimings(loaded, found.image_seconds, found.text_seconds),
     )
+
+
+def _load_films(
+    dataset: Dataset, case: Case, system: RetrievalSystem, skip_unreadable: bool
+) -> tuple[list[LoadedFilm], list[str | None]]:
+    """The films of a case that can be read, and why each of the others cannot; no reasons where all can."""
+    read: list[LoadedFilm] = []
+    reasons: list[str | None] = []
+    for film in case.films:
+        try:
+            read.append(load_film(dataset, film.reference, system))
+            reasons.append(None)
+        except ImagingError as error:
+            if not skip_unreadable:
+                raise with_remedy(error) from error
+            reasons.append(reason_of(error, film.reference))
+    return read, reasons if any(reasons) else []
 
 
 def _shard(cases: Sequence[Case], number: int) -> Sequence[Case]:
@@ -204,17 +267,22 @@ def _shard(cases: Sequence[Case], number: int) -> Sequence[Case]:
 
 def _shard_table(shard: Sequence[Case], batches: Sequence[_Batch]) -> pa.Table:
     order = np.argsort([place for batch in batches for place in batch.places])
-    thumbnails = [one for batch in batches for one in batch.thumbnails]
-    features = [one for batch in batches for one in batch.features]
-    vectors = {space: np.concatenate([batch.vectors[space] for batch in batches])[order] for space in SPACES}
+    spaces = {space: np.concatenate([batch.spaces[space] for batch in batches])[order] for space in SPACES}
+
+    def by_film(several: Iterable[list[list[Any]]], kind: pa.DataType) -> pa.Array:
+        every = [one for of_batch in several for one in of_batch]
+        return pa.array([every[place] for place in order], pa.list_(kind))
+
     return pa.table(
         {
             "case_id": pa.array([case.case_id for case in shard], pa.string()),
-            "thumbnail": pa.array([thumbnails[place] for place in order], pa.binary()),
-            "film_features": pa.array([features[place] for place in order], pa.binary()),
+            "thumbnails": by_film((batch.thumbnails for batch in batches), pa.binary()),
+            "film_features": by_film((batch.features for batch in batches), pa.binary()),
+            "film_vectors": by_film((batch.vectors for batch in batches), pa.binary()),
+            "unreadable": by_film((batch.unreadable for batch in batches), pa.string()),
             **{
                 str(space): pa.array([row.tobytes() for row in rows], pa.binary(2 * rows.shape[1]))
-                for space, rows in vectors.items()
+                for space, rows in spaces.items()
             },
         }
     )
@@ -229,12 +297,15 @@ def _write_shard(table: pa.Table, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _is_complete(path: Path, shard: Sequence[Case]) -> bool:
+def _is_complete(path: Path, shard: Sequence[Case], may_lack: Callable[[Case], bool]) -> bool:
     """Whether a shard was written for exactly these cases; a truncated one is made again."""
     if not path.is_file():
         return False
     try:
-        found = pq.read_table(path).column("case_id").to_pylist()
-    except (OSError, pa.ArrowException):
+        found = pq.read_table(path)
+        case_ids, reasons = found.column("case_id").to_pylist(), found.column("unreadable").to_pylist()
+    except (OSError, pa.ArrowException, KeyError):  # the last: written by an earlier version
         return False
-    return found == [case.case_id for case in shard]
+    if case_ids != [case.case_id for case in shard]:
+        return False
+    return all(not told or may_lack(case) for case, told in zip(shard, reasons, strict=True))

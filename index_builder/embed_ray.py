@@ -69,6 +69,8 @@ def embed_on_ray(
     numbers: Sequence[int],
     advance: Callable[[int], None],
     cluster: RayCluster,
+    *,
+    skip_unreadable: bool = False,
 ) -> EmbedTimings:
     """Embed some shards; what `embed.embed_shards` does, with the same bytes.
 
@@ -79,6 +81,7 @@ def embed_on_ray(
         numbers: Which shards.
         advance: Called with the number of cases finished since the last call.
         cluster: Where.
+        skip_unreadable: As of `embed.embed_shards`.
 
     Raises:
         CxrError: As a worker raised it, or no Ray or no such cluster.
@@ -91,7 +94,7 @@ def embed_on_ray(
         items = [{"number": number} for number in numbers]
         shards = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_GROUPS)).map_batches(
             _Worker,
-            fn_constructor_args=(open_work, str(folder)),
+            fn_constructor_args=(open_work, str(folder), skip_unreadable),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(items))),
             num_cpus=1,
@@ -124,9 +127,10 @@ class _WorkerFailed(Exception):  # noqa: N818  carries an error, is none of its 
 class _Worker:
     """Embeds one shard after another. What can fail is opened by the first call: Ray tells its errors as they are."""
 
-    def __init__(self, open_work: OpenWork, folder: str) -> None:
+    def __init__(self, open_work: OpenWork, folder: str, skip_unreadable: bool) -> None:
         self._open_work = open_work
         self._folder = Path(folder)
+        self._skip_unreadable = skip_unreadable
         self._work: tuple[Dataset, RetrievalSystem, Sequence[Case]] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
@@ -135,7 +139,16 @@ class _Worker:
             if self._work is None:
                 self._work = self._open_work()
             dataset, system, cases = self._work
-            timings = embed_shards(dataset, system, cases, self._folder, numbers, lambda done: None, threads=1)
+            timings = embed_shards(
+                dataset,
+                system,
+                cases,
+                self._folder,
+                numbers,
+                lambda done: None,
+                threads=1,
+                skip_unreadable=self._skip_unreadable,
+            )
         except (CxrError, OSError) as error:
             raise _WorkerFailed(error) from None
         return {"number": numbers} | {name: [seconds] for name, seconds in asdict(timings).items()}

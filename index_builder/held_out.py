@@ -3,18 +3,17 @@
 The cases are those of the validation part: no weight was fitted to them, whoever trained the system. All cases of the
 casebook vote on them as they would on a new film, but none of their own patient.
 
-A checkpoint carries its classifier's answers on all validation cases of the first dataset it was trained on; a casebook
-of that dataset takes them where it holds fewer itself (`--limit`). A vote depends on who may vote, so it is never
-carried.
+A checkpoint carries its classifier's answers on all validation cases of each dataset it was trained on; a casebook of
+one of them takes them where it holds fewer itself (`--limit`). A vote depends on who may vote, so it is never carried.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +21,17 @@ from numpy.typing import NDArray
 from index_builder.case_table import CaseRows, carried_labels, label_matrix
 from index_builder.casebook import SPACES, Space, SystemRecord
 from index_builder.errors import CasebookError
+from index_builder.films import FilmTable
 from index_builder.labels import DUST_STAGES
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.systems.voting import vote, vote_logits
 
 Source = Literal["classifier", "vote"]
 SOURCES: tuple[Source, ...] = ("classifier", "vote")
+
+#: What is asked with: a film, a text, a film with a text, or all films of a study that has several.
+Given = Literal["image", "text", "joint", "films"]
+GIVEN: tuple[Given, ...] = (*SPACES, "films")
 
 #: Fewer validation cases than this calibrate nothing.
 FEWEST = 20
@@ -39,14 +43,15 @@ Classify = Callable[[NDArray[np.float32]], NDArray[np.float32] | None]
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """One source's answers on the validation cases of one space.
+    """One source's answers on the validation cases of one kind.
 
     Attributes:
         names: C labels.
         stages: Whether they are stages of which each case has exactly one.
         logits: [V, C] float32, of a softmax where the labels are stages, else of a sigmoid each.
-        truth: [V, C] bool.
+        truth: [V, C] bool, False where unknown.
         temperature: What the logits are divided by, fitted on these cases.
+        told: [V, C] bool, the truth that somebody decided, the only one that counts; None: all.
     """
 
     names: tuple[str, ...]
@@ -54,9 +59,22 @@ class HeldOut:
     logits: NDArray[np.float32]
     truth: NDArray[np.bool_]
     temperature: float
+    told: NDArray[np.bool_] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which truth is known, [V, C]."""
+        return np.ones(self.truth.shape, bool) if self.told is None else self.told
 
     @classmethod
-    def of(cls, names: Sequence[str], stages: bool, logits: NDArray, truth: NDArray[np.bool_]) -> HeldOut:
+    def of(
+        cls,
+        names: Sequence[str],
+        stages: bool,
+        logits: NDArray,
+        truth: NDArray[np.bool_],
+        known: NDArray[np.bool_] | None = None,
+    ) -> HeldOut:
         """Fit the temperature of the answers on at least `FEWEST` cases.
 
         One imagined answer that was wrong, as sure as the average, is added: a source that is right on all of few cases
@@ -65,16 +83,19 @@ class HeldOut:
         from index_builder.evaluation.calibration import fit_stage_temperature, fit_temperature
 
         kept = np.ascontiguousarray(logits, np.float32)
+        told = None if known is None or known.all() else np.ascontiguousarray(known)
         if stages:
             average = np.sort(kept, axis=1)[:, ::-1].mean(axis=0)
             temperature = fit_stage_temperature(np.vstack([kept, average]), np.append(truth.argmax(axis=1), 1))
         else:
-            answers = np.append(kept.ravel(), np.abs(kept).mean())[:, None]
-            temperature = fit_temperature(answers, np.append(truth.ravel(), False)[:, None])
-        return cls(tuple(names), stages, kept, np.ascontiguousarray(truth), temperature)
+            given, held = (kept.ravel(), truth.ravel()) if told is None else (kept[told], truth[told])
+            answers = np.append(given, np.abs(given).mean())[:, None]
+            temperature = fit_temperature(answers, np.append(held, False)[:, None])
+        return cls(tuple(names), stages, kept, np.ascontiguousarray(truth), temperature, told)
 
 
-Answers = dict[tuple[Space, Source], HeldOut]
+#: By what was asked with, and who answered.
+Answers = dict[tuple[Given, Source], HeldOut]
 
 
 def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> bool:
@@ -83,7 +104,12 @@ def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> b
 
 
 def classifier_answers(
-    classify: Classify, known: Sequence[str], names: Sequence[str], vectors: _Vectors, truth: NDArray[np.bool_]
+    classify: Classify,
+    known: Sequence[str],
+    names: Sequence[str],
+    vectors: _Vectors,
+    truth: NDArray[np.bool_],
+    truth_known: NDArray[np.bool_] | None = None,
 ) -> Answers:
     """What a checkpoint carries: its classifier's answers on validation cases, space by space.
 
@@ -93,16 +119,19 @@ def classifier_answers(
         names: C labels among them that the cases' dataset decides.
         vectors: [V, D] of every space, zero where a case lacks the modality.
         truth: [V, C].
+        truth_known: [V, C], see `HeldOut.told`.
     """
     stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
     answers: Answers = {}
     for space in vectors:
-        rows = _with_modality(vectors, space)
+        rows = with_modality(vectors, space)
         if len(rows) < FEWEST or not truth[rows].any():
             continue
         if (logits := classify(vectors[space][rows].astype(np.float32))) is not None:
             columns = [known.index(name) for name in names]
-            answers[space, "classifier"] = HeldOut.of(names, stages, logits[:, columns], truth[rows])
+            answers[space, "classifier"] = HeldOut.of(
+                names, stages, logits[:, columns], truth[rows], None if truth_known is None else truth_known[rows]
+            )
     return answers
 
 
@@ -113,8 +142,12 @@ def held_out_answers(
     vectors: _Vectors,
     stores: Mapping[Space, VectorStore],
     classify: Classify | None,
+    films: FilmTable | None = None,
 ) -> Answers:
     """Ask classifier and vote about the validation cases, space by space.
+
+    In the image space one film asks, the primary one, as a query of one film does; where cases have several, all films
+    of those ask too, as a query of two films does.
 
     Args:
         record: The system that embedded the cases.
@@ -123,9 +156,10 @@ def held_out_answers(
         vectors: [N, D] of every space, zero where a case lacks the modality.
         stores: Index per space.
         classify: The system's classifier; None: only the vote is asked.
+        films: Each film by itself; None: no case has several.
 
     Returns:
-        Nothing for a space with fewer than `FEWEST` labelled validation cases, for a source that does not answer, or
+        Nothing for a kind with fewer than `FEWEST` labelled validation cases, for a source that does not answer, or
         where no validation case has a label. In the joint space only cases with film and text count: that is what a
         query of both is compared with.
     """
@@ -135,24 +169,41 @@ def held_out_answers(
     labels = cases.column("labels")
     carried = carried_labels(labels)
     names = [name for name in label_names if stages or name in carried]
-    truth = label_matrix(labels, names)
+    truth, told = label_matrix(labels, names), cases.known(names)
     known = [name for name in names if name in record.label_names]
     asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
+    asked &= told.any(axis=1) if names else True
     answers: Answers = {}
     for space, store in stores.items():
-        rows = np.intersect1d(np.flatnonzero(asked), _with_modality(vectors, space))
-        if len(rows) < FEWEST or not truth[rows].any():
-            continue
-        found = vectors[space][rows].astype(np.float32)
-        shares = _votes(record, space, cases, truth, rows, found, store)
-        answers[space, "vote"] = HeldOut.of(names, stages, vote_logits(shares, len(store), stages=stages), truth[rows])
-        if classify is None or not known or (stages and known != names):
-            continue
-        if (logits := classify(found)) is not None:
-            columns = [names.index(name) for name in known]
-            outputs = [record.label_names.index(name) for name in known]
-            answers[space, "classifier"] = HeldOut.of(known, stages, logits[:, outputs], truth[rows][:, columns])
+        for given, rows, found in _asking(space, vectors, films, np.flatnonzero(asked)):
+            if len(rows) < FEWEST or not truth[rows].any():
+                continue
+            shares = _votes(record, space, cases, truth, told, rows, found, store)
+            voted = vote_logits(shares, len(store), stages=stages)
+            answers[given, "vote"] = HeldOut.of(names, stages, voted, truth[rows], told[rows])
+            if classify is None or not known or (stages and known != names):
+                continue
+            if (logits := classify(found)) is not None:
+                columns = [names.index(name) for name in known]
+                outputs = [record.label_names.index(name) for name in known]
+                answers[given, "classifier"] = HeldOut.of(
+                    known, stages, logits[:, outputs], truth[rows][:, columns], told[rows][:, columns]
+                )
     return answers
+
+
+def _asking(
+    space: Space, vectors: _Vectors, films: FilmTable | None, asked: NDArray[np.intp]
+) -> Iterator[tuple[Given, NDArray[np.intp], NDArray[np.float32]]]:
+    """What of the `asked` cases asks in a space: the kind, rows [V] and vectors [V, D]."""
+    rows = np.intersect1d(asked, with_modality(vectors, space))
+    if space != "image" or films is None:
+        yield space, rows, vectors[space][rows].astype(np.float32)
+        return
+    first = films.primary[np.searchsorted(films.rows[films.primary], rows)]
+    yield "image", rows, films.vectors[first].astype(np.float32)
+    several = rows[np.bincount(films.rows, minlength=len(vectors[space]))[rows] > 1]
+    yield "films", several, vectors[space][several].astype(np.float32)
 
 
 def carried_answers(carried: Answers, own: Answers, dataset: str, known: Sequence[str]) -> Answers:
@@ -164,8 +215,8 @@ def carried_answers(carried: Answers, own: Answers, dataset: str, known: Sequenc
         dataset: Name of the casebook's dataset.
         known: Labels that the classifier knows.
     """
-    # One manifest is not another: they are of one kind, but not of one source.
-    if dataset == "manifest":
+    # One manifest or folder is not another: they are of one kind, but not of one source.
+    if dataset in ("manifest", "folder"):
         return {}
     return {
         place: answers
@@ -174,7 +225,7 @@ def carried_answers(carried: Answers, own: Answers, dataset: str, known: Sequenc
     }
 
 
-def _with_modality(vectors: _Vectors, space: Space) -> NDArray[np.intp]:
+def with_modality(vectors: _Vectors, space: Space) -> NDArray[np.intp]:
     """Rows of cases that have the modality of a space; both, for the joint space."""
     needed: tuple[Space, ...] = ("image", "text") if space == "joint" else (space,)
     return np.flatnonzero(np.all([np.asarray(vectors[one]).any(axis=1) for one in needed], axis=0))
@@ -185,6 +236,7 @@ def _votes(
     space: Space,
     cases: CaseRows,
     truth: NDArray[np.bool_],
+    told: NDArray[np.bool_],
     rows: NDArray[np.intp],
     vectors: NDArray[np.float32],
     store: VectorStore,
@@ -202,7 +254,8 @@ def _votes(
         found = order[np.searchsorted(keys, hits.keys)]
         voters = np.flatnonzero(patient[found] != own)[:k]
         if len(voters):
-            shares[number] = vote(hits.scores[voters][None], truth[found[voters]], k, temperature).probabilities[0]
+            mine = found[voters]
+            shares[number] = vote(hits.scores[voters][None], truth[mine], k, temperature, told[mine]).probabilities[0]
     return shares
 
 
@@ -213,11 +266,15 @@ def write_answers(answers: Answers, path: Path) -> None:
     if not answers:
         return
     tensors: dict[str, NDArray] = {}
-    notes = {}
-    for (space, source), found in answers.items():
-        key = f"{space}/{source}"
+    notes: dict[str, dict[str, Any]] = {}
+    for (given, source), found in answers.items():
+        key = f"{given}/{source}"
         tensors |= {f"{key}/logits": found.logits, f"{key}/truth": found.truth}
+        if found.told is not None:
+            tensors[f"{key}/told"] = found.told
         notes[key] = {"names": found.names, "stages": found.stages, "temperature": found.temperature}
+        if found.told is not None:
+            notes[key]["told"] = True
     save_file(tensors, path, metadata={"answers": json.dumps(notes)})
 
 
@@ -235,12 +292,14 @@ def read_answers(path: Path) -> Answers:
     try:
         with safe_open(path, "numpy") as opened:
             notes = json.loads(opened.metadata()["answers"])
-            for space in SPACES:
+            for given in GIVEN:
                 for source in SOURCES:
-                    if note := notes.get(f"{space}/{source}"):
-                        logits, truth = (opened.get_tensor(f"{space}/{source}/{part}") for part in ("logits", "truth"))
-                        answers[space, source] = HeldOut(
-                            tuple(note["names"]), bool(note["stages"]), logits, truth, float(note["temperature"])
+                    if note := notes.get(f"{given}/{source}"):
+                        key = f"{given}/{source}"
+                        logits, truth = (opened.get_tensor(f"{key}/{part}") for part in ("logits", "truth"))
+                        told = opened.get_tensor(f"{key}/told") if "told" in note else None
+                        answers[given, source] = HeldOut(
+                            tuple(note["names"]), bool(note["stages"]), logits, truth, float(note["temperature"]), told
                         )
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
@@ -260,9 +319,9 @@ def require_labels(answers: Answers, labels: Iterable[str], known: Iterable[str]
         CasebookError: A label is lacking.
     """
     needed: dict[Source, set[str]] = {"vote": set(labels), "classifier": set(labels) & set(known)}
-    for (space, source), found in answers.items():
+    for (given, source), found in answers.items():
         if lacking := sorted(needed[source] - set(found.names)):
             raise CasebookError(
-                f"{path}: no answers on {', '.join(lacking)} ({space}, {source}), which cases carry. "
+                f"{path}: no answers on {', '.join(lacking)} ({given}, {source}), which cases carry. "
                 "Rebuild the casebook."
             )

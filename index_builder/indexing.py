@@ -1,4 +1,4 @@
-"""The vector index of a space, and how near the cases of a space are to each other."""
+"""The vector index of a space or of lateral films, and how near what it holds is to each other."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from index_builder.case_table import CaseRows
-from index_builder.casebook import Layout, Space, SpaceRecord
+from index_builder.casebook import FilmsRecord, IndexName, Layout, Space, SpaceRecord
 from index_builder.errors import CasebookError
-from index_builder.stores.base import VectorStore, case_keys
+from index_builder.films import FilmTable
+from index_builder.stores.base import NO_CASE, VectorStore, case_keys
 from index_builder.stores.faiss import FaissStore
 from index_builder.stores.milvus import PREFIX, MilvusPlace, MilvusStore, filter_fields, is_filter_field
 
@@ -47,35 +49,80 @@ def index_space(
         vectors: [N, D] float16, L2-normalised, zero where a case lacks the modality.
         store: As `Manifest.store`.
     """
-    layout = Layout(folder)
     rows = np.flatnonzero(vectors.any(axis=1))
     if not len(rows):
         return None
     indexed = cases.at(rows)
     keys = case_keys(indexed.column("case_id").to_pylist())
     held = vectors if len(rows) == len(vectors) else vectors[rows]
-    layout.indexes.mkdir(exist_ok=True)
-    built: FaissStore | MilvusStore
-    if store == FAISS:
-        built = FaissStore.build(held, keys)
-        built.write(layout.index(space), layout.index_keys(space))
-    else:
-        place = MilvusPlace.parse(store, layout.indexes)
-        fields = filter_fields(indexed.table(filter(is_filter_field, cases.column_names)))
-        built = MilvusStore.build(place, space, held.astype(np.float32), keys, fields)
-    record = _record(built, held)
+    built = _build_store(folder, space, indexed, held, keys, store)
+    record = _record(built, _nearest_others(built, held))
     built.close()
     return record
 
 
-def open_store(folder: Path, store: str, space: Space, record: SpaceRecord) -> VectorStore:
-    """Open the index of a space.
+def index_films(folder: Path, films: FilmTable, cases: CaseRows, space: SpaceRecord, store: str = FAISS) -> FilmsRecord:
+    """Index the lateral films by themselves, and look how near single films are to cases.
+
+    Args:
+        folder: Of the casebook.
+        films: F films.
+        cases: N cases.
+        space: Record of the image space, which is indexed.
+        store: As `Manifest.store`.
+    """
+    by_case = open_store(folder, store, "image", space)
+    case_key = case_keys(cases.column("case_id").to_pylist())
+    alone = films.primary[:: max(1, len(films.primary) // _SIMILARITY_SAMPLE)]
+    hits = by_case.search_many(films.vectors[alone].astype(np.float32), 2)
+    nearest = _first_allowed(hits.scores, (hits.keys != NO_CASE) & (hits.keys != case_key[films.rows[alone], None]))
+    by_case.close()
+    laterals = np.flatnonzero(films.is_lateral)
+    return FilmsRecord(
+        count=len(films),
+        nearest_similarity=_percentiles(nearest),
+        laterals=_index_laterals(folder, films, laterals, cases, store) if len(laterals) else None,
+    )
+
+
+def _index_laterals(
+    folder: Path, films: FilmTable, laterals: NDArray[np.int64], cases: CaseRows, store: str
+) -> SpaceRecord:
+    vectors, keys, rows = films.vectors[laterals], films.keys[laterals], films.rows[laterals]
+    built = _build_store(folder, "laterals", cases.at(rows), vectors, keys, store)
+    sample = np.arange(0, len(laterals), max(1, len(laterals) // _SIMILARITY_SAMPLE))
+    hits = built.search_many(vectors[sample].astype(np.float32), int(np.bincount(rows).max()) + 1)
+    order = np.argsort(keys)
+    owner = rows[order[np.searchsorted(keys, hits.keys, sorter=order).clip(max=len(keys) - 1)]]
+    nearest = _first_allowed(hits.scores, (hits.keys != NO_CASE) & (owner != rows[sample, None]))
+    record = _record(built, nearest)
+    built.close()
+    return record
+
+
+def _build_store(
+    folder: Path, name: IndexName, indexed: CaseRows, vectors: np.ndarray, keys: NDArray[np.int64], store: str
+) -> FaissStore | MilvusStore:
+    """Write the index of some vectors [n, D], each of which is of a case of `indexed`."""
+    layout = Layout(folder)
+    layout.indexes.mkdir(exist_ok=True)
+    if store == FAISS:
+        built = FaissStore.build(vectors, keys)
+        built.write(layout.index(name), layout.index_keys(name))
+        return built
+    place = MilvusPlace.parse(store, layout.indexes)
+    fields = filter_fields(indexed.table(filter(is_filter_field, indexed.column_names)))
+    return MilvusStore.build(place, name, vectors.astype(np.float32), keys, fields)
+
+
+def open_store(folder: Path, store: str, name: IndexName, record: SpaceRecord) -> VectorStore:
+    """Open the index of a space, or of the lateral films.
 
     Args:
         folder: Of the casebook.
         store: As `Manifest.store`.
-        space: Which.
-        record: What `index_space` said of it.
+        name: Which.
+        record: What the casebook's manifest says of it.
 
     Raises:
         CasebookError: It is missing, damaged or out of reach.
@@ -84,7 +131,7 @@ def open_store(folder: Path, store: str, space: Space, record: SpaceRecord) -> V
     if record.index == "milvus":
         place = MilvusPlace.parse(store, layout.indexes)
         return MilvusStore.open(place, str(record.collection), record.count)
-    return FaissStore.read(layout.index(space), layout.index_keys(space), record.index)
+    return FaissStore.read(layout.index(name), layout.index_keys(name), record.index)
 
 
 class IndexesInTurn(Mapping[Space, VectorStore]):
@@ -113,15 +160,28 @@ class IndexesInTurn(Mapping[Space, VectorStore]):
             self._opened = None
 
 
-def _record(store: FaissStore | MilvusStore, vectors: np.ndarray) -> SpaceRecord:
-    """What the manifest says of a space whose vectors [N, D] are indexed."""
-    sample = vectors[:: max(1, len(vectors) // _SIMILARITY_SAMPLE)].astype(np.float32)
-    # The first hit is the case itself, so the second is its nearest other case.
-    nearest = [float(row[1]) for row in store.search_many(sample, 2).scores if len(row) > 1]
-    percentiles = np.percentile(nearest, np.arange(101)) if nearest else np.empty(0)
+def _record(store: FaissStore | MilvusStore, nearest: NDArray[np.floating]) -> SpaceRecord:
+    """What the manifest says of an index whose entries have such nearest others."""
     return SpaceRecord(
         count=len(store),
         index=store.kind,
-        nearest_similarity=tuple(round(float(value), 4) for value in percentiles),
+        nearest_similarity=_percentiles(nearest),
         collection=store.collection,
     )
+
+
+def _nearest_others(store: FaissStore | MilvusStore, vectors: np.ndarray) -> NDArray[np.float64]:
+    """Cosine of some of the indexed vectors [n, D] to their nearest other."""
+    sample = vectors[:: max(1, len(vectors) // _SIMILARITY_SAMPLE)].astype(np.float32)
+    # The first hit is the case itself, so the second is its nearest other case.
+    return np.array([float(row[1]) for row in store.search_many(sample, 2).scores if len(row) > 1], np.float64)
+
+
+def _first_allowed(scores: NDArray[np.float32], allowed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The first allowed score of each row [Q, k] that has one."""
+    return scores[np.arange(len(scores)), allowed.argmax(axis=1)][allowed.any(axis=1)]
+
+
+def _percentiles(nearest: NDArray[np.floating]) -> tuple[float, ...]:
+    found = np.percentile(nearest, np.arange(101)) if len(nearest) else np.empty(0)
+    return tuple(round(float(value), 4) for value in found)

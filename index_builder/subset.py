@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from index_builder.case_table import CaseRows, cases_table, read_cases, write_cases
 from index_builder.casebook import (
+    SCHEMA_VERSION,
     SPACES,
     Layout,
     Manifest,
@@ -28,15 +29,17 @@ from index_builder.casebook import (
 )
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
+from index_builder.films import FilmTable, film_counts, read_films, write_films
 from index_builder.held_out import held_out_answers, read_answers, write_answers
-from index_builder.indexing import FAISS, IndexesInTurn, index_space
+from index_builder.indexing import FAISS, IndexesInTurn, index_films, index_space
+from index_builder.lexical.stage import index_reports
 from index_builder.projections.maps import MEASURED_REACH, describe_maps
 from index_builder.projections.stored import mapped_cases, write_drawn_maps
 from index_builder.stores.base import VectorStore
-from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.thumbnails import ThumbnailReader, thumbnail_table, thumbnail_writer
 from index_builder.workspace import check_target, take_place, workspace
 
-#: Cases per group of thumbnails.
+#: Cases, or films, per group of thumbnails.
 _GROUP = 128
 #: Unknown ids that an error names.
 _NAMED = 5
@@ -50,7 +53,7 @@ def write_subset(
 ) -> Manifest:
     """Write the named cases of a casebook as a new casebook: rows, films, vectors, index, maps and system.
 
-    Cases keep their order, vectors and places on the maps; the index, the figures of the maps and the words of the
+    Cases keep their order, vectors and places on the maps; the indexes, the figures of the maps and the words of the
     clusters are made anew of these cases. What was measured of all cases (metrics) is not taken over.
 
     Args:
@@ -75,14 +78,14 @@ def write_subset(
     table = read_cases(layout.cases, manifest.cases)
     rows = _rows(source, table.column("case_id").to_pylist(), case_ids)
     table = table.take(pa.array(rows))
-    cases = CaseRows(table)
+    cases, chosen = CaseRows(table), set(case_ids)
     with workspace(out) as folder:
         for left in folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         new = Layout(folder)
         progress("Copying cases", 0, len(cases))
         write_cases(cases_table(list(cases)), new.cases, new.case_keys)
-        films = _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
+        _copy_thumbnails(layout, new, table.column("case_id"), rows, progress)
         shutil.copytree(layout.system, new.system)
         vectors: dict[Space, np.ndarray] = {}
         spaces: dict[Space, SpaceRecord] = {}
@@ -92,6 +95,10 @@ def write_subset(
             np.save(new.embeddings(space), vectors[space], allow_pickle=False)
             if (record := index_space(folder, space, cases, vectors[space])) is not None:
                 spaces[space] = record
+        kept = None if manifest.each_film is None else _copy_films(source, manifest.each_film.count, new, cases, rows)
+        films = None if kept is None else read_films(folder, len(kept))
+        each_film = None if films is None else index_films(folder, films, cases, spaces["image"])
+        lexical = index_reports(new, cases, lambda done: progress("Reading reports", done, len(cases)))
         stores = IndexesInTurn(folder, FAISS, spaces)
         progress("Measuring maps", 0, len(stores))
         projections, known = read_table(layout.projections).take(pa.array(rows)), read_maps(source)
@@ -107,16 +114,20 @@ def write_subset(
             drawn[space] = held, describe_maps(within, positions, clusters, manifest.dataset.seed)
             progress("Measuring maps", len(drawn), len(stores))
         write_drawn_maps(folder, cases, drawn)
-        _take_over_trust(layout, new, manifest, cases, rows, vectors, stores)
+        _take_over_trust(layout, new, manifest, cases, rows, vectors, stores, films, kept)
         subset = manifest.model_copy(
             update={
+                "schema_version": SCHEMA_VERSION,
                 "name": out.name,
                 "subset_of": f"{manifest.name}, SHA-256 {manifest.digest}",
                 "store": FAISS,
                 "spaces": spaces,
+                "lexical": lexical,
                 "cases": len(cases),
-                "films": films,
+                "films": int(film_counts(cases).sum()),
+                "each_film": each_film,
                 "reports": sum(bool(case.report) for case in cases),
+                "unreadable": tuple(one for one in manifest.unreadable if one.kept and one.case_id in chosen),
                 "files": digest_files(folder),
             }
         )
@@ -133,13 +144,15 @@ def _take_over_trust(
     rows: Sequence[int],
     vectors: Mapping[Space, NDArray[np.floating]],
     stores: Mapping[Space, VectorStore],
+    films: FilmTable | None,
+    kept_films: NDArray[np.int64] | None,
 ) -> None:
     """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
-    voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None)
+    voted = held_out_answers(manifest.system, cases, manifest.dataset.label_names, vectors, stores, None, films)
     answers = {place: one for place, one in read_answers(source.held_out).items() if place[1] == "classifier"}
     write_answers(answers | voted, out.held_out)
     check = FilmCheck.read(source.film_check)
-    if check is not None and (kept := check.of_rows(rows)) is not None:
+    if check is not None and (kept := check.of_rows(rows, kept_films)) is not None:
         kept.write(out.film_check)
 
 
@@ -158,23 +171,36 @@ def _rows(source: Path, known: Sequence[str], wanted: Sequence[str]) -> list[int
 
 def _copy_thumbnails(
     source: Layout, out: Layout, case_ids: pa.ChunkedArray, rows: Sequence[int], progress: Progress
-) -> int:
-    """Copy the cases' small films and count them."""
-    reader, films = ThumbnailReader(source.thumbnails), 0
+) -> None:
+    """Copy the cases' small films."""
+    reader = ThumbnailReader(source.thumbnails)
     with thumbnail_writer(out.thumbnails) as writer:
         for start in range(0, len(rows), _GROUP):
             found = [reader[row] for row in rows[start : start + _GROUP]]
-            films += sum(film is not None for film in found)
-            writer.write_table(
-                pa.table(
-                    {
-                        "case_id": case_ids.slice(start, _GROUP).combine_chunks(),
-                        "thumbnail": pa.array(found, pa.binary()),
-                    }
-                )
-            )
+            writer.write_table(thumbnail_table(case_ids.slice(start, _GROUP).to_pylist(), found))
             progress("Copying cases", min(start + _GROUP, len(rows)), len(rows))
-    return films
+
+
+def _copy_films(
+    source: Path, count: int, out: Layout, cases: CaseRows, rows: Sequence[int]
+) -> NDArray[np.int64] | None:
+    """Copy the table of films with vectors and small films; gives their numbers in the source.
+
+    None, and nothing is copied, where none of the cases has several films.
+    """
+    if not (film_counts(cases) > 1).any():
+        return None
+    films, reader = read_films(source, count), ThumbnailReader(Layout(source).film_thumbnails)
+    kept = films.of_rows(rows)
+    write_films(cases, out.films)
+    np.save(out.film_embeddings, films.vectors[kept], allow_pickle=False)
+    case_id = dict(zip(rows, (case.case_id for case in cases), strict=True))
+    with thumbnail_writer(out.film_thumbnails) as writer:
+        for start in range(0, len(kept), _GROUP):
+            several = kept[start : start + _GROUP]
+            owners = [case_id[row] for row in films.rows[several].tolist()]
+            writer.write_table(thumbnail_table(owners, [reader[film] for film in several.tolist()]))
+    return kept
 
 
 def _column(projections: pa.Table, name: str, rows: np.ndarray) -> np.ndarray:

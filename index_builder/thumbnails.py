@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -22,8 +23,13 @@ def thumbnail_writer(path: Path) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, _SCHEMA, compression="none")
 
 
+def thumbnail_table(case_ids: Sequence[str], thumbnails: Sequence[bytes | None]) -> pa.Table:
+    """What such a writer takes: a JPEG or None of each case, or of each film."""
+    return pa.table([pa.array(case_ids, pa.string()), pa.array(thumbnails, pa.binary())], _SCHEMA)
+
+
 class ThumbnailReader:
-    """JPEGs by row of the casebook; one instance serves many threads."""
+    """JPEGs by row of the casebook, or by film; one instance serves many threads."""
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -43,7 +49,7 @@ class ThumbnailReader:
         self._ends = np.cumsum(rows)
 
     def __getitem__(self, row: int) -> bytes | None:
-        """JPEG of a case's primary film; None where it has none."""
+        """JPEG of a row; None where there is none."""
         number = int(np.searchsorted(self._ends, row, side="right"))
         if not 0 <= number < len(self._ends):
             raise IndexError(row)

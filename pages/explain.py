@@ -1,4 +1,4 @@
-"""Why the system says what it says of the query, or of a case: ?case=ID&with=ID&finding=LABEL."""
+"""Why the system says what it says of the query, or of a case: ?casebook=NAME&case=ID&finding=LABEL."""
 
 import streamlit as st
 

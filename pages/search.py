@@ -2,12 +2,16 @@
 
 import streamlit as st
 
+from explorer.widgets.draw import draw_html
+from explorer.widgets.markup import title_html
 from explorer.widgets.query_panel import query_panel
 from explorer.widgets.results import results_panel
 from explorer.widgets.shell import active_casebook
 
 casebook = active_casebook()
-query_side, answer_side = st.columns([0.36, 0.64], gap="medium")
+draw_html(title_html("Search", shown=False))
+with st.container(key="cxr-sides-search"):
+    query_side, answer_side = st.columns([0.36, 0.64], gap="medium")
 with query_side:
     options = query_panel(casebook)
 with answer_side:

@@ -10,9 +10,20 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from tiny_samples import save_text_encoder, save_unified, save_untrained, system_settings, write_films
+from tiny_samples import (
+    save_text_encoder,
+    save_unified,
+    save_untrained,
+    system_settings,
+    write_films,
+    write_hedged_films,
+    write_reports,
+    write_studies,
+)
 
 from index_builder.build import BuildRequest, build
+from index_builder.datasets.check import reader_lines
+from index_builder.datasets.manifest import Manifest
 from index_builder.labels import DUST_STAGES
 from index_builder.resources import checkpoint_for
 
@@ -80,6 +91,46 @@ def small_casebook(tmp_path_factory: pytest.TempPathFactory, film_folder: Path, 
 
 
 @pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 96 studies, most of a frontal film and a lateral; see `write_studies`."""
+    return write_studies(tmp_path_factory.mktemp("studies"), 96)
+
+
+@pytest.fixture(scope="session")
+def study_casebook(tmp_path_factory: pytest.TempPathFactory, study_folder: Path, tiny_checkpoint: Path) -> Path:
+    """The studies of `study_folder`, embedded by the untrained system. Read only."""
+    out = tmp_path_factory.mktemp("casebooks") / "studies"
+    build(BuildRequest("manifest", study_folder, out, tiny_checkpoint), quiet)
+    return out
+
+
+@pytest.fixture(scope="session")
+def report_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """The cases of `write_reports`, embedded by the untrained system. Read only."""
+    folder, out = write_reports(tmp_path_factory.mktemp("reports")), tmp_path_factory.mktemp("casebooks") / "reports"
+    build(BuildRequest("manifest", folder, out, tiny_checkpoint), quiet)
+    return out
+
+
+@pytest.fixture(scope="session")
+def hedged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 cases like those of `film_folder` with a column a label, in which labels are unknown of some cases."""
+    return write_hedged_films(tmp_path_factory.mktemp("hedged"), 120)
+
+
+@pytest.fixture(scope="session")
+def hedged_casebook(tmp_path_factory: pytest.TempPathFactory, hedged_folder: Path, tiny_checkpoint: Path) -> Path:
+    """The cases of `hedged_folder`, embedded by the untrained system. Read only."""
+    out, told = tmp_path_factory.mktemp("casebooks") / "hedged", list[str]()
+    build(BuildRequest("manifest", hedged_folder, out, tiny_checkpoint), quiet, told.append)
+    # Before anything is embedded, a build says what it made of the table.
+    assert told == reader_lines(Manifest(hedged_folder))
+    assert told[0].startswith("note: Columns as mapped: case_id from 'case_id'")
+    assert "uncertain cells, taken as unknown" in told[1]
+    return out
+
+
+@pytest.fixture(scope="session")
 def phantom_casebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 cases of phantom-openi, embedded by the shipped system. Read only."""
     out = tmp_path_factory.mktemp("casebooks") / "phantom-openi"
@@ -101,6 +152,12 @@ def stage_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_mskpt: Path) -
     out = tmp_path_factory.mktemp("casebooks") / "stages"
     build(BuildRequest("phantom-dust", None, out, tiny_mskpt, limit=40), quiet)
     return out
+
+
+@pytest.fixture(scope="session")
+def casebooks(small_casebook: Path, profile_casebook: Path, stage_casebook: Path) -> list[Path]:
+    """Three casebooks of three systems, as `make demo` opens them; the first is `small_casebook`. Read only."""
+    return [small_casebook, profile_casebook, stage_casebook]
 
 
 @pytest.fixture

@@ -75,10 +75,9 @@ def cases_behind(measured: Measured, token: Token) -> CaseList:
 
 def worst_cases(measured: Measured) -> CaseList:
     """Cases with wrong labels, the surest errors first."""
-    called, truth, sure = measured.called, measured.truth, _sureness(measured)
-    wrong = (called != truth).any(axis=1)
+    sure, wrong = _sureness(measured), np.asarray(measured.wrong.any(axis=1), bool)
     # Of stages one answer is wrong as a whole: as sure as it was of the stage it gave.
-    answered = called if measured.stages else called != truth
+    answered = measured.called if measured.stages else measured.wrong
     worst = np.where(answered, sure, -1).max(axis=1)
     rows = _ordered(wrong, worst)
     title = "Read as another stage" if measured.stages else "Wrong in at least one finding"
@@ -88,7 +87,7 @@ def worst_cases(measured: Measured) -> CaseList:
 def _of_class(measured: Measured, corner: str, label: str) -> CaseList:
     column = measured.column(label)
     called, carried = CORNERS[corner]
-    held = (measured.called[:, column] == called) & (measured.truth[:, column] == carried)
+    held = (measured.called[:, column] == called) & (measured.truth[:, column] == carried) & measured.known[:, column]
     # Errors by how sure they were; what was right by how nearly it was not.
     sure = _sureness(measured)[:, column]
     rows = _ordered(held, sure if called != carried else -sure)
@@ -97,7 +96,7 @@ def _of_class(measured: Measured, corner: str, label: str) -> CaseList:
 
 def _errors_of(measured: Measured, label: str) -> CaseList:
     column = measured.column(label)
-    rows = _ordered(measured.called[:, column] != measured.truth[:, column], _sureness(measured)[:, column])
+    rows = _ordered(measured.wrong[:, column], _sureness(measured)[:, column])
     return CaseList(f"{words(label)}: missed or called wrongly", [_judged(measured, row, label) for row in rows])
 
 
@@ -105,11 +104,13 @@ def _operating_point(measured: Measured, label: str, called: float) -> CaseList:
     """Errors when the `called` most probable cases are called positive."""
     column = measured.column(label)
     probabilities, truth = measured.probabilities[:, column], measured.truth[:, column]
+    known = measured.known[:, column]
     order = np.argsort(-probabilities, kind="stable")
-    positive = np.zeros(len(order), bool)
+    order = order[known[order]]
+    positive = np.zeros(len(known), bool)
     positive[order[: int(called)]] = True
     limit = probabilities[order[int(called) - 1]] if called else 1.0
-    rows = _ordered(positive != truth, np.abs(probabilities - limit))
+    rows = _ordered((positive != truth) & known, np.abs(probabilities - limit))
     title = f"{words(label)}: wrong when called from {limit:.2f} on ({int(called)} cases called)"
     said = [
         f"{words(label)} {probabilities[row]:.2f}, {'called wrongly' if positive[row] else 'missed'}" for row in rows
@@ -130,12 +131,14 @@ def _in_bin(measured: Measured, label: str, when: str, number: float) -> CaseLis
     probabilities = measured.probabilities if when == "before" else measured.calibrated
     if label:
         column = measured.column(label)
-        confidence, right = probabilities[:, column], measured.truth[:, column]
+        confidence, right, known = probabilities[:, column], measured.truth[:, column], measured.known[:, column]
     else:
         confidence = probabilities.max(axis=1)
         right = probabilities.argmax(axis=1) == measured.truth.argmax(axis=1)
-    rows = _ordered((bin_of(confidence) == int(number)) & ~right, confidence)
-    rows += _ordered((bin_of(confidence) == int(number)) & right, -confidence)
+        known = np.ones(len(right), bool)
+    inside = (bin_of(confidence) == int(number)) & known
+    rows = _ordered(inside & ~right, confidence)
+    rows += _ordered(inside & right, -confidence)
     low, high = number / BINS, (number + 1) / BINS
     about = words(label) or "the most probable stage"
     title = f"{about}: probability {low:.2f} to {high:.2f} {when} temperature scaling"
@@ -144,11 +147,11 @@ def _in_bin(measured: Measured, label: str, when: str, number: float) -> CaseLis
 
 def _answered(measured: Measured, label: str, coverage: float) -> CaseList:
     """Errors among the surest cases; `label` "" stands for stages."""
-    uncertainty, wrong = doubt(measured, label or None)
+    known, uncertainty, wrong = doubt(measured, label or None)
     order = np.argsort(uncertainty, kind="stable")
     answered = np.zeros(len(order), bool)
     answered[order[: max(1, round(coverage * len(order)))]] = True
-    rows = _ordered(answered & wrong, -uncertainty)
+    rows = known[_ordered(answered & wrong, -uncertainty)].tolist()
     return CaseList(
         f"Wrong among the surest {coverage:.0%}".replace("%", " %"),
         [_judged(measured, row, label or None) for row in rows],
@@ -169,8 +172,8 @@ def _queries(measured: Measured, protocol: str, low: float, high: float) -> Case
     return CaseList(f"Queries with {span} of 5 nearest cases sharing a finding ({protocol.replace('_', ' ')})", cases)
 
 
-def doubt(measured: Measured, label: str | None) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """How unsure each answer was and whether it was wrong, both [n].
+def doubt(measured: Measured, label: str | None) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.bool_]]:
+    """Rows of the m cases whose truth is known, how unsure each answer was and whether it was wrong, all [m].
 
     Args:
         measured: Whose answers.
@@ -179,9 +182,10 @@ def doubt(measured: Measured, label: str | None) -> tuple[NDArray[np.float64], N
     """
     if label is None:
         wrong = measured.probabilities.argmax(axis=1) != measured.truth.argmax(axis=1)
-        return 1 - measured.probabilities.max(axis=1), wrong
+        return np.arange(len(wrong)), 1 - measured.probabilities.max(axis=1), wrong
     column = measured.column(label)
-    return 1 - _sureness(measured)[:, column], measured.called[:, column] != measured.truth[:, column]
+    known = np.flatnonzero(measured.known[:, column])
+    return known, 1 - _sureness(measured)[known, column], measured.wrong[known, column]
 
 
 def _sureness(measured: Measured) -> NDArray[np.float64]:
@@ -204,19 +208,19 @@ def _ordered(held: NDArray[np.bool_], weight: NDArray[np.float64]) -> list[int]:
 
 
 def _judged(measured: Measured, row: int, label: str | None = None) -> JudgedCase:
-    truth, called = measured.truth[row], measured.called[row]
+    truth, called, known = measured.truth[row], measured.called[row], measured.known[row]
     if label is not None:
         column = measured.column(label)
         said = f"{words(label)} {measured.probabilities[row, column]:.2f}"
         if not measured.stages:
             said += f", called from {measured.thresholds[column]:.2f}"
-        return JudgedCase(measured.case_ids[row], said, bool(truth[column] != called[column]))
+        return JudgedCase(measured.case_ids[row], said, bool(measured.wrong[row, column]))
     if measured.stages:
         stage = int(measured.probabilities[row].argmax())
         said = f"read as {words(measured.names[stage])} ({measured.probabilities[row, stage]:.2f})"
         return JudgedCase(measured.case_ids[row], said, not truth[stage])
     parts = []
-    for name, held in (("missed", truth & ~called), ("called wrongly", called & ~truth)):
+    for name, held in (("missed", truth & ~called), ("called wrongly", called & ~truth & known)):
         found = [
             f"{words(measured.names[column])} {measured.probabilities[row, column]:.2f}"
             for column in np.flatnonzero(held)

@@ -266,9 +266,9 @@ def _floor(spans: list[list[float]]) -> float:
 
 def _called(measured: Measured, name: str, curve: Curve, x: list[float], y: list[float]) -> list[list[Any]]:
     """Tokens of a curve's points: how many cases are called at each."""
-    truth = measured.truth[:, measured.column(name)]
-    positives = int(truth.sum())
-    negatives = len(truth) - positives
+    column = measured.column(name)
+    positives = int(measured.truth[:, column].sum())
+    negatives = int(measured.known[:, column].sum()) - positives
     called = []
     for across, up in zip(x, y, strict=True):
         if curve == "roc":
@@ -284,7 +284,8 @@ def _chance(figure: go.Figure, measured: Measured, curve: Curve, shown: list[str
     if curve == "roc":
         levels = [0.0, 1.0]
     elif len(shown) == 1:
-        levels = [float(measured.truth[:, measured.column(shown[0])].mean())] * 2
+        column = measured.column(shown[0])
+        levels = [float(measured.truth[measured.known[:, column], column].mean())] * 2
     else:
         return
     figure.add_scatter(
@@ -302,7 +303,8 @@ def _operating_marks(figure: go.Figure, measured: Measured, curve: Curve, shown:
     x, y = [], []
     for name in shown:
         column = measured.column(name)
-        called, truth = measured.called[:, column], measured.truth[:, column]
+        known = measured.known[:, column]
+        called, truth = measured.called[known, column], measured.truth[known, column]
         hit, total, positives = int((called & truth).sum()), int(called.sum()), int(truth.sum())
         if curve == "roc":
             x.append((total - hit) / max(1, len(truth) - positives))

@@ -81,7 +81,10 @@ def compared_cases(systems: Sequence[Measured], token: Token) -> CaseList:
 def _figures(measured: Measured, weights: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """Metrics under every weighting, [1 + B] each."""
     columns = range(len(measured.names))
-    ranked = [auroc_and_ap(measured.probabilities[:, one], measured.truth[:, one], weights) for one in columns]
+    ranked = [
+        auroc_and_ap(measured.probabilities[:, one], measured.truth[:, one], weights * measured.known[:, one])
+        for one in columns
+    ]
     figures = {
         "AUROC": mean_of_defined(np.stack([auroc for auroc, _ in ranked], axis=1)),
         "AP": mean_of_defined(np.stack([ap for _, ap in ranked], axis=1)),

@@ -84,7 +84,7 @@ def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None 
         label: One finding; None where the answer is a stage.
     """
     colours = look(scheme)
-    uncertainty, wrong = doubt(measured, label)
+    _, uncertainty, wrong = doubt(measured, label)
     curve = risk_coverage(uncertainty, wrong)
     error = float(wrong.mean())
     figure = go.Figure()

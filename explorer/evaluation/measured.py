@@ -65,6 +65,11 @@ class Measured:
         return "stages" in self.result
 
     @property
+    def has_curves(self) -> bool:
+        """Whether any label has cases with and without it: only then is there a curve or an area below one."""
+        return bool(self.result["classification"]["curves"])
+
+    @property
     def names(self) -> list[str]:
         """C labels that were predicted."""
         return list(self.result["labels"])
@@ -79,6 +84,19 @@ class Measured:
         """Which case carries which label, [n, C]."""
         carried = [set(labels) for labels in self.result["per_case"]["labels"]]
         return np.array([[name in labels for name in self.names] for labels in carried], bool)
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        """Of which case somebody decided which label, [n, C]; the others are neither right nor wrong."""
+        unknown = self.result["per_case"].get("unknown")
+        if unknown is None:
+            return np.ones(self.truth.shape, bool)
+        return np.array([[name not in labels for name in self.names] for labels in map(set, unknown)], bool)
+
+    @cached_property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Which calls are wrong, [n, C]; none where the label is unknown."""
+        return (self.called != self.truth) & self.known
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:

@@ -170,10 +170,10 @@ def _part_of_files(sources: Sources) -> dict[str, Any]:
 
 def _reading(measured: Measured) -> dict[str, Any]:
     """Figures, in rows of one or two, and tables of a system that reads one modality."""
-    if measured.stages:
-        curves = [class_curve(measured, curve, _SCHEME) for curve in ("roc", "pr")]
-    else:
-        curves = [curve_grid(measured, curve, _SCHEME) for curve in ("roc", "pr")]
+    curves: list[Chart] = []
+    if measured.has_curves:
+        draw = class_curve if measured.stages else curve_grid
+        curves = [draw(measured, curve, _SCHEME) for curve in ("roc", "pr")]
     label = None if measured.stages else _commonest(measured)
     pairs = counterparts(measured, _SCHEME)
     return {

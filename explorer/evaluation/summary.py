@@ -58,7 +58,7 @@ def scope_sentences(measured: Measured) -> list[str]:
     if result["split"] in ("train", "all"):
         sentences.append("Training cases are scored: the figures flatter.")
     if result["synthetic"]:
-        sentences.append("The films are synthetic: drawn by a program. The figures say nothing about patients.")
+        sentences.append("The films are synthetic: computer-drawn, not X-rays. The figures say nothing about patients.")
     if result["cases"] < 200:
         sentences.append(f"With {result['cases']:,} cases the intervals are wide; small differences mean nothing.")
     return sentences

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from explorer.casebook import Casebook
 from explorer.evaluation.cases import CaseList, JudgedCase, Token
 from explorer.evaluation.chart import words
+from explorer.labelled import LABELS_UNKNOWN, labels_unknown
 from index_builder.datasets.base import SPLITS
 from index_builder.errors import QueryError
 
-#: Stands among the labels for cases that carry none.
+#: Stands among the labels for cases that carry none; `LABELS_UNKNOWN` for those that carry none and may have some.
 NO_LABEL = "no label"
 
 
@@ -25,9 +26,12 @@ def parts_of(casebook: Casebook) -> dict[str, NDArray[np.bool_]]:
 
 
 def label_balance(casebook: Casebook) -> pd.DataFrame:
-    """Cases with each label by part: `label`, `part`, `cases`, `share` of the part."""
-    held = _labels_or_none(casebook)
-    return _table("label", [*casebook.label_names, NO_LABEL], casebook, lambda number: held[:, number])
+    """Cases with each label by part: `label`, `part`, `cases`, `share` of those of the part whose label is known.
+
+    The share is NaN where it is known of none.
+    """
+    known = dict(zip(casebook.label_names, casebook.known_matrix.T, strict=True))
+    return _table("label", _label_groups(casebook), casebook, known)
 
 
 def view_balance(casebook: Casebook) -> pd.DataFrame:
@@ -37,23 +41,24 @@ def view_balance(casebook: Casebook) -> pd.DataFrame:
     if None in views:
         names.append("unknown")
     given = np.array(["unknown" if view is None else str(view) for view in views], object)
-    return _table("view", names, casebook, lambda number: given == names[number])
+    return _table("view", {name: given == name for name in names}, casebook)
 
 
 def missing_fields(casebook: Casebook) -> pd.DataFrame:
-    """Cases that lack film, report, view, label or a profile field, by part: `field`, `part`, `cases`, `share`."""
-    lacking = lacks(casebook)
-    names = list(lacking)
-    return _table("field", names, casebook, lambda number: lacking[names[number]])
+    """Cases that lack film, report, view, labels or a profile field, by part: `field`, `part`, `cases`, `share`."""
+    return _table("field", lacks(casebook), casebook)
 
 
 def lacks(casebook: Casebook) -> dict[str, NDArray[np.bool_]]:
-    """Which cases lack film, report, view, label or a profile field, [N] each; what no case has is left out."""
+    """Which cases lack film, report, view, labels or a profile field, [N] each; what no case has is left out.
+
+    A case that is known to have no finding lacks no label.
+    """
     lacking: dict[str, NDArray[np.bool_]] = {
         "film": np.array([image is None for image in casebook.table.column("image").to_pylist()]),
         "report": np.array([not report for report in casebook.column("report")]),
         "view": np.array([view is None for view in casebook.column("view")]),
-        "label": np.asarray(~casebook.label_matrix.any(axis=1), bool),
+        "known label": labels_unknown(casebook),
     }
     for field in casebook.profile_fields:
         column = casebook.column(field)
@@ -68,24 +73,34 @@ def cases_of_part(casebook: Casebook, token: Token) -> CaseList:
         QueryError: Not a token of that chart.
     """
     kind, label, part = token
-    names = [*casebook.label_names, NO_LABEL]
-    if kind != "part" or label not in names:
+    groups = _label_groups(casebook)
+    if kind != "part" or label not in groups:
         raise QueryError(f"no cases behind {list(token)!r}.")
     inside = casebook.column("split") == part
-    rows = np.flatnonzero(_labels_or_none(casebook)[:, names.index(label)] & inside)
+    rows = np.flatnonzero(groups[str(label)] & inside)
     cases = [JudgedCase(casebook.case_ids[row], "", False) for row in rows.tolist()]
     return CaseList(f"{words(str(label))} in {part}", cases)
 
 
-def _labels_or_none(casebook: Casebook) -> NDArray[np.bool_]:
-    """[N, C + 1], the last column for cases without a label."""
-    return np.column_stack([casebook.label_matrix, ~casebook.label_matrix.any(axis=1)])
+def _label_groups(casebook: Casebook) -> dict[str, NDArray[np.bool_]]:
+    """Which cases carry each label, none, and none while some are unknown, [N] each."""
+    unknown = labels_unknown(casebook)
+    none = np.asarray(~casebook.label_matrix.any(axis=1) & ~unknown, bool)
+    groups = {**dict(zip(casebook.label_names, casebook.label_matrix.T, strict=True)), NO_LABEL: none}
+    return {**groups, LABELS_UNKNOWN: unknown} if unknown.any() else groups
 
 
-def _table(kind: str, names: list[str], casebook: Casebook, held: Callable[[int], NDArray[np.bool_]]) -> pd.DataFrame:
+def _table(
+    kind: str,
+    held: Mapping[str, NDArray[np.bool_]],
+    casebook: Casebook,
+    known: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> pd.DataFrame:
+    """Cases of each part of which something holds, and their share of those of which it is known; by default of all."""
     rows = []
-    for number, name in enumerate(names):
+    for name, holds in held.items():
         for part, inside in parts_of(casebook).items():
-            cases = int((held(number) & inside).sum())
-            rows.append({kind: name, "part": part, "cases": cases, "share": cases / int(inside.sum())})
+            asked = inside & known[name] if known is not None and name in known else inside
+            cases, among = int((holds & inside).sum()), int(asked.sum())
+            rows.append({kind: name, "part": part, "cases": cases, "share": cases / among if among else np.nan})
     return pd.DataFrame(rows, columns=[kind, "part", "cases", "share"])

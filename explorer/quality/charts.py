@@ -11,7 +11,7 @@ from explorer.quality.check import Quality
 
 
 def balance_chart(quality: Quality, scheme: Scheme) -> Chart:
-    """Share of each part that carries each label, the most frequent on top."""
+    """Share of each part that carries each label, of the cases of which it is known; the most frequent on top."""
     colours, table = look(scheme), quality.labels
     order = table.groupby("label")["cases"].sum().sort_values(kind="stable").index.tolist()
     figure = go.Figure()
@@ -31,7 +31,10 @@ def balance_chart(quality: Quality, scheme: Scheme) -> Chart:
     figure.update_yaxes(range=[-0.6, len(order) - 0.4], tickfont={"size": 11})
     figure.update_layout(height=110 + 22 * max(4, len(order)))
     made_up = ", synthetic films" if quality.synthetic else ""
-    caption = f"All cases of {quality.casebook}{made_up}. Points that lie apart: a label is more frequent in one part."
+    caption = (
+        f"All cases of {quality.casebook}{made_up}, for each label those of which it is known. Points that lie apart: "
+        "a label is more frequent in one part."
+    )
     return chart("class-balance", "Labels in each part", caption, figure, table, scheme)
 
 

@@ -13,6 +13,7 @@ from explorer.casebook import Casebook
 from explorer.evaluation.cases import CaseList, JudgedCase
 from explorer.evaluation.chart import words
 from explorer.evaluation.measured import reading_words
+from explorer.labelled import LABELS_UNKNOWN
 from explorer.quality.balance import (
     NO_LABEL,
     cases_of_part,
@@ -85,7 +86,8 @@ class Quality:
             "casebook": self.casebook,
             "synthetic": self.synthetic,
             "findings": [asdict(one) for one in self.findings],
-            "labels": self.labels.to_dict("records"),
+            # JSON has no NaN: where a label is known of no case of a part, there is no share.
+            "labels": self.labels.astype(object).where(self.labels.notna(), None).to_dict("records"),
             "views": self.views.to_dict("records"),
             "missing": self.missing.to_dict("records"),
             "drifts": [asdict(one) for one in self.drifts],
@@ -142,6 +144,7 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
         casebook.label_names,
         casebook.column("patient_id")[rows],
         progress,
+        casebook.known_matrix[rows],
     )
     reads = casebook.manifest.system.reads
     doubts: dict[str, list[str]] = {}
@@ -180,7 +183,9 @@ def _pairs(
 
 
 def _few(casebook: Casebook, labels: pd.DataFrame) -> Finding:
-    few = labels[(labels["label"] != NO_LABEL) & (labels["cases"] < FEW) & (labels["part"] != "train")]
+    few = labels[
+        ~labels["label"].isin((NO_LABEL, LABELS_UNKNOWN)) & (labels["cases"] < FEW) & (labels["part"] != "train")
+    ]
     text = f"A part with fewer than {FEW} cases of a label says little of it."
     if not len(few):
         return Finding("class balance", "fine", "Every part has cases of every label", text, CaseList("", []))

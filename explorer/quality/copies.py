@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from explorer.casebook import Casebook
-from explorer.matching import DUPLICATE_CORRELATION, thumbnail_signature
+from explorer.search.phrases import DUPLICATE_CORRELATION, thumbnail_signature
 from index_builder.datasets.base import SPLITS
 
 _BLOCK = 2_000

@@ -1,9 +1,10 @@
 """Whether validation and test parts are drawn from what the training part is drawn from.
 
-Labels, views and other categories: Pearson's χ², Fisher's exact test where cells are too small for it. Numbers:
-Kolmogorov and Smirnov. Vectors: a classifier is asked to tell the parts apart (classifier two-sample test, Lopez-Paz
-and Oquab, ICLR 2017); an AUROC of 0.5 means it cannot. P values of one part are adjusted together (Benjamini and
-Hochberg, 1995). Cases of one patient are not independent, so with many cases a patient the p values are too small.
+Labels, views and other categories: Pearson's χ², Fisher's exact test where cells are too small for it; a label is
+compared among the cases of which it is known. Numbers: Kolmogorov and Smirnov. Vectors: a classifier is asked to tell
+the parts apart (classifier two-sample test, Lopez-Paz and Oquab, ICLR 2017); an AUROC of 0.5 means it cannot. P values
+of one part are adjusted together (Benjamini and Hochberg, 1995). Cases of one patient are not independent, so with many
+cases a patient the p values are too small.
 """
 
 from __future__ import annotations
@@ -84,8 +85,9 @@ def _tests(casebook: Casebook, train: NDArray[np.bool_], other: NDArray[np.bool_
         return Drift("", what, test, effect, p, False, tuple(shown[:SHOWN].tolist()))
 
     for number, name in enumerate(casebook.label_names):
-        held = casebook.label_matrix[:, number]
-        yield compared(name, _shares(held[train], held[other]), np.flatnonzero(held & other))
+        held, known = casebook.label_matrix[:, number], casebook.known_matrix[:, number]
+        if (train & known).any() and (other & known).any():
+            yield compared(name, _shares(held[train & known], held[other & known]), np.flatnonzero(held & other))
     for field in ("view", *casebook.profile_fields):
         column = casebook.column(field)
         if column.dtype == np.float64:

@@ -51,6 +51,7 @@ def suspects(
     names: Sequence[str],
     patients: NDArray,
     progress: Callable[[int, int], None],
+    known: NDArray[np.bool_] | None = None,
 ) -> tuple[list[Suspect], dict[str, str]]:
     """Labels that may be wrong, the most suspicious first.
 
@@ -60,17 +61,19 @@ def suspects(
         names: C labels.
         patients: [N]; all cases of a patient are judged by classifiers that saw none of them.
         progress: Called with folds or labels done, and all.
+        known: [N, C], the labels that are known, the only ones that are judged and learnt from; None: all.
 
     Returns:
         The suspects, and the reason by label for those that cannot be judged.
     """
-    rarer = np.minimum(labels.sum(axis=0), (~labels).sum(axis=0))
+    told = np.ones(labels.shape, bool) if known is None else known
+    rarer = np.minimum(labels.sum(axis=0), (~labels & told).sum(axis=0))
     often = rarer >= LEAST
     not_judged = {name: f"{count} cases" for name, count in zip(names, rarer.tolist(), strict=True) if count < LEAST}
     groups = np.unique(patients.astype(str), return_inverse=True)[1]
     if not often.any() or len(np.unique(groups)) < 2 * _FOLDS:
         return [], dict.fromkeys(names, "too few patients") | not_judged
-    exclusive = bool((labels.sum(axis=1) == 1).all()) and labels.shape[1] > 1 and bool(often.all())
+    exclusive = bool((labels.sum(axis=1) == 1).all()) and labels.shape[1] > 1 and bool(often.all() and told.all())
     features = vectors * vectors.shape[1] ** 0.5
     found: list[Suspect] = []
     if exclusive:
@@ -86,13 +89,17 @@ def suspects(
     else:
         for done, column in enumerate(np.flatnonzero(often).tolist()):
             progress(done, int(often.sum()))
-            given = labels[:, column]
-            probabilities = out_of_sample(features, given.astype(np.intp), groups)
+            rows = np.flatnonzero(told[:, column])
+            given = labels[rows, column]
+            if len(np.unique(groups[rows])) < 2 * _FOLDS:
+                not_judged[names[column]] = "too few patients"
+                continue
+            probabilities = out_of_sample(features[rows], given.astype(np.intp), groups[rows])
             if (auroc := _auroc(probabilities[:, 1:], given[:, None])) < LEARNT:
                 not_judged[names[column]] = f"classifier's AUROC {auroc:.2f}"
                 continue
             found += [
-                Suspect(row, names[column], bool(given[row]), float(probabilities[row, 1]))
+                Suspect(int(rows[row]), names[column], bool(given[row]), float(probabilities[row, 1]))
                 for row in _contradicted(given.astype(np.intp), probabilities)
             ]
     return sorted(found, key=lambda one: -abs(one.probability - one.given)), not_judged

@@ -9,17 +9,21 @@ import pandas as pd
 import streamlit as st
 
 from explorer.colouring import PREDICTED, Colouring, shapes
+from explorer.labelled import labels_of
 from explorer.map_data import MapPoints, PlacedQuery, map_points, place_query
 from explorer.refit import RefittedMap, refit
+from explorer.widgets.draw import draw_html
 from explorer.widgets.library import Shelved
+from explorer.widgets.links import current_address, go
 from explorer.widgets.map_canvas import Drawn, chosen_rows, map_canvas
 from explorer.widgets.map_controls import MAP_WORDS, MapChoice, map_controls
 from explorer.widgets.map_lookups import Panel, agreement, coloured, places, places_beside
 from explorer.widgets.map_selection import selection_panel
 from explorer.widgets.map_trust import kept_words, trust_panel, trust_words
-from explorer.widgets.markup import label_words, plain_markdown, space_title, space_words
-from explorer.widgets.session import Outcome, last_outcome, query_in_words
-from explorer.widgets.shell import link_parameters, page_of, settings
+from explorer.widgets.markup import case_words, plain_markdown, space_title, space_words, title_html
+from explorer.widgets.query_address import session_outcome
+from explorer.widgets.session import Outcome, query_in_words
+from explorer.widgets.shell import settings
 from index_builder.projections.placing import PLACING_NEIGHBOURS
 
 _TABLE_ROWS = 2_000
@@ -29,7 +33,8 @@ _REFIT_LIMIT = 20_000
 
 def map_page(shelved: Shelved) -> None:
     """Draw the map page."""
-    casebook, outcome = shelved.casebook, last_outcome(shelved)
+    casebook, outcome = shelved.casebook, session_outcome(shelved)
+    draw_html(title_html("Map"))
     choice = map_controls(shelved, settings(), None if outcome is None else outcome.result)
     if not choice.among.any():
         st.info("No case meets all filters. Take one away.", icon=":material/filter_alt_off:")
@@ -59,7 +64,7 @@ def map_page(shelved: Shelved) -> None:
     chosen = chosen_rows(shelved)
     if len(chosen := chosen[np.isin(chosen, points.rows)]):
         selection_panel(shelved, chosen, points.rows, choice.space, choice.name)
-    _captions(shelved, choice, panels, points, queries[0], refitted)
+    _captions(shelved, choice, panels, points, outcome, queries[0], refitted)
     trust_panel(shelved, choice.space, None if refitted is None else (choice.name, refitted.record))
     _table(shelved, points)
 
@@ -118,7 +123,7 @@ def _placed(shelved: Shelved, panel: Panel, points: MapPoints, outcome: Outcome 
 
 def _sought(shelved: Shelved, points: MapPoints) -> int | None:
     """Row of the case the address names, if it has a place on this map."""
-    asked = st.query_params.get("case")
+    asked = current_address().parameter("case")
     if asked is None:
         return None
     if asked not in shelved.casebook:
@@ -157,6 +162,7 @@ def _captions(
     choice: MapChoice,
     panels: list[Panel],
     points: MapPoints,
+    outcome: Outcome | None,
     query: PlacedQuery | None,
     refitted: RefittedMap | None,
 ) -> None:
@@ -174,7 +180,6 @@ def _captions(
     for beside in panels[1:]:
         whose = "" if beside.shelved == shelved else f" Colours are those of {plain_markdown(shelved.name)}."
         st.caption(kept_words(agreement(shelved, choice.space, beside.shelved, beside.space)) + whose)
-    outcome = last_outcome(shelved)
     if outcome is None:
         st.caption("Search first, and your query is shown here among its neighbours.")
         return
@@ -199,12 +204,10 @@ def _table(shelved: Shelved, points: MapPoints) -> None:
         return
     casebook, rows = shelved.casebook, points.rows[:_TABLE_ROWS]
     ids = [casebook.case_ids[row] for row in rows]
-    names = [label_words(name) for name in casebook.label_names]
-    held = casebook.label_matrix[rows]
     table = pd.DataFrame(
         {
             "Case": ids,
-            "Findings": [", ".join(names[column] for column in np.flatnonzero(labels)) for labels in held],
+            "Findings": [case_words(*labels) for labels in labels_of(casebook, rows)],
             "View": casebook.column("view")[rows],
             "Split": casebook.column("split")[rows],
         }
@@ -217,7 +220,7 @@ def _table(shelved: Shelved, points: MapPoints) -> None:
             st.caption(f"The first {_TABLE_ROWS:,} of {len(points.rows):,} cases.")
     selected = chosen["selection"]["rows"]
     if selected:
-        st.switch_page(page_of("case"), query_params=link_parameters(shelved, ids[selected[0]]))
+        go(shelved, "case", case=ids[selected[0]])
 
 
 def _colours(shelved: Shelved, choice: MapChoice) -> Colouring:

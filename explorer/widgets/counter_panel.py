@@ -7,12 +7,13 @@ from html import escape
 
 import streamlit as st
 
-from explorer.counter_evidence import CounterEvidence, counter_evidence
-from explorer.search import Neighbour
+from explorer.search.counter_evidence import CounterEvidence, counter_evidence
+from explorer.search.result import Neighbour
+from explorer.widgets.case_links import film_link, name_link
+from explorer.widgets.draw import draw_html
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import chips_html, film_html, label_html, label_words
+from explorer.widgets.markup import chips_html, closeness_html, label_html, label_words
 from explorer.widgets.session import Outcome
-from explorer.widgets.shell import link_parameters, page_of
 
 _SENTENCE = 140
 
@@ -40,7 +41,7 @@ def counter_panel(shelved: Shelved, outcome: Outcome) -> None:
             (sides[1], "without", found.absent, found.absent_labels, found.absent_phrases),
         ):
             with column:
-                st.html(f'<h4 class="cxr-side">Nearest {side} {label_html(label)}</h4>{_apart_html(labels, phrases)}')
+                draw_html(f'<h3 class="cxr-side">Nearest {side} {label_html(label)}</h3>', _apart_html(labels, phrases))
                 _cases(shelved, side, row)
         if found.margin is not None:
             nearer = "with" if found.margin >= 0 else "without"
@@ -56,7 +57,7 @@ def _in_question(shelved: Shelved, outcome: Outcome) -> list[str]:
     if found is not None and found.findings:
         return [one.label for one in sorted(found.findings, key=lambda one: not one.disagree)]
     if found is not None and found.readings:
-        shares = found.readings[0].probabilities
+        shares = found.readings[0].shown
         return sorted((name for name in shares if name in shelved.casebook.label_names), key=lambda name: -shares[name])
     own = list(outcome.result.findings)
     return [*own, *(name for name in shelved.casebook.label_names if name not in own)]
@@ -78,26 +79,15 @@ def _cases(shelved: Shelved, side: str, row: Sequence[Neighbour]) -> None:
     for one in row:
         with st.container(key=f"cxr-counter-{side}-{one.rank}", horizontal=True, wrap=False, gap="small"):
             with st.container(key=f"cxr-thumb-{side}-{one.rank}", width=96):
-                st.html(
-                    film_html(
-                        shelved.casebook.thumbnail(one.case_id),
-                        f"Chest film of case {one.case_id}",
-                        synthetic=one.synthetic,
-                    )
-                )
+                film_link(shelved, one.case_id, f"{side}-{one.rank}")
             with st.container(gap="xsmall"):
+                name_link(shelved, one.case_id, f"{side}-{one.rank}")
                 text = one.report or one.profile
                 short = text if len(text) <= _SENTENCE else text[:_SENTENCE].rsplit(" ", 1)[0] + " …"
-                st.html(
-                    f'<div class="cxr-card"><div class="cxr-score"><span class="cxr-score-value">{one.score:.2f}'
-                    f'</span> <span class="cxr-muted">{escape(one.case_id)}</span></div>{chips_html((), one.labels)}'
-                    f'<p class="cxr-excerpt cxr-small">{escape(short)}</p></div>'
-                )
-                st.page_link(
-                    page_of("case"),
-                    label="Open case",
-                    icon=":material/open_in_full:",
-                    query_params=link_parameters(shelved, one.case_id),
+                excerpt = f'<p class="cxr-excerpt cxr-small">{escape(short)}</p>' if short else ""
+                draw_html(
+                    f'<div class="cxr-card"><div class="cxr-score">{closeness_html(one)}</div>'
+                    f"{chips_html((), one.labels, one.unknown_labels)}{excerpt}</div>"
                 )
 
 

@@ -20,11 +20,13 @@ from explorer.evaluation.retrieval_charts import (
     retrieval_table,
 )
 from explorer.evaluation.summary import head_figures, scope_sentences
+from explorer.widgets.draw import draw_html
 from explorer.widgets.evaluation_systems import systems_section
 from explorer.widgets.figure_row import csv_button, figure_row, figure_table, scheme
 from explorer.widgets.gallery import case_gallery
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import plain_markdown
+from explorer.widgets.links import current_address
+from explorer.widgets.markup import plain_markdown, title_html
 from explorer.widgets.quality_panel import quality_section
 
 _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data quality")
@@ -33,11 +35,10 @@ _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data
 def evaluation_page(shelved: Shelved) -> None:
     """Draw the section the reader chose, and no other."""
     found = of_casebook(shelved.casebook)
-    st.html('<h1 class="cxr-title">Evaluation</h1>')
+    draw_html(title_html("Evaluation"))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="cxr-evaluation-controls"):
-        section = st.segmented_control(
-            "Show", _SECTIONS, default=_SECTIONS[0], required=True, key="section", bind="query-params"
-        )
+        section = current_address().choice("section", "section", _SECTIONS, _SECTIONS[0])
+        st.segmented_control("Show", _SECTIONS, required=True, key="section", persist_state="session")
         measured = _modality(shelved, found) if found and section != "Data quality" else None
     if section == "Data quality":
         quality_section(shelved)
@@ -62,16 +63,17 @@ def _modality(shelved: Shelved, found: list[Measured]) -> Measured:
     by_name = {one.modality: one for one in found}
     if len(found) == 1:
         return found[0]
-    chosen = st.segmented_control(
+    names, key = list(by_name), f"evaluation-modality-{shelved.name}"
+    chosen = current_address().choice("reads", key, names, names[0])
+    st.segmented_control(
         "The system reads",
-        list(by_name),
-        default=next(iter(by_name)),
+        names,
         required=True,
         format_func=lambda name: by_name[name].read_words.capitalize(),
-        key=f"evaluation-modality-{shelved.name}",
+        key=key,
         persist_state="session",
     )
-    return by_name[chosen or next(iter(by_name))]
+    return by_name[chosen]
 
 
 def _nothing_measured(shelved: Shelved) -> None:
@@ -93,11 +95,11 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
         f'<dd class="cxr-tile-note">{escape(one.note)}</dd></div>'
         for one in head_figures(measured)
     )
-    st.html(f'<section class="cxr-evaluation"><dl class="cxr-tiles">{tiles}</dl></section>')
+    draw_html(f'<section class="cxr-evaluation"><dl class="cxr-tiles">{tiles}</dl></section>')
     find = partial(cases_behind, measured)
     figure_row(shelved, [class_intervals(measured, scheme())], _place("overview", measured), find)
     table = class_table(measured)
-    st.markdown("#### Each finding in figures")
+    st.markdown("## Each finding in figures")
     chosen = st.dataframe(
         table,
         hide_index=True,
@@ -114,7 +116,7 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
         label = list(measured.result["classification"]["per_class"])[rows[0]]
         case_gallery(shelved, find(["errors", label]), f"{shelved.name}-class-row")
     else:
-        st.markdown("#### The surest errors")
+        st.markdown("## The surest errors")
         case_gallery(shelved, worst_cases(measured), f"{shelved.name}-{measured.modality}-worst")
 
 
@@ -124,8 +126,15 @@ def _findings(shelved: Shelved, measured: Measured) -> None:
         label = _label(shelved, measured)
     place = _place(f"findings-{label}", measured)
     find = partial(cases_behind, measured)
-    curves = [class_curve(measured, curve, scheme(), label) for curve in ("roc", "pr")]
-    figure_row(shelved, curves, place, find)
+    if measured.has_curves:
+        curves = [class_curve(measured, curve, scheme(), label) for curve in ("roc", "pr")]
+        figure_row(shelved, curves, place, find)
+    else:
+        st.info(
+            "These cases all carry the same findings: there are no curves, which compare cases with a finding to cases "
+            "without it.",
+            icon=":material/monitoring:",
+        )
     figure_row(shelved, [confusion(measured, scheme())], _place("confusion", measured), find)
 
 
@@ -148,17 +157,15 @@ def _retrieval(shelved: Shelved, measured: Measured) -> None:
     figure_row(shelved, [counterparts(measured, scheme())], _place("counterparts", measured))
 
 
-def _label(shelved: Shelved, measured: Measured) -> str:
+def _label(shelved: Shelved, measured: Measured) -> str | None:
     rows = measured.result["classification"]["per_class"]
-    judged = [name for name, row in rows.items() if row["auroc"] is not None]
-    return st.selectbox(
-        "Finding",
-        judged,
-        format_func=words,
-        key=f"evaluation-label-{shelved.name}",
-        persist_state="session",
-        width=320,
-    )
+    judged = [name for name, row in rows.items() if row["auroc"] is not None] or list(rows)
+    if not judged:
+        return None
+    key = f"evaluation-label-{shelved.name}"
+    chosen = current_address().choice("finding", key, judged, judged[0])
+    st.selectbox("Finding", judged, format_func=words, key=key, persist_state="session", width=320)
+    return chosen
 
 
 def _place(name: str, measured: Measured) -> str:

@@ -44,7 +44,7 @@ def systems_section(shelved: Shelved, measured: Measured) -> None:
     runs = runs_of(shelved.casebook)
     figure_row(shelved, [learning_chart(runs, scheme()), ablation_chart(runs, scheme())], "runs")
     if not runs:
-        st.markdown("#### Learning curve and ablations")
+        st.markdown("## Learning curve and ablations")
         st.caption(
             "None are kept here: each point is a training of its own. Train with tests/benchmarks/ablations.py, "
             "which writes a line per run, and add the file:"

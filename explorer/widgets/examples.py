@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from explorer.filters import Filter, matching_rows
+from explorer.search.filters import Filter, matching_rows
 from explorer.widgets.markup import label_words
 from index_builder.case_table import PROFILE_PREFIX
 from index_builder.datasets.base import ProfileValue

@@ -12,7 +12,7 @@ import streamlit as st
 from explorer.explain import Answer, Question, explain
 from explorer.explain_words import METHOD_WORDS
 from explorer.recent import Recent
-from explorer.search import Query
+from explorer.search.query import Query
 from explorer.study import Study, open_study
 from explorer.widgets.library import Shelved
 from index_builder.explanation import Method
@@ -21,24 +21,25 @@ _CASES, _ANSWERS = 24, 96
 _OWN_ANSWERS = 24
 
 
-def case_study(shelved: Shelved, case_id: str) -> Study:
-    """A case of the casebook, prepared. Raises `CxrError`."""
-    key = (str(shelved.folder), shelved.stamp, case_id)
+def case_study(shelved: Shelved, case_id: str, film: int = 0) -> Study:
+    """A case of the casebook, prepared with one of its films. Raises `CxrError`."""
+    key = (str(shelved.folder), shelved.stamp, case_id, film)
     studies = _shared_studies()
-    return studies.get(key) or studies.put(key, open_study(shelved.casebook, Query(case_id=case_id)))
+    return studies.get(key) or studies.put(key, open_study(shelved.casebook, Query(case_id=case_id), film))
 
 
-def study_of(shelved: Shelved, query: Query) -> Study:
-    """A query, prepared; the session's own is kept in the session until it changes. Raises `CxrError`."""
+def study_of(shelved: Shelved, query: Query, film: int = 0) -> Study:
+    """A query, prepared with one of its films; the session keeps its own until it changes. Raises `CxrError`."""
     if query.case_id is not None:
-        return case_study(shelved, query.case_id)
+        return case_study(shelved, query.case_id, film)
     last: tuple[Shelved, Query, Study] | None = st.session_state.get("explain-study")
     # The session keeps one array per film, so that identity tells films apart without reading their pixels.
-    if last is not None and last[0] == shelved and last[1].pixels is query.pixels:
+    if last is not None and last[0] == shelved and last[2].number == film:
         before = last[1]
-        if (before.text, before.profile) == (query.text, query.profile):
+        same_films = before.pixels is query.pixels and before.second is query.second
+        if same_films and (before.text, before.profile) == (query.text, query.profile):
             return last[2]
-    study = open_study(shelved.casebook, query)
+    study = open_study(shelved.casebook, query, film)
     st.session_state["explain-study"] = (shelved, query, study)
     return study
 

@@ -17,6 +17,7 @@ from explorer.explain import Answer, Side, agreement
 from explorer.explain_words import METHOD_WORDS
 from explorer.overlay import FilmMap, Scale, blend
 from explorer.study import Study
+from explorer.widgets.draw import draw_html
 from explorer.widgets.explain_answers import answer_for
 from explorer.widgets.explain_controls import Asked
 from explorer.widgets.library import Shelved
@@ -39,7 +40,7 @@ def methods_side_by_side(shelved: Shelved, study: Study, asked: Asked) -> None:
     shown = [answer for answer in answers if answer.scale is not None]
     if shown:
         figures = "".join(_figure(answer, side) for answer in shown for side in answer.sides)
-        st.html(f'<div class="cxr-methods">{figures}</div>')
+        draw_html(f'<div class="cxr-methods">{figures}</div>')
         st.caption(
             "Every method has a scale and a unit of its own: compare where the colours are, not how bright they are."
         )

@@ -10,47 +10,69 @@ import pandas as pd
 import streamlit as st
 
 from explorer.explain import Answer
-from explorer.explain_words import DISCLAIMER, METHOD_WORDS, legend, question_words, score_words, unit_words
+from explorer.explain_words import (
+    DISCLAIMER,
+    METHOD_WORDS,
+    legend,
+    place_lines,
+    question_words,
+    score_words,
+    unit_words,
+    warning_words,
+)
 from explorer.overlay_figure import Panel, figure_png, panels_of
-from explorer.search import Query
+from explorer.search.query import Query
 from explorer.study import Study
 from explorer.widgets.downloads import export_button
+from explorer.widgets.draw import draw_html
 from explorer.widgets.explain_answers import answer_for, study_of
 from explorer.widgets.explain_controls import explain_controls
 from explorer.widgets.explain_methods import methods_side_by_side
+from explorer.widgets.film_choice import film_choice
 from explorer.widgets.library import Shelved, is_warm
-from explorer.widgets.markup import chips_html, plain_markdown
+from explorer.widgets.links import current_address, go, link
+from explorer.widgets.markup import chips_html, plain_markdown, title_html
 from explorer.widgets.overlay import View, film_overlay
+from explorer.widgets.query_address import session_outcome
 from explorer.widgets.session import current_query, query_in_words
-from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.shell import name_tab, telling_errors
 from explorer.widgets.sign_in import record_case
 from explorer.widgets.tinted import tinted_html
 
 
 def explain_page(shelved: Shelved) -> None:
     """Draw the page for the case the address names, else for the session's query."""
-    asked = st.query_params.get("case")
+    asked = current_address().parameter("case")
     if asked is not None and asked not in shelved.casebook:
         _choose(shelved, "No such case here", f"Casebook {shelved.name} has no case “{asked[:120]}”. Take another:")
         return
     if asked is not None:
         record_case(shelved.name, asked)
+        name_tab(asked, "Explain")
     query = current_query(shelved) if asked is None else Query(case_id=asked)
     if query is None:
         _choose(shelved, "Explain a query or a case", "Search first, and your query is explained here. Or take a case:")
         return
+    film = film_choice(_views(shelved, query), f"{shelved.name}-{asked}")
     with st.spinner("Preparing the film …" if is_warm(shelved) else "Loading the system that reads films (once) …"):
-        study = study_of(shelved, query)
+        study = study_of(shelved, query, film)
     _head(shelved, study, query)
-    controls = explain_controls(shelved, study)
+    controls = explain_controls(shelved, study, None if study.case_id is not None else session_outcome(shelved))
     answer = answer_for(shelved, study, controls.question, controls.method, controls.layer)
     if answer is not None:
         _answer(shelved, answer)
     methods_side_by_side(shelved, study, controls)
 
 
+def _views(shelved: Shelved, query: Query) -> tuple[str | None, ...]:
+    """Views of the films that can be explained."""
+    if query.case_id is not None:
+        return tuple(film.view for film in shelved.casebook.case(query.case_id).films)
+    return tuple(view for _, view in query.films)
+
+
 def _choose(shelved: Shelved, title: str, text: str) -> None:
-    st.header(title, anchor=False)
+    st.title(title, anchor=False)
     st.text(text)
     casebook = shelved.casebook
     chosen = st.selectbox(
@@ -63,31 +85,30 @@ def _choose(shelved: Shelved, title: str, text: str) -> None:
         accept_new_options=len(casebook) > 5000,
     )
     if chosen is not None:
-        st.switch_page(page_of("explain"), query_params=link_parameters(shelved, chosen))
+        go(shelved, "explain", case=chosen)
 
 
 def _head(shelved: Shelved, study: Study, query: Query) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-explain-head"):
-        title = f"Explain {study.case_id or 'your query'}"
-        st.html(f'<h1 class="cxr-title">{escape(title)}</h1>', width="content")
+        draw_html(title_html(f"Explain {study.case_id or 'your query'}"), width="content")
         if study.synthetic:
             st.badge("Synthetic film", icon=":material/draw:", color="orange")
         with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center", gap="xsmall"):
             if study.case_id is None:
-                st.page_link(page_of("search"), label="Back to the search", icon=":material/arrow_back:")
+                link(shelved, "search", "Back to the search", icon=":material/arrow_back:")
             else:
-                st.page_link(
-                    page_of("case"),
-                    label="Open case",
-                    icon=":material/open_in_full:",
-                    query_params=link_parameters(shelved, study.case_id),
-                )
+                link(shelved, "case", "Open case", icon=":material/open_in_full:", case=study.case_id)
     if study.case_id is not None:
-        st.html(chips_html((), shelved.casebook.labels[shelved.casebook.row(study.case_id)]))
+        case = shelved.casebook.case(study.case_id)
+        draw_html(chips_html((), case.labels, case.unknown))
     else:
         st.caption(plain_markdown(_capital(query_in_words(query))))
+        if len(study.films) > 1:
+            st.caption("One film is explained at a time; the search compares both together.")
         if query.image_weight != 0.5:
             st.caption("Explained as the system joins film and text; the weight set for the search is left out.")
+    for words in warning_words(study):
+        st.warning(plain_markdown(words), icon=":material/warning:")
     if study.note:
         st.warning(plain_markdown(study.note), icon=":material/photo_size_select_small:")
 
@@ -97,24 +118,27 @@ def _answer(shelved: Shelved, answer: Answer) -> None:
     """Pictures and words; a fragment, so that sliders and downloads leave the rest of the page alone."""
     with telling_errors():
         words = METHOD_WORDS[answer.method]
-        st.html(
+        draw_html(
             f'<p class="cxr-facts-line"><strong>{escape(_capital(question_words(answer.question)))}</strong> '
             f'<span class="cxr-muted">· {escape(score_words(shelved.casebook, answer))}</span></p>'
         )
         panels = panels_of(answer)
-        left, right = st.columns([0.64, 0.36], gap="medium") if panels else (None, st.container())
+        with st.container(key="cxr-sides-explain"):
+            left, right = st.columns([0.64, 0.36], gap="medium") if panels else (None, st.container())
         view = View()
         if left is not None and answer.scale is not None:
             with left:
                 view = film_overlay(
                     panels, answer.scale, laid=words.title, unit=unit_words(answer), key=f"overlay-{shelved.name}"
                 )
+                for line in place_lines(answer):
+                    st.caption(plain_markdown(line))
         with right:
             _words(answer)
-            st.html(
+            draw_html(
                 '<section class="cxr-report cxr-says">'
-                f"<h4>What {escape(words.title)} shows</h4><p>{escape(words.shows)}</p>"
-                f"<h4>What it does not show</h4><p>{escape(words.silent)}</p></section>"
+                f"<h2>What {escape(words.title)} shows</h2><p>{escape(words.shows)}</p>"
+                f"<h2>What it does not show</h2><p>{escape(words.silent)}</p></section>"
             )
             _downloads(shelved, answer, panels, view)
 
@@ -127,12 +151,12 @@ def _words(answer: Answer) -> None:
     body, unread = "", False
     for side in read:
         words, text = side.explanation.words, side.study.text
-        body += f"<h4>{escape(side.study.name)}</h4>" if several else ""
+        body += f"<h2>{escape(side.study.name)}</h2>" if several else ""
         body += tinted_html(text, words, answer.word_limit, signed=answer.signed)
         unread |= any(sign.isalnum() for sign in text[words[-1].end :])
-    st.html(f'<section class="cxr-report" aria-label="Words with their weight">{body}</section>')
+    draw_html(f'<section class="cxr-report" aria-label="Words with their weight">{body}</section>')
     sign = " Solid underline and +: for; dashed and −: against." if answer.signed else ""
-    pale = " Pale: behind the longest text the system reads." if unread else ""
+    pale = " Faded, slanted text was too long to be read." if unread else ""
     st.caption(f"The fuller the tint, the larger the weight.{sign}{pale}")
     with st.expander("These words as a table", icon=":material/table_rows:"):
         rows = [(side.study.name, word.text, word.weight) for side in read for word in side.explanation.words]

@@ -78,7 +78,7 @@ def _figure(shelved: Shelved, chart: Chart, place: str, *, clickable: bool) -> N
             "selection_mode": "points",
         }
     with st.container(key=f"cxr-{key}", gap="xxsmall"):
-        st.markdown(f"#### {plain_markdown(chart.title)}")
+        st.markdown(f"## {plain_markdown(chart.title)}")
         st.plotly_chart(
             chart.figure,
             theme=None,

@@ -1,63 +1,79 @@
-"""What is wrong with the query's film, said before any result is shown."""
+"""What is wrong with the query's films, said before any result is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from explorer.film_report import FilmReport
+from explorer.search.film_report import FilmReport
 from explorer.widgets.markup import plain_markdown
-from explorer.widgets.session import query_film, turn_film
+from explorer.widgets.session import query_films, turn_film
 
 _ACCEPTED = "film_accepted"
 
 
-def stands_in_the_way(report: FilmReport | None) -> bool:
+def stands_in_the_way(reports: Sequence[FilmReport]) -> bool:
     """Whether results are kept back until they are asked for."""
-    film = query_film()
-    return bool(report and report.flags and film and st.session_state.get(_ACCEPTED) != film.digest)
+    films = query_films()
+    return bool(films) and any(report.flags for report in reports) and st.session_state.get(_ACCEPTED) != _digests()
 
 
-def film_warning(report: FilmReport) -> None:
+def film_warning(reports: Sequence[FilmReport]) -> None:
     """Say what is wrong, and offer to mend it or to go on all the same."""
-    film = query_film()
     with st.container(key="cxr-film-warning", border=True, gap="small"):
-        st.subheader("Look at this film first")
-        _told(report)
-        if report.percentile is not None:
-            nearer = f"{report.percentile:.0%}".replace("%", " %")
-            st.caption(
-                f"Compared with the films of this casebook by what the image encoder sees: {nearer} of them are nearer "
-                "to their nearest five than this film is."
-            )
+        st.header("Look at this film first" if len(reports) == 1 else "Look at these films first")
+        film_notice(reports)
+        for number, report in enumerate(reports):
+            if report.flags and report.percentile is not None:
+                nearer = f"{report.percentile:.0%}".replace("%", " %")
+                st.caption(
+                    f"{_name(number, reports)}Compared with the films of this casebook by what the image encoder sees: "
+                    f"{nearer} of them are nearer to their nearest five than this film is."
+                )
         with st.container(horizontal=True, gap="small"):
-            if report.turn is not None:
+            for number, report in enumerate(reports):
+                if report.turn is None:
+                    continue
+                inverted = report.turn == "inverted"
+                which = "it" if len(reports) == 1 else f"film {number + 1}"
                 st.button(
-                    "Use it inverted" if report.turn == "inverted" else "Turn it upright",
+                    f"Use {which} inverted" if inverted else f"Turn {which} upright",
                     type="primary",
-                    icon=":material/invert_colors:" if report.turn == "inverted" else ":material/rotate_right:",
-                    key="turn-film",
+                    icon=":material/invert_colors:" if inverted else ":material/rotate_right:",
+                    key=f"turn-film-{number + 1}" if number else "turn-film",
                     on_click=turn_film,
-                    args=(report.turn,),
+                    args=(report.turn, number),
                 )
             st.button(
-                "Show the nearest cases all the same",
+                "Show results anyway",
                 icon=":material/visibility:",
                 key="accept-film",
                 on_click=_accept,
-                args=(film.digest if film else "",),
+                args=(_digests(),),
             )
 
 
-def film_notice(report: FilmReport | None) -> None:
+def film_notice(reports: Sequence[FilmReport]) -> None:
     """The same above results that are shown on request."""
-    if report and report.flags:
-        _told(report)
+    for number, report in enumerate(reports):
+        _told(report, _name(number, reports))
 
 
-def _told(report: FilmReport) -> None:
+def _told(report: FilmReport, name: str) -> None:
     for flag in report.flags:
-        st.warning(plain_markdown(flag.words), icon=":material/warning:")
+        st.warning(plain_markdown(name + flag.words), icon=":material/warning:")
+    for words in report.hints:
+        st.info(plain_markdown(name + words), icon=":material/screen_rotation:")
 
 
-def _accept(digest: str) -> None:
-    st.session_state[_ACCEPTED] = digest
+def _name(number: int, reports: Sequence[FilmReport]) -> str:
+    return f"Film {number + 1}: " if len(reports) > 1 else ""
+
+
+def _digests() -> tuple[str, ...]:
+    return tuple(film.digest for film in query_films())
+
+
+def _accept(digests: tuple[str, ...]) -> None:
+    st.session_state[_ACCEPTED] = digests

@@ -7,9 +7,10 @@ from html import escape
 import streamlit as st
 
 from explorer.evaluation.cases import CaseList
+from explorer.widgets.case_links import film_link, name_link
+from explorer.widgets.draw import draw_html
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import chips_html, film_html, plain_markdown
-from explorer.widgets.shell import link_parameters, page_of
+from explorer.widgets.markup import chips_html, plain_markdown
 
 #: Cases shown at a time.
 _SHOWN = 12
@@ -42,20 +43,12 @@ def case_gallery(shelved: Shelved, found: CaseList, place: str) -> None:
             for number, judged in enumerate(cases[:shown]):
                 case = casebook.case(judged.case_id)
                 with st.container(width=_WIDTH, gap="xxsmall", key=f"cxr-judged-{place}-{number}"):
-                    film = film_html(
-                        casebook.thumbnail(case.case_id), f"Chest film of case {case.case_id}", synthetic=case.synthetic
-                    )
-                    st.html(
-                        f'<article class="cxr-judged" aria-label="Case {escape(case.case_id)}">{film}'
-                        f'<span class="cxr-example-id">{escape(case.case_id)}</span>'
+                    film_link(shelved, case.case_id, f"{place}-{number}")
+                    name_link(shelved, case.case_id, f"{place}-{number}")
+                    draw_html(
+                        f'<article class="cxr-judged" aria-label="Case {escape(case.case_id)}">'
                         f'<span class="cxr-said{" cxr-weak" if judged.wrong else ""}">{escape(judged.said)}</span>'
-                        f"{chips_html((), case.labels)}</article>"
-                    )
-                    st.page_link(
-                        page_of("case"),
-                        label="Open case",
-                        icon=":material/open_in_full:",
-                        query_params=link_parameters(shelved, case.case_id),
+                        f"{chips_html((), case.labels, case.unknown)}</article>"
                     )
         if len(cases) > shown:
             st.button(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +11,14 @@ from pathlib import Path
 from threading import Thread
 from time import sleep
 
+import numpy as np
 import streamlit as st
+from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.search import Query, SearchOptions, SearchResult
+from explorer.film_anatomy import FilmAnatomy, film_anatomy
+from explorer.search.query import Query, SearchOptions
+from explorer.search.result import SearchResult
 from index_builder.casebook import Layout
 from index_builder.errors import CxrError, QueryError
 from index_builder.imaging import display_png
@@ -79,6 +84,15 @@ def is_warm(shelved: Shelved) -> bool:
 def film_png(shelved: Shelved, reference: str, max_side: int) -> bytes:
     """A film of the casebook as PNG of at most `max_side`. Raises `CxrError` when its source is out of reach."""
     return _film_png(str(shelved.folder), shelved.stamp, reference, max_side)
+
+
+def anatomy_of(shelved: Shelved, case_id: str, reference: str, view: str | None) -> FilmAnatomy:
+    """Outlines of a film of the casebook, on its small copy where its source is out of reach. Cached.
+
+    Raises:
+        CxrError: There is no copy either.
+    """
+    return _anatomy_of(str(shelved.folder), shelved.stamp, case_id, reference, view)
 
 
 def text_vectors_exist(casebook: Casebook) -> bool:
@@ -150,3 +164,17 @@ def _neighbours_of(folder: str, stamp: str, case_id: str, k: int) -> SearchResul
 @st.cache_data(max_entries=48, ttl=3600, show_spinner=False)
 def _film_png(folder: str, stamp: str, reference: str, max_side: int) -> bytes:
     return display_png(_open(folder, stamp).film(reference).pixels, max_side)
+
+
+@st.cache_data(max_entries=256, ttl=3600, show_spinner=False)
+def _anatomy_of(folder: str, stamp: str, case_id: str, reference: str, view: str | None) -> FilmAnatomy:
+    casebook = _open(folder, stamp)
+    try:
+        pixels = casebook.film(reference).pixels
+    except CxrError:
+        thumbnail = casebook.thumbnail(case_id) if reference == casebook.case(case_id).image else None
+        if thumbnail is None:
+            raise
+        with Image.open(io.BytesIO(thumbnail)) as image:
+            pixels = np.asarray(image.convert("L"), np.float32) / 255
+    return film_anatomy(pixels, view)

@@ -16,8 +16,9 @@ from explorer.casebook import Casebook
 from explorer.map_data import MapPoints, PlacedQuery
 from explorer.palette import ABSENT, REST
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import data_url, label_words, person_words
-from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.links import go
+from explorer.widgets.markup import case_words, data_url, person_words
+from explorer.widgets.shell import telling_errors
 
 _HERE = Path(__file__).parent / "map"
 _SCRIPTS = ("raster.js", "camera.js", "panel.js", "map.js")
@@ -137,7 +138,7 @@ def _canvas(shelved: Shelved, drawn: Drawn, places: tuple[str, ...], marks: str)
         st.rerun()
     if isinstance(opened, int) and 0 <= opened < len(points.rows):
         case_id = shelved.casebook.case_ids[int(points.rows[opened])]
-        st.switch_page(page_of("case"), query_params=link_parameters(shelved, case_id))
+        go(shelved, "case", case=case_id)
 
 
 def _keep_selection(shelved: Shelved, key: str) -> None:
@@ -175,8 +176,7 @@ def _card(casebook: Casebook, row: int) -> dict[str, Any]:
     case = casebook.case(casebook.case_ids[row])
     thumbnail = casebook.thumbnail(case.case_id)
     facts = " · ".join(part for part in (f"{case.view} view" if case.view else "", person_words(case.profile)) if part)
-    labels = ", ".join(label_words(label) for label in case.labels) or "no finding labelled"
-    lines = [labels, facts, f"{case.split} split"]
+    lines = [case_words(case.labels, case.unknown), facts, f"{case.split} split"]
     if thumbnail is None:
         report = " ".join(case.report.split())
         lines.insert(0, report[:140] + (" …" if len(report) > 140 else ""))

@@ -9,13 +9,15 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from explorer.colouring import LABEL_PREFIX, MAIN_FINDING, colour_fields, shape_fields
-from explorer.filters import Filter, matching_rows
-from explorer.search import SearchResult
+from explorer.search.filters import Filter, matching_rows
+from explorer.search.result import SearchResult
 from explorer.settings import AppSettings
 from explorer.widgets.filter_panel import field_words, filter_panel
 from explorer.widgets.library import Shelved, shelve
-from explorer.widgets.markup import label_words, space_title
+from explorer.widgets.links import current_address
+from explorer.widgets.markup import label_words, plain_markdown, space_title
 from index_builder.casebook import MapName, Space
+from index_builder.errors import CxrError
 from index_builder.labels import DUST_STAGES
 
 MAP_WORDS: dict[MapName, str] = {
@@ -63,24 +65,25 @@ def map_controls(shelved: Shelved, settings: AppSettings, result: SearchResult |
         colour_place = st.container(width=260)
         space: Space = preferred
         if len(spaces) > 1:
-            space = (
-                st.segmented_control(
-                    "Map of",
-                    spaces,
-                    default=preferred,
-                    required=True,
-                    format_func=lambda name: space_title(name, casebook.manifest.system.reads),
-                    key=f"map-space-{shelved.name}-{'-' if result is None else result.space}",
-                )
-                or preferred
+            # Another query brings the map of what it was compared by.
+            key = f"map-space-{shelved.name}-{'-' if result is None else result.space}"
+            space = current_address().choice("space", key, spaces, preferred)
+            st.segmented_control(
+                "Map of",
+                spaces,
+                required=True,
+                format_func=lambda name: space_title(name, casebook.manifest.system.reads),
+                key=key,
+                persist_state="session",
             )
         name = _layout(shelved, space)
-    fields = colour_fields(casebook, space)
-    colour = colour_place.selectbox(
+    fields, key = colour_fields(casebook, space), f"map-colour-{shelved.name}"
+    colour = current_address().choice("colour", key, fields, fields[0])
+    colour_place.selectbox(
         "Colour by",
         fields,
         format_func=lambda field: field_title(shelved, field),
-        key=f"map-colour-{shelved.name}",
+        key=key,
         persist_state="session",
     )
     left, right = st.columns(2, gap="small")
@@ -90,7 +93,7 @@ def map_controls(shelved: Shelved, settings: AppSettings, result: SearchResult |
         shape = _shape(shelved)
         other = _other(shelved, space, spaces, settings)
     among = matching_rows(casebook, filters)
-    return MapChoice(space, name, colour or "split", shape, other, filters, among)
+    return MapChoice(space, name, colour, shape, other, filters, among)
 
 
 def field_title(shelved: Shelved, field: str) -> str:
@@ -110,16 +113,12 @@ def _layout(shelved: Shelved, space: Space) -> MapName:
     names = shelved.casebook.map_names(space)
     if len(names) == 1:
         return names[0]
-    chosen: MapName | None = st.segmented_control(
-        "Layout",
-        names,
-        default=names[0],
-        required=True,
-        format_func=MAP_WORDS.__getitem__,
-        key=f"map-layout-{shelved.name}-{len(names)}",
-        persist_state="session",
+    key = f"map-layout-{shelved.name}-{len(names)}"
+    chosen = current_address().choice("layout", key, names, names[0])
+    st.segmented_control(
+        "Layout", names, required=True, format_func=MAP_WORDS.__getitem__, key=key, persist_state="session"
     )
-    return chosen or names[0]
+    return chosen
 
 
 def _shape(shelved: Shelved) -> str | None:
@@ -127,23 +126,24 @@ def _shape(shelved: Shelved) -> str | None:
     if not fields:
         st.caption("No field of this casebook has two to four values that shapes could stand for.")
         return None
-    chosen = st.selectbox(
-        "Shape by",
-        [_NOTHING, *fields],
-        format_func=field_words,
-        key=f"map-shape-{shelved.name}",
-        persist_state="session",
-    )
-    return None if chosen in (None, _NOTHING) else chosen
+    options, key = [_NOTHING, *fields], f"map-shape-{shelved.name}"
+    chosen = current_address().choice("shape", key, options, _NOTHING)
+    st.selectbox("Shape by", options, format_func=field_words, key=key, persist_state="session")
+    return None if chosen == _NOTHING else chosen
 
 
 def _other(shelved: Shelved, space: Space, spaces: list[Space], settings: AppSettings) -> tuple[Shelved, Space] | None:
     shelf = shelve(settings.casebooks)
     options = [(shelved.name, one) for one in spaces if one != space]
     for name, other in shelf.items():
-        if name != shelved.name:
+        if name == shelved.name:
+            continue
+        try:
             held = other.casebook.spaces
-            options += [(name, one) for one in held if one == space]
+        except CxrError as error:
+            st.caption(plain_markdown(str(error)))
+            continue
+        options += [(name, one) for one in held if one == space]
     if not options:
         return None
 
@@ -153,11 +153,16 @@ def _other(shelved: Shelved, space: Space, spaces: list[Space], settings: AppSet
         title = space_title(option[1], shelf[option[0]].casebook.manifest.system.reads)
         return title if option[0] == shelved.name else f"{option[0]}: {title}"
 
-    chosen = st.selectbox(
+    choices: list[tuple[str, Space] | None] = [None, *options]
+    key = f"map-other-{shelved.name}-{space}"
+    spelled = {one: "" if one is None else f"{one[1]} of {one[0]}" for one in choices}
+    chosen = current_address().choice("beside", key, choices, None, spelled=spelled)
+    st.selectbox(
         "Compare with",
-        [None, *options],
+        choices,
         format_func=words,
-        key=f"map-other-{shelved.name}-{space}",
+        key=key,
+        persist_state="session",
         help="A second map of the same cases, matched by their ids. What is chosen or pointed at on one shows on both.",
     )
     return None if chosen is None else (shelf[chosen[0]], chosen[1])

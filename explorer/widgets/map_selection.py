@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from explorer.prediction_words import percent
 from explorer.selection import DISCOVERY_RATE, LabelExcess, label_excess, selection_csv, selection_zip
+from explorer.widgets.case_links import film_link, name_link
 from explorer.widgets.downloads import export_button
+from explorer.widgets.draw import draw_html
 from explorer.widgets.library import Shelved
-from explorer.widgets.markup import film_html, label_html, label_words
-from explorer.widgets.shell import link_parameters, page_of, telling_errors
+from explorer.widgets.markup import case_words, label_html
+from explorer.widgets.shell import telling_errors
 from index_builder.casebook import MapName, Space
 
 _SHOWN = 24
@@ -37,7 +39,7 @@ def selection_panel(
     with telling_errors(), st.container(border=True, key="cxr-map-selection", gap="small"):
         casebook = shelved.casebook
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(f"{len(rows):,} chosen {'case' if len(rows) == 1 else 'cases'}", anchor=False)
+            st.header(f"{len(rows):,} chosen {'case' if len(rows) == 1 else 'cases'}", anchor=False)
             chosen = f"{shelved.name}-selection"
             export_button("CSV", partial(selection_csv, casebook, rows, space, name), f"{chosen}.csv", "text/csv")
             export_button(
@@ -49,20 +51,22 @@ def selection_panel(
                 note="A casebook of these cases alone. Unpack it and open it with: cxr-explorer serve FOLDER. "
                 "The CSV's case ids do the same on the command line: cxr-explorer subset.",
             )
-        excess = label_excess(casebook.label_matrix[among], casebook.label_names, np.isin(among, rows))
-        _excess(excess)
+        known = casebook.known_matrix[among]
+        excess = label_excess(casebook.label_matrix[among], casebook.label_names, np.isin(among, rows), known)
+        _excess(excess, all_known=bool(known.all()))
         _gallery(shelved, rows)
 
 
-def _excess(excess: list[LabelExcess]) -> None:
+def _excess(excess: list[LabelExcess], *, all_known: bool) -> None:
     notable = [one for one in excess if one.notable]
     if not notable:
         st.caption("No finding is clearly more or less frequent among them than among the other cases on the map.")
         return
     bars = "".join(_bar(one) for one in notable[:_LABELS])
-    st.html(f'<div class="cxr-excess">{bars}</div>')
+    draw_html(f'<div class="cxr-excess">{bars}</div>')
     hidden = len(notable) - _LABELS
     more = f" {hidden} more {'differs' if hidden == 1 else 'differ'} too." if hidden > 0 else ""
+    more += "" if all_known else " Cases of which a finding is not known do not count for it."
     st.caption(
         "Share of the chosen cases with each finding; the mark shows that of the other cases. Odds ratio with 95 % "
         f"interval, Fisher's exact test, false discovery rate {100 * DISCOVERY_RATE:.0f} % (Benjamini–Hochberg).{more} "
@@ -97,20 +101,12 @@ def _gallery(shelved: Shelved, rows: NDArray[np.int64]) -> None:
     with st.container(horizontal=True, gap="small", key="cxr-gallery"):
         for row in rows[:shown]:
             case = casebook.case(casebook.case_ids[row])
-            labels = ", ".join(label_words(label) for label in case.labels) or "no finding labelled"
+            labels = case_words(case.labels, case.unknown)
             alt = f"Chest film of chosen case {case.case_id}: {labels}"
             with st.container(width=132, gap=None):
-                st.html(
-                    film_html(casebook.thumbnail(case.case_id), alt, synthetic=case.synthetic)
-                    + f'<b class="cxr-cell">{escape(case.case_id)}</b>'
-                    f'<span class="cxr-cell" title="{escape(labels, quote=True)}">{escape(labels)}</span>'
-                )
-                st.page_link(
-                    page_of("case"),
-                    label="Open case",
-                    icon=":material/open_in_full:",
-                    query_params=link_parameters(shelved, case.case_id),
-                )
+                film_link(shelved, case.case_id, f"chosen-{row}", alt=alt)
+                name_link(shelved, case.case_id, f"chosen-{row}")
+                draw_html(f'<span class="cxr-cell" title="{escape(labels, quote=True)}">{escape(labels)}</span>')
     if shown < len(rows) and st.button(
         f"Show more of the {len(rows):,}", icon=":material/expand_more:", key=f"{key}-more"
     ):

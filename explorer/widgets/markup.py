@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 
+from explorer.labelled import labelled_words, unlabelled_words
+from explorer.search.closeness import NO_CLOSE_MATCH, closeness_figure, closeness_words
+from explorer.search.result import Neighbour
 from index_builder.datasets.base import ProfileValue
 from index_builder.sentences import SENTENCE_ENDS, denies
 
 _SPACE_WORDS = {"image": "film", "text": "{}", "joint": "film and {}"}
-#: Below this closeness a neighbour is a neighbour only because nothing nearer is there.
-NO_CLOSE_MATCH = 0.05
 
-_EXCERPT = 320
+_EXCERPT = 200
+#: Facts in common with a query that a card shows.
+_MATCHED = 4
+#: Ways that find a case, as a reader calls them.
+_WAYS = {"facts": "facts", "lexical": "words", "dense": "vectors"}
 _SEX = {"F": "female", "M": "male"}
 
 
@@ -32,7 +37,7 @@ def film_html(thumbnail: bytes | None, alt: str, *, synthetic: bool = False, lar
     """A film with its mark, or the place where it would be; never stretched."""
     kind = "cxr-film cxr-film-large" if large else "cxr-film"
     if thumbnail is None:
-        return f'<div class="{kind} cxr-film-none"><span>No film,<br>report only</span></div>'
+        return f'<div class="{kind} cxr-film-none"><span>No film</span></div>'
     mark = '<span class="cxr-mark">synthetic</span>' if synthetic else ""
     return f'<div class="{kind}"><img src="{data_url(thumbnail)}" alt="{escape(alt, quote=True)}">{mark}</div>'
 
@@ -43,17 +48,72 @@ def data_url(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def chips_html(shared: Iterable[str], other: Iterable[str], *, shared_title: str = "Shared with the query") -> str:
-    """Findings, those in common with the query filled and ticked."""
+def chips_html(
+    shared: Collection[str],
+    other: Collection[str],
+    unknown: Collection[str],
+    *,
+    shared_title: str = "Shared with the query",
+    denied: Mapping[str, str] | None = None,
+    matched: Sequence[str] = (),
+) -> str:
+    """Findings, those in common with the query filled and ticked; then in words those that are unknown.
+
+    Args:
+        shared: In common with the query.
+        other: The rest.
+        unknown: Undecided.
+        shared_title: What it means that a finding is shared.
+        denied: Of the rest, those that the report denies, with the sentence that does: they are marked as coded.
+        matched: What the report says of what is asked for; stands first.
+    """
+    denials = denied or {}
+    said_so = [
+        f'<span class="cxr-chip cxr-chip-said" title="The report says so">{escape(words)}</span>'
+        for words in matched[:_MATCHED]
+    ]
+    if len(matched) > _MATCHED:
+        said_so.append(f'<span class="cxr-muted">and {len(matched) - _MATCHED} more</span>')
     marked = [
         f'<span class="cxr-chip cxr-chip-shared" title="{escape(shared_title, quote=True)}">'
         f'<span aria-hidden="true">✓ </span>{label_html(label)}</span>'
         for label in shared
     ]
-    plain = [f'<span class="cxr-chip">{label_html(label)}</span>' for label in other]
-    if not marked and not plain:
-        return '<div class="cxr-chips"><span class="cxr-muted">No finding labelled</span></div>'
-    return f'<div class="cxr-chips">{"".join(marked + plain)}</div>'
+    plain = [_label_chip(label, denials.get(label)) for label in other]
+    names = [label_words(label) for label in unknown]
+    said = unlabelled_words((*shared, *other), names)
+    title = f' title="{escape(", ".join(names), quote=True)}"' if names else ""
+    rest = f'<span class="cxr-muted"{title}>{escape(said[0].upper() + said[1:])}</span>' if said else ""
+    return f'<div class="cxr-chips">{"".join(said_so + marked + plain)}{rest}</div>'
+
+
+def _label_chip(label: str, denial: str | None) -> str:
+    if denial is None:
+        return f'<span class="cxr-chip">{label_html(label)}</span>'
+    return (
+        f'<span class="cxr-chip cxr-chip-coded" title="{escape(f"The report says: {denial}", quote=True)}">'
+        f'{label_html(label)} <span class="cxr-muted">as coded</span></span>'
+    )
+
+
+def denials_html(denied: Mapping[str, str]) -> str:
+    """Labels that a report denies, with the sentences that do; empty where there are none."""
+    told = "; ".join(f"{label_html(label)}: “{escape(sentence)}”" for label, sentence in denied.items())
+    return f'<p class="cxr-excerpt cxr-muted cxr-small">The report denies what is coded. {told}</p>' if denied else ""
+
+
+def found_html(neighbour: Neighbour) -> str:
+    """Which ways found a case, its ranks in each as the tooltip; empty where it was compared by vectors alone."""
+    if neighbour.relevance is None:
+        return ""
+    ways = [(words, neighbour.found_by[way]) for way, words in _WAYS.items() if way in neighbour.found_by]
+    ranks = ", ".join(f"{words} {rank}" for words, rank in ways)
+    figures = (
+        f"Rank by {ranks}; relevance {neighbour.relevance:.2f} of 1. "
+        "Facts: what the report says; words: its words; vectors: how near the system places it."
+    )
+    names = " · ".join(words for words, _ in ways)
+    return f'<span class="cxr-muted cxr-found" title="{escape(figures, quote=True)}">found by {names}</span>'
 
 
 def plain_markdown(text: str) -> str:
@@ -71,24 +131,53 @@ def label_words(label: str) -> str:
     return label.replace("_", " ")
 
 
+def case_words(labels: Iterable[str], unknown: Iterable[str]) -> str:
+    """What a case is labelled with and what is unknown of it, as plain words."""
+    return labelled_words([*map(label_words, labels)], [*map(label_words, unknown)])
+
+
+def title_html(title: str, *, shown: bool = True) -> str:
+    """The one heading of a page; kept for screen readers alone where the page speaks for itself."""
+    return f'<h1 class="{"cxr-title" if shown else "cxr-unseen"}">{escape(title)}</h1>'
+
+
 def facts_html(title: str, facts: Mapping[str, str]) -> str:
-    """A titled list of facts; one without a name takes the whole width."""
-    if not facts:
-        return ""
-    rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" if name else f'<dd class="cxr-wide">{escape(text)}</dd>'
-        for name, text in facts.items()
+    """A titled list of named facts; empty where there are none."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text.strip())
+    return _titled_html(title, f'<dl class="cxr-facts">{rows}</dl>') if rows else ""
+
+
+def words_html(title: str, text: str) -> str:
+    """A titled text; empty where there is none."""
+    return _titled_html(title, f"<p>{escape(text)}</p>") if text.strip() else ""
+
+
+def report_html(sections: Mapping[str, str], phrases: Sequence[str]) -> str:
+    """A report by its sections, phrases marked; empty where no section says anything."""
+    body = "".join(
+        f"<h3>{escape(name)}</h3><p>{highlighted_html(text, phrases)}</p>"
+        for name, text in sections.items()
+        if text.strip()
     )
-    return f'<section class="cxr-report"><h4>{escape(title)}</h4><dl class="cxr-facts">{rows}</dl></section>'
+    return (
+        f'<section class="cxr-report" aria-label="Report"><h2 class="cxr-unseen">Report</h2>{body}</section>'
+        if body
+        else ""
+    )
 
 
-def closeness_words(closeness: float) -> str:
-    """How close a neighbour is, as closeness goes in its casebook."""
-    if closeness < NO_CLOSE_MATCH:
-        return "no close match"
-    if closeness >= 0.995:
-        return "closer than nearly all cases are to their own nearest neighbour"
-    return f"closer than {closeness:.0%} of cases are to their own nearest neighbour".replace("%", " %")
+def _titled_html(title: str, body: str) -> str:
+    return f'<section class="cxr-report"><h2>{escape(title)}</h2>{body}</section>'
+
+
+def closeness_html(neighbour: Neighbour, parts: Sequence[str] = ()) -> str:
+    """How close a neighbour is, in words; the figures, and `parts` behind them, as their tooltip."""
+    weak = " cxr-weak" if neighbour.closeness < NO_CLOSE_MATCH else ""
+    figures = "; ".join((closeness_figure(neighbour.closeness, neighbour.score), *parts))
+    return (
+        f'<span class="cxr-closeness{weak}" title="{escape(figures, quote=True)}">'
+        f"{closeness_words(neighbour.closeness)}</span>"
+    )
 
 
 def person_words(profile: Mapping[str, ProfileValue]) -> str:

@@ -7,30 +7,35 @@ from html import escape
 
 import streamlit as st
 
-from explorer.assess import RISK, Assessment, Finding, Opinion, Reading, assess
+from explorer.assess import RISK, Assessment, Finding, Opinion, Reading, Verdict, assess
+from explorer.chest_findings import without_label
 from explorer.prediction_words import (
     SOURCE_WORDS,
-    VERDICT_WORDS,
     basis,
+    compared_words,
     figures_words,
     percent,
     reliability_words,
+    shown_words,
     threshold_words,
-    verdict_of,
     verdict_words,
 )
 from explorer.widgets.library import Shelved
+from explorer.widgets.links import EXPLAIN_ICON, link
 from explorer.widgets.markup import chips_html, label_html, label_words, plain_markdown
 from explorer.widgets.session import Outcome
-from explorer.widgets.shell import EXPLAIN_ICON, link_parameters, page_of
 from index_builder.evaluation.conformal import COVERAGE
 
 #: Findings that are shown before the rest is asked for.
 _SHOWN = 6
-#: Of these, how many link to their explanation.
+#: Findings without a label that are named.
+_SILENT = 3
+#: Of those shown, how many link to their explanation.
 _EXPLAINED = 3
-_COVERAGES = (0.8, 0.9, 0.95)
-_RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
+#: How the chips of verdicts look; the others are drawn as uncertain.
+_CHIPS: dict[Verdict, str] = {"suggested": "suggested", "not suggested": "not-suggested"}
+COVERAGES = (0.8, 0.9, 0.95)
+RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 
 
 def at_chosen_levels(shelved: Shelved, outcome: Outcome) -> Outcome:
@@ -45,11 +50,28 @@ def at_chosen_levels(shelved: Shelved, outcome: Outcome) -> Outcome:
 
 
 def predict_panel(shelved: Shelved, outcome: Outcome) -> None:
-    """Draw the predictions of an outcome; the labels themselves where a case was searched with."""
+    """Draw the predictions of an outcome; the labels themselves where a case was searched with.
+
+    They are folded away where only a text was given, which is no patient, and where nothing may be stated.
+    """
     found = outcome.result.assessment
+    if outcome.query.case_id is not None:
+        case = outcome.shelved.casebook.case(outcome.query.case_id)
+        chips = chips_html((), case.labels, case.unknown)
+        st.html('<span class="cxr-muted">Findings of this case</span>' + chips)
     if found is None:
-        st.html('<span class="cxr-muted">Findings of this case</span>' + chips_html((), outcome.result.findings))
         return
+    if outcome.query.pixels is None:
+        with st.expander("What cases like these carry", icon=":material/labs:", key="text-predictions"):
+            _panel(shelved, found)
+    elif found.withheld:
+        with st.expander("Scores, not probabilities", icon=":material/labs:", key="scores"):
+            _panel(shelved, found)
+    else:
+        _panel(shelved, found)
+
+
+def _panel(shelved: Shelved, found: Assessment) -> None:
     if found.readings:
         st.html(_readings_html(found))
     elif found.findings:
@@ -59,7 +81,9 @@ def predict_panel(shelved: Shelved, outcome: Outcome) -> None:
                 st.html(_findings_html(found, found.findings[_SHOWN:]))
     else:
         st.caption("No case of this casebook carries a finding.")
-    st.caption(f"{basis(found)} Predictions of a program, not a diagnosis.")
+    silent = ", ".join(one.name for one in without_label(shelved.casebook)[:_SILENT])
+    unsaid = f" They say nothing of what has no label here, such as {silent}." if silent else ""
+    st.caption(f"{basis(found)} Predictions of a program, not a diagnosis.{unsaid}")
     _explain_links(shelved, found)
     if found.cases:
         _levels(found)
@@ -70,18 +94,13 @@ def predict_panel(shelved: Shelved, outcome: Outcome) -> None:
 def _explain_links(shelved: Shelved, found: Assessment) -> None:
     """Ways to the reasons of the likeliest findings, or stages."""
     if found.readings:
-        shares = found.readings[0].probabilities
+        shares = found.readings[0].shown
         names = sorted(shares, key=lambda name: -shares[name])[:1]
     else:
         names = [one.label for one in found.findings[:_EXPLAINED]]
     with st.container(key="cxr-explain-links", horizontal=True, vertical_alignment="center", gap="small"):
         for name in names:
-            st.page_link(
-                page_of("explain"),
-                label=f"Why {plain_markdown(label_words(name))}?",
-                icon=EXPLAIN_ICON,
-                query_params=link_parameters(shelved, finding=name),
-            )
+            link(shelved, "explain", f"Why {plain_markdown(label_words(name))}?", icon=EXPLAIN_ICON, finding=name)
 
 
 def _levels(found: Assessment) -> None:
@@ -89,20 +108,18 @@ def _levels(found: Assessment) -> None:
     with st.container(key="cxr-levels", horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.segmented_control(
             "Coverage of the sets",
-            _COVERAGES,
-            default=COVERAGE,
+            COVERAGES,
             required=True,
             format_func=percent,
             key="coverage",
             persist_state="session",
             width="content",
-            help="How often the sets are to hold the truth. Higher: fewer findings are supported or ruled out.",
+            help="How often the sets are to hold the truth. Higher: fewer findings are suggested or not suggested.",
         )
         if found.readings:
             st.select_slider(
                 "Stated risk",
-                _RISKS,
-                value=RISK,
+                RISKS,
                 format_func=lambda risk: f"{100 * risk:g} %",
                 key="risk",
                 persist_state="session",
@@ -141,8 +158,8 @@ def _bar_cell(name: str, opinion: Opinion | None, note: str) -> str:
         return '<td><span class="cxr-muted">not known to it</span></td>'
     beside = f'<span class="cxr-muted">{escape(note)}</span>' if note else ""
     return (
-        f'<td class="cxr-share"><span class="cxr-narrow">{name} </span>{_track(opinion.probability)}'
-        f'<span class="cxr-figure">{percent(opinion.probability)}</span> {beside}</td>'
+        f'<td class="cxr-share"><span class="cxr-narrow">{name} </span>{_track(opinion.shown)}'
+        f'<span class="cxr-figure">{shown_words(opinion)}</span> {beside}</td>'
     )
 
 
@@ -151,51 +168,55 @@ def _track(share: float) -> str:
 
 
 def _verdict_html(one: Finding, coverage: float) -> str:
-    verdict, chip = verdict_of(one), ""
+    verdict, chip = one.own.verdict, ""
     if verdict is not None:
         why = escape(verdict_words(one, coverage), quote=True)
-        chip = f'<span class="cxr-verdict cxr-{verdict}" title="{why}">{VERDICT_WORDS[verdict]}</span>'
+        chip = f'<span class="cxr-verdict cxr-{_CHIPS.get(verdict, "uncertain")}" title="{why}">{verdict}</span>'
     return chip + (' <span class="cxr-warn">they disagree</span>' if one.disagree else "")
 
 
 def _readings_html(found: Assessment) -> str:
-    clash = '<p class="cxr-warn">Classifier and neighbours take different stages for the likeliest.</p>'
-    return (
-        f'<div class="cxr-readings">{"".join(_reading_html(one, found) for one in found.readings)}</div>'
-        f"{clash if found.disagree else ''}"
-    )
+    readings = "".join(_reading_html(one, found) for one in found.readings)
+    return f'{_reliability_html(found)}<div class="cxr-readings">{readings}</div>'
 
 
 def _reading_html(reading: Reading, found: Assessment) -> str:
-    likeliest = max(reading.probabilities, key=reading.probabilities.__getitem__)
+    stated = not found.withheld
+    likeliest = max(reading.shown, key=reading.shown.__getitem__) if stated else None
     rows = []
-    for name, share in reading.probabilities.items():
+    for name, share in reading.shown.items():
         marked = " class=cxr-likeliest" if name == likeliest else ""
-        cell = f'<td class="cxr-share">{_track(share)}<span class="cxr-figure">{percent(share)}</span></td>'
+        said = shown_words(Opinion(reading.scores[name], (reading.probabilities or {}).get(name)))
+        cell = f'<td class="cxr-share">{_track(share)}<span class="cxr-figure">{said}</span></td>'
         rows.append(f'<tr{marked}><th scope="row">{label_html(name)}</th>{cell}</tr>')
     possible = ""
     if reading.possible is not None:
         names = escape(", ".join(reading.possible))
         possible = f"<p>Possible at {percent(found.coverage)} coverage: <strong>{names}</strong></p>"
+    threshold = f'<p class="cxr-muted">{escape(threshold_words(reading, found))}</p>' if stated else ""
     return (
         f'<section><table class="cxr-predict"><caption>{SOURCE_WORDS[reading.source]}</caption>'
-        f"<tbody>{''.join(rows)}</tbody></table>{_reliability_html(reading)}{possible}"
-        f'<p class="cxr-muted">{escape(threshold_words(reading, found))}</p></section>'
+        f"<tbody>{''.join(rows)}</tbody></table>{_meter_html(reading)}{possible}{threshold}</section>"
     )
 
 
-def _reliability_html(reading: Reading) -> str:
-    """Whether to read again, and a meter of the uncertainty with a mark at θ."""
-    again = reading.read_again
+def _reliability_html(found: Assessment) -> str:
+    """Whether to read again: one answer for both sources."""
+    if found.withheld:
+        return ""
+    again, (word, why) = found.read_again, reliability_words(found)
     state = "cxr-unknown" if again is None else "cxr-again" if again else "cxr-sure"
-    word = "Reliability unknown" if again is None else "Read again" if again else "Reliable"
-    compared, mark = f"u = {reading.uncertainty:.2f}", ""
-    if reading.theta is not None:
-        compared += f" {'>' if again else '≤'} θ = {reading.theta:.2f}"
-        mark = f'<i style="left:{_on_meter(reading.theta)}%"></i>'
+    return f'<p class="cxr-reliability {state}"><strong>{word}</strong> <span>{escape(why)}</span></p>'
+
+
+def _meter_html(reading: Reading) -> str:
+    """A meter of the uncertainty with a mark at θ; empty where nothing is stated."""
+    if reading.uncertainty is None:
+        return ""
+    said = escape(compared_words(reading), quote=True)
+    mark = "" if reading.theta is None else f'<i style="left:{_on_meter(reading.theta)}%"></i>'
     return (
-        f'<p class="cxr-reliability {state}"><strong>{word}</strong> <span>{escape(compared)}</span></p>'
-        f'<div class="cxr-meter" role="img" aria-label="{escape(compared, quote=True)}: {reliability_words(reading)}">'
+        f'<p>{said}</p><div class="cxr-meter" role="img" aria-label="{said}">'
         f'<span style="width:{_on_meter(reading.uncertainty)}%"></span>{mark}</div>'
     )
 

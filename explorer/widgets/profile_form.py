@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from explorer.profiles import ProfileField
+from explorer.search.profiles import ProfileField
 from explorer.widgets.filter_panel import field_words
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import plain_markdown

@@ -38,12 +38,12 @@ def quality_section(shelved: Shelved) -> None:
     figure_row(shelved, [balance_chart(quality, scheme())], "quality", partial(cases_of_part, shelved.casebook))
     left, right = st.columns(2, gap="medium")
     with left:
-        st.markdown("#### What is missing")
+        st.markdown("## What is missing")
         figure_table(shelved, part_table(quality.missing), "missing", "Missing fields by part")
     with right:
-        st.markdown("#### Views")
+        st.markdown("## Views")
         figure_table(shelved, part_table(quality.views), "views", "Views by part")
-    st.markdown("#### Parts compared with the training part")
+    st.markdown("## Parts compared with the training part")
     figure_table(shelved, drift_table(quality), "drift", "Comparisons of parts")
     st.caption(
         "χ², Fisher and Kolmogorov–Smirnov tests, p values adjusted after Benjamini and Hochberg; vectors: can a "

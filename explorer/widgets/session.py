@@ -1,9 +1,9 @@
-"""What one user's session remembers: the film and text searched with, the last result. Never shared, never stored."""
+"""The session of one user: the film and text searched with, the last result. Never shared, never stored."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -12,7 +12,8 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.search import Query, SearchOptions, SearchResult
+from explorer.search.query import Query, SearchOptions
+from explorer.search.result import SearchResult
 from explorer.settings import AppSettings
 from explorer.widgets.library import Shelved, reads_profiles, search_casebook
 from index_builder.datasets.base import ProfileValue
@@ -22,11 +23,20 @@ from index_builder.imaging import decode_film, display_png
 from index_builder.imaging.dicom import BURNED_IN_NOTE
 from index_builder.systems.profile import profile_sentence
 
+#: Films and long texts that a session keeps, for Back; a query has up to two films.
+_KEPT = 4
 #: Longest side in pixels of the preview beside the results.
 _PREVIEW_SIDE = 512
 
+#: A frontal film and a lateral of one study.
+MOST_FILMS = 2
+
 TEXT_KEY = "query_text"
 WEIGHT_KEY = "image_weight"
+#: Whether a text is searched for as typed.
+EXACT_KEY = "exact_words"
+#: Whether a lateral film is compared with all films.
+ALL_FILMS_KEY = "all_films"
 #: What the form calls a field of the profile that is left out.
 UNKNOWN = "unknown"
 
@@ -74,7 +84,7 @@ class Outcome:
 
 
 def stage_film(data: bytes, settings: AppSettings) -> None:
-    """Decode an uploaded film and make it the query's; a bad one leaves a message instead."""
+    """Decode an uploaded film and add it to the query's; a bad one leaves a message instead."""
     from index_builder.film_check.burned_in import find_text  # here: scipy is not needed for the first page
 
     st.session_state["film_error"] = None
@@ -85,7 +95,7 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
         return
     pixels = reduced(film.pixels, settings.query_side)
     text_seen = BURNED_IN_NOTE in film.notes or bool(find_text(film.pixels))
-    st.session_state["film"] = QueryFilm(
+    staged = QueryFilm(
         pixels=pixels,
         preview=display_png(pixels, _PREVIEW_SIDE),
         digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
@@ -94,54 +104,117 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
         view=film.view,
         text_seen=text_seen,
     )
+    before = query_films()
+    if any(one.digest == staged.digest for one in before):
+        st.session_state["film_error"] = "it is searched with already. Give the other view of the study."
+        return
+    _search_with((*before, staged))
     st.session_state["like"] = None
 
 
-def turn_film(turn: Turn) -> None:
-    """Undo what the check of films found: go on with the film upright, or inverted back."""
-    film = query_film()
-    if film is None:
+def turn_film(turn: Turn, number: int = 0) -> None:
+    """Undo what the check of films found: go on with a film of the query upright, or inverted back."""
+    films = list(query_films())
+    if number >= len(films):
         return
+    film = films[number]
     pixels = righted(film.pixels, turn)
     note = "inverted" if turn == "inverted" else f"{turn}: set upright"
-    st.session_state["film"] = replace(
+    films[number] = replace(
         film,
         pixels=pixels,
         preview=display_png(pixels, _PREVIEW_SIDE),
         digest=hashlib.sha256(pixels.tobytes()).hexdigest(),
         notes=(*film.notes, f"{note}, as you asked"),
     )
+    _search_with(films)
 
 
-def remove_film() -> None:
-    """Forget the uploaded film."""
-    st.session_state["film"] = None
+def remove_film(number: int) -> None:
+    """Forget an uploaded film; the other one of the query stays."""
+    films = list(query_films())
+    if number < len(films):
+        films.pop(number)
+    _set_films_aside()
+    st.session_state["films"] = {}
+    _search_with(films)
+
+
+def find_films(fingerprints: Sequence[str]) -> bool:
+    """Search with the films of this session whose digests begin so; False where the session lacks one."""
+    films = cast("dict[str, QueryFilm]", st.session_state.get("films", {}))
+    found = [
+        next((film for digest, film in films.items() if fingerprint and digest.startswith(fingerprint)), None)
+        for fingerprint in fingerprints[:MOST_FILMS]
+    ]
+    there = [film for film in found if film is not None]
+    st.session_state["film"], st.session_state["second_film"] = (*there, None, None)[:MOST_FILMS]
+    return len(there) == len(found)
+
+
+def keep_text(fingerprint: str, text: str) -> None:
+    """Keep a text that is too long for an address, so that Back finds it; the session's last few are kept."""
+    texts = {name: kept for name, kept in st.session_state.get("texts", {}).items() if name != fingerprint}
+    st.session_state["texts"] = dict([*texts.items(), (fingerprint, text)][-_KEPT:])
+
+
+def find_text(fingerprint: str) -> str | None:
+    """A text kept by `keep_text`."""
+    return cast("dict[str, str]", st.session_state.get("texts", {})).get(fingerprint)
+
+
+def lost() -> str | None:
+    """What the link to this page was made with and could not carry: "film", "text" or None."""
+    return cast("str | None", st.session_state.get("lost"))
+
+
+def _search_with(films: Sequence[QueryFilm]) -> None:
+    """Search with these films; the session's last few are kept, so that Back finds them."""
+    own = {film.digest: film for film in films[:MOST_FILMS]}
+    kept = {digest: film for digest, film in st.session_state.get("films", {}).items() if digest not in own}
+    st.session_state["films"] = dict([*kept.items(), *own.items()][-_KEPT:])
+    st.session_state["film"], st.session_state["second_film"] = (*own.values(), None, None)[:MOST_FILMS]
+    st.session_state["lost"] = None
+
+
+def _set_films_aside() -> None:
+    st.session_state["film"] = st.session_state["second_film"] = None
     st.session_state["film_error"] = None
 
 
 def search_text(text: str) -> None:
     """Search with a text alone, as if it had been typed."""
-    remove_film()
+    _set_films_aside()
     st.session_state["like"] = None
     st.session_state[TEXT_KEY] = text
 
 
 def search_profile(shelved: Shelved, profile: Mapping[str, ProfileValue]) -> None:
     """Search with a patient profile alone, as if the form had been filled in."""
-    remove_film()
+    _set_films_aside()
     st.session_state["like"] = None
     _fill_profile(shelved, profile)
 
 
 def search_like(shelved: Shelved, case_id: str) -> None:
     """Search with a case of a casebook instead of a film and text."""
-    clear_query(shelved)
-    st.session_state["like"] = (shelved.name, case_id)
+    _set_films_aside()
+    st.session_state[TEXT_KEY] = ""
+    _fill_profile(shelved, {})
+    like_case(shelved, case_id)
+
+
+def like_case(shelved: Shelved, case_id: str | None) -> None:
+    """Search with a case of a casebook, or no longer with one."""
+    st.session_state["like"] = None if case_id is None else (shelved.name, case_id)
 
 
 def clear_query(shelved: Shelved) -> None:
-    """Start over."""
-    remove_film()
+    """Start over, and forget what was uploaded."""
+    _set_films_aside()
+    st.session_state["films"] = {}
+    st.session_state["texts"] = {}
+    st.session_state["lost"] = None
     st.session_state["like"] = None
     st.session_state[TEXT_KEY] = ""
     _fill_profile(shelved, {})
@@ -159,9 +232,10 @@ def profile_changed() -> None:
     st.session_state["like"] = None
 
 
-def query_film() -> QueryFilm | None:
-    """The film searched with."""
-    return cast("QueryFilm | None", st.session_state.get("film"))
+def query_films() -> tuple[QueryFilm, ...]:
+    """The films searched with, one or two of one study; none before one was given."""
+    several = (st.session_state.get("film"), st.session_state.get("second_film"))
+    return tuple(cast("QueryFilm", film) for film in several if film is not None)
 
 
 def typed_text() -> str:
@@ -204,31 +278,35 @@ def current_query(shelved: Shelved) -> Query | None:
     """What the session searches with; None before anything was given."""
     if (case_id := liked_case(shelved)) is not None:
         return Query(case_id=case_id)
-    film, profile = query_film(), given_profile(shelved)
+    films, profile = query_films(), given_profile(shelved)
     text = "" if reads_profiles(shelved.casebook) else typed_text()
-    if film is None and not text and not profile:
+    if not films and not text and not profile:
         return None
-    weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if film is not None and (text or profile) else 0.5
+    weight = float(st.session_state.get(WEIGHT_KEY, 0.5)) if films and (text or profile) else 0.5
+    (pixels, view), (second, second_view) = ([(film.pixels, film.view) for film in films] + [(None, None)] * 2)[:2]
     return Query(
-        pixels=None if film is None else film.pixels,
+        pixels=pixels,
         text=text or None,
         image_weight=weight,
         profile=profile or None,
-        view=None if film is None else film.view,
+        view=view,
+        correct=not st.session_state.get(EXACT_KEY, False),
+        second=second,
+        second_view=second_view,
     )
 
 
 def run_query(shelved: Shelved, query: Query, options: SearchOptions) -> Outcome:
     """Search, or give the last result again if nothing changed. Raises `QueryError`."""
-    film = query_film()
     key = (
         shelved.name,
         shelved.stamp,
-        None if query.pixels is None or film is None else film.digest,
+        tuple(film.digest for film in query_films()) if query.films else (),
         query.text,
         tuple((query.profile or {}).items()),
         query.case_id,
         query.image_weight,
+        query.correct,
         options,
     )
     last: Outcome | None = st.session_state.get("outcome")
@@ -239,12 +317,6 @@ def run_query(shelved: Shelved, query: Query, options: SearchOptions) -> Outcome
     return outcome
 
 
-def last_outcome(shelved: Shelved) -> Outcome | None:
-    """The last search, if it was in this very casebook."""
-    last: Outcome | None = st.session_state.get("outcome")
-    return last if last is not None and last.shelved == shelved else None
-
-
 def query_in_words(query: Query) -> str:
     """What was searched with, e.g. "your film and “large heart”"."""
     if query.case_id is not None:
@@ -253,7 +325,7 @@ def query_in_words(query: Query) -> str:
     if len(text) > 80:
         text = text[:77].rsplit(" ", 1)[0].rstrip(",;") + " …"
     quoted = f"“{text}”" if text else ""
-    film = "your film" if query.pixels is not None else ""
+    film = ("", "your film", "your two films")[len(query.films)]
     return " and ".join(part for part in (film, quoted) if part)
 
 

@@ -11,62 +11,103 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from explorer.settings import AppSettings
+from explorer.widgets.arrival import follow
+from explorer.widgets.behaviour import page_behaviour
+from explorer.widgets.copy_link import copy_link
 from explorer.widgets.library import Shelved, shelve, warm_up
+from explorer.widgets.links import PAGES, QUERY_PAGES, Address, link, open_address, page_links, page_name, page_of
 from explorer.widgets.markup import plain_markdown
+from explorer.widgets.query_address import left_out, open_query
+from explorer.widgets.session import liked_case
 from explorer.widgets.sign_in import admitted, sign_out_panel
 from index_builder.errors import CxrError
 from index_builder.resources import resource
 
 _LOG = logging.getLogger(__name__)
 
+_APP_NAME = "CXR Explorer"
+
 DISCLAIMER = "For education and research, not for diagnosis."
-
-EXPLAIN_ICON = ":material/network_intelligence:"
-
-_PAGES = {
-    "search": ("Search", ":material/search:"),
-    "case": ("Case", ":material/radiology:"),
-    "explain": ("Explain", EXPLAIN_ICON),
-    "map": ("Map", ":material/bubble_chart:"),
-    "evaluation": ("Evaluation", ":material/monitoring:"),
-    "about": ("About", ":material/info:"),
-}
 
 
 def run_app() -> None:
     """Draw the shell and run the page the address names."""
     st.set_page_config(
-        page_title="CXR Explorer",
+        page_title=_APP_NAME,
         page_icon=resource("assets", "favicon.svg").read_text("utf-8"),
         layout="wide",
         menu_items={"About": f"**CXR Explorer** — find chest X-ray cases by film or report.\n\n{DISCLAIMER}"},
     )
     st.html(resource("assets", "style.css"))
+    st.html(resource("assets", "print.css"))
     st.logo(resource("assets", "logo.svg").read_text("utf-8"), size="medium")
     inside = False
     with telling_errors():
         inside = admitted()
-    page = st.navigation([page_of(name) for name in _PAGES], position="sidebar" if inside else "hidden")
+    page = st.navigation([page_of(name) for name in PAGES], position="hidden")
     if not inside:
         st.html(f'<footer class="cxr-disclaimer">{DISCLAIMER}</footer>')
         return
+    name_tab(page.title)
+    drawn = None
     with telling_errors():
-        _sidebar()
-        page.run()
-    _footer()
+        drawn = _draw(page)
+    _footer(drawn)
 
 
-def page_of(name: str) -> Page:
-    """A page by its short name, for navigation and links."""
-    title, icon = _PAGES[name]
-    return st.Page(
-        resource("pages", f"{name}.py"), title=title, icon=icon, url_path=name, default=name == next(iter(_PAGES))
-    )
+def _draw(page: Page) -> Shelved | None:
+    """Read the address, draw the sidebar and the page, write the address.
+
+    Returns:
+        The casebook of the page; None where none could be shown.
+    """
+    address = open_address(page_name(page))
+    shelf = shelve(settings().casebooks)
+    shelved = active_casebook() if follow(address, shelf) else None
+    if shelved is None:
+        _sidebar(shelf, None)
+        _not_open(shelf, address)
+        address.stay_as_asked()
+        return None
+    try:
+        _ = shelved.casebook
+    except CxrError as error:
+        _sidebar(shelf, None)
+        show_error(error)
+        _offer(shelf, address, without=shelved.name)
+        address.stay_as_asked()
+        return None
+    stamp_key = f"stamp:{shelved.name}"
+    if st.session_state.get(stamp_key, shelved.stamp) != shelved.stamp:
+        # Rebuilt while open: what widgets hold may mean nothing now, and is read from the address anew.
+        address.arrived, address.settled = True, set()
+    st.session_state[stamp_key] = shelved.stamp
+    address.written["casebook"] = [shelved.name]
+    if address.page in QUERY_PAGES:
+        open_query(shelved, address, settings().text_characters)
+    _sidebar(shelf, shelved)
+    # A narrow screen hides the sidebar, and a link in it would leave it open over the page.
+    with st.container(key="cxr-pages-narrow", horizontal=True, wrap=False, gap="xsmall"):
+        page_links(shelved)
+    page_behaviour(_subject(shelved, address))
+    with st.container(key="cxr-page"):
+        unfit = st.empty()
+        with telling_errors():
+            page.run()
+    if address.unfit:
+        unfit.warning(
+            "Parts of this link mean nothing here and were left out: "
+            + plain_markdown(", ".join(dict.fromkeys(address.unfit))),
+            icon=":material/link_off:",
+        )
+    address.keep()
+    copy_link(left_out() if address.page in QUERY_PAGES else None)
+    return shelved
 
 
-def link_parameters(shelved: Shelved, case_id: str | None = None, **others: str) -> dict[str, str]:
-    """Query parameters of a link into a casebook."""
-    return {"casebook": shelved.name} | ({} if case_id is None else {"case": case_id}) | others
+def name_tab(*names: str) -> None:
+    """Name the browser's tab after what is on the page, the closest name first, e.g. a case and "Case"."""
+    st.set_page_config(page_title=" · ".join((*names, _APP_NAME)))
 
 
 def settings() -> AppSettings:
@@ -103,46 +144,66 @@ def show_error(error: CxrError) -> None:
     st.error(_sentence(str(error)), icon=":material/error:")
 
 
-def _footer() -> None:
+def _subject(shelved: Shelved, address: Address) -> str:
+    """What the page is about: with another page, case or case searched with, a reader begins at the top."""
+    case = address.asked.get("case", [""])[-1]
+    return " ".join((address.page, shelved.name, case, liked_case(shelved) or ""))
+
+
+def _footer(shelved: Shelved | None) -> None:
     """The disclaimer again, for screens that hide the sidebar."""
     note = DISCLAIMER
     with telling_errors():
-        if active_casebook().casebook.manifest.dataset.synthetic:
-            note += " The films of this casebook are synthetic: drawn by a program, not exposed."
+        if shelved is not None and shelved.casebook.manifest.dataset.synthetic:
+            note += " The films of this casebook are synthetic: computer-drawn, not X-rays."
     st.html(f'<footer class="cxr-disclaimer">{note}</footer>')
 
 
-def _sidebar() -> None:
-    shelf = shelve(settings().casebooks)
-    asked = st.query_params.get("casebook")
+def _sidebar(shelf: dict[str, Shelved], shelved: Shelved | None) -> None:
     with st.sidebar:
+        if shelved is not None:
+            with st.container(key="cxr-pages", gap="xsmall"):
+                page_links(shelved)
         if len(shelf) > 1:
-            st.selectbox("Casebook", list(shelf), key="casebook", bind="query-params")
-        if asked is not None and asked not in shelf:
-            st.warning(
-                f"The link names casebook “{plain_markdown(asked[:80])}”, which is not open here.",
-                icon=":material/link_off:",
-            )
-        shelved = active_casebook()
-        manifest = shelved.casebook.manifest
-        with st.container(key="cxr-casebook", gap="xsmall"):
-            if len(shelf) == 1:
-                st.caption("Casebook")
-            st.markdown(f"**{plain_markdown(manifest.dataset.title)}**")
-            if manifest.dataset.synthetic:
-                st.badge("Synthetic films", icon=":material/draw:", color="orange")
-            counts = [f"{manifest.cases:,} cases"]
-            if manifest.films:
-                counts.append(f"{manifest.films:,} films")
-            if manifest.reports:
-                counts.append(f"{manifest.reports:,} reports")
-            st.caption(" · ".join(counts))
+            index = 0 if shelved is not None else None
+            st.selectbox("Casebook", list(shelf), index=index, key="casebook", persist_state="session")
+        if shelved is not None:
+            _casebook_card(shelved, titled=len(shelf) == 1)
         sign_out_panel()
         st.html(f'<p class="cxr-disclaimer">{DISCLAIMER}</p>')
-    if len(shelf) == 1 and asked == shelved.name:
-        # Without a switch nothing is bound to the parameter; it says nothing new.
-        st.session_state.setdefault("casebook", shelved.name)
-    warm_up(shelved)
+    if shelved is not None:
+        warm_up(shelved)
+
+
+def _casebook_card(shelved: Shelved, *, titled: bool) -> None:
+    manifest = shelved.casebook.manifest
+    with st.container(key="cxr-casebook", gap="xsmall"):
+        if titled:
+            st.caption("Casebook")
+        st.markdown(f"**{plain_markdown(manifest.dataset.title)}**")
+        if manifest.dataset.synthetic:
+            st.badge("Synthetic films", icon=":material/draw:", color="orange")
+        counts = [f"{manifest.cases:,} cases"]
+        if manifest.films:
+            counts.append(f"{manifest.films:,} films")
+        if manifest.reports:
+            counts.append(f"{manifest.reports:,} reports")
+        st.caption(" · ".join(counts))
+
+
+def _not_open(shelf: dict[str, Shelved], address: Address) -> None:
+    """Say that a link leads into a casebook that is not open here, and which are."""
+    st.title("This casebook is not open here", anchor=False)
+    named = plain_markdown(address.asked["casebook"][-1][:80])
+    st.warning(f"The link names casebook “{named}”. Open here:", icon=":material/link_off:")
+    _offer(shelf, address)
+
+
+def _offer(shelf: dict[str, Shelved], address: Address, without: str | None = None) -> None:
+    """Draw links to the open casebooks, but one."""
+    for other in shelf.values():
+        if other.name != without:
+            link(other, address.page, plain_markdown(other.name), icon=":material/library_books:")
 
 
 def _sentence(message: str) -> str:

@@ -85,7 +85,7 @@ def _record_once(rules: AccessRules, visitor: Visitor, event: audit.Event) -> No
 
 def _ask(text: str, label: str, action: object) -> None:
     with st.container(key="cxr-sign-in", border=True, width=420, gap="small"):
-        st.subheader("CXR Explorer", anchor=False)
+        st.title("CXR Explorer", anchor=False)
         st.text(text)
         st.button(label, type="primary", icon=":material/login:", key="sign-in", on_click=action)  # type: ignore[arg-type]
 

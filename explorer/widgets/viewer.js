@@ -28,6 +28,8 @@ function createViewer(root) {
   const invertButton = root.querySelector("[data-act=invert]");
   const tools = [...root.querySelectorAll("[data-tool]")];
 
+  const legend = root.querySelector(".legend");
+
   const film = document.createElement("canvas");
   let grey = null; // one byte a pixel, as decoded
   let shown = null; // address of the film on show
@@ -36,13 +38,19 @@ function createViewer(root) {
   let zoom = 1; // 1: the whole film fits
   let centre = [0.5, 0.5]; // of the view, as share of the film
   let scheduled = false;
+  let lines = []; // outlines, points as shares of the film
   let stale = true; // whether the grey values must be mapped again
   const pointers = new Map();
 
   function show(data) {
     mark.hidden = !data.synthetic;
     canvas.setAttribute("aria-label", data.alt);
-    if (data.image === shown) return;
+    lines = data.lines;
+    tellLines();
+    if (data.image === shown) {
+      refresh(false);
+      return;
+    }
     shown = data.image;
     const image = new Image();
     image.onload = () => {
@@ -57,6 +65,39 @@ function createViewer(root) {
       reset();
     };
     image.src = data.image;
+  }
+
+  function tellLines() {
+    legend.hidden = lines.length === 0;
+    const entries = lines.map((line) => {
+      const entry = document.createElement("li");
+      const swatch = document.createElement("span");
+      swatch.className = "swatch";
+      swatch.style.borderTop = `3px ${line.broken ? "dashed" : "solid"} ${line.colour}`;
+      entry.append(swatch, line.name);
+      return entry;
+    });
+    legend.replaceChildren(...entries);
+  }
+
+  function drawLines(s) {
+    const left = stage.clientWidth / 2 - centre[0] * film.width * s;
+    const top = stage.clientHeight / 2 - centre[1] * film.height * s;
+    for (const line of lines) {
+      const path = new Path2D();
+      for (const [x, y] of line.points) path.lineTo(left + x * film.width * s, top + y * film.height * s);
+      path.closePath();
+      paint.lineJoin = "round";
+      // A dark rim: the line is seen on an inverted film as well.
+      paint.setLineDash([]);
+      paint.lineWidth = 4;
+      paint.strokeStyle = "rgb(0 0 0 / 60%)";
+      paint.stroke(path);
+      paint.setLineDash(line.broken ? [7, 4] : []);
+      paint.lineWidth = 2;
+      paint.strokeStyle = line.colour;
+      paint.stroke(path);
+    }
   }
 
   function reset() {
@@ -125,6 +166,7 @@ function createViewer(root) {
       film.width * s,
       film.height * s,
     );
+    drawLines(s);
     state.textContent = `${Math.round(100 * zoom)} % · level ${level.value} · width ${width.value}`;
     // A film that fits leaves vertical swipes to the page.
     canvas.style.touchAction = zoom > 1 || tool === "window" ? "none" : "pan-y";

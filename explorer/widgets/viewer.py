@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from explorer.film_anatomy import LINES
 from explorer.widgets.markup import data_url
+from index_builder.anatomy import Structure
 
 _HERE = Path(__file__).parent
 _VIEWER = st.components.v2.component(
@@ -17,7 +22,9 @@ _VIEWER = st.components.v2.component(
 )
 
 
-def film_viewer(image: bytes, *, alt: str, synthetic: bool, key: str) -> None:
+def film_viewer(
+    image: bytes, *, alt: str, synthetic: bool, key: str, lines: Mapping[Structure, NDArray[np.float32]] | None = None
+) -> None:
     """Draw a film to look at closely.
 
     Args:
@@ -25,5 +32,10 @@ def film_viewer(image: bytes, *, alt: str, synthetic: bool, key: str) -> None:
         alt: What it shows, for those who cannot see it.
         synthetic: Mark it as drawn.
         key: Of the widget.
+        lines: Outlines to draw over it, of `FilmAnatomy.lines`.
     """
-    _VIEWER(data={"image": data_url(image), "alt": alt, "synthetic": synthetic}, key=key)
+    drawn = [
+        {"name": name, "points": np.round(line, 4).tolist(), "colour": LINES[name][0], "broken": LINES[name][1]}
+        for name, line in (lines or {}).items()
+    ]
+    _VIEWER(data={"image": data_url(image), "alt": alt, "synthetic": synthetic, "lines": drawn}, key=key)

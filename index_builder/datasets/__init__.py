@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
 
-DATASETS = ("openi", "nih", "covid", "manifest", "phantom-openi", "phantom-dust")
+#: Readers of the user's folder: module and class by name. Each is imported when it is asked for.
+_READERS = {
+    "openi": ("openi", "OpenI"),
+    "nih": ("nih", "NIH"),
+    "covid": ("covid", "Covid"),
+    "chexpert": ("chexpert", "CheXpert"),
+    "mimic-cxr": ("mimic_cxr", "MimicCxr"),
+    "padchest": ("padchest", "PadChest"),
+    "vindr": ("vindr", "VinDr"),
+    "rsna": ("rsna", "RSNA"),
+    "radiography": ("radiography", "Radiography"),
+    "hannover": ("hannover", "Hannover"),
+    "jsrt": ("jsrt", "JSRT"),
+    "folder": ("folder", "Folder"),
+    "manifest": ("manifest", "Manifest"),
+}
+_PHANTOMS = {"phantom-openi": "PhantomOpenI", "phantom-dust": "PhantomDust"}
+
+DATASETS = (*_READERS, *_PHANTOMS)
+
+#: Tables that a shipped column map reads, `maps/<name>.yaml`, where the folder has one of that name.
+_MAPPED_TABLES = {"radiography": "metadata.csv"}
 
 
 def open_dataset(kind: str, root: Path | None = None, seed: int = 0) -> Dataset:
@@ -15,7 +37,7 @@ def open_dataset(kind: str, root: Path | None = None, seed: int = 0) -> Dataset:
 
     Args:
         kind: One of `DATASETS`.
-        root: The user's folder; needed by nih, covid and manifest, optional for openi, refused by phantoms.
+        root: The user's folder; optional for openi, refused by phantoms, needed by all others.
         seed: What phantoms are drawn from; ignored by real data.
 
     Raises:
@@ -23,26 +45,22 @@ def open_dataset(kind: str, root: Path | None = None, seed: int = 0) -> Dataset:
     """
     if kind not in DATASETS:
         raise DatasetError(f"unknown dataset {kind!r}. Known: {', '.join(DATASETS)}.")
-    if kind.startswith("phantom"):
+    if kind in _PHANTOMS:
         if root is not None:
             raise DatasetError(f"{kind} is drawn, not read: leave out --root {root}.")
-        from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
-
-        return PhantomOpenI(seed=seed) if kind == "phantom-openi" else PhantomDust(seed=seed)
-    if kind == "openi":
-        from index_builder.datasets.openi import OpenI
-
-        return OpenI(root=root)
-    if root is None:
+        drawn: Dataset = getattr(import_module("index_builder.datasets.phantom"), _PHANTOMS[kind])(seed=seed)
+        return drawn
+    if root is None and kind != "openi":
         raise DatasetError(f"{kind} needs the folder of its data: add --root DIR.")
-    if kind == "nih":
-        from index_builder.datasets.nih import NIH
+    if root is not None and kind in _MAPPED_TABLES and (root / _MAPPED_TABLES[kind]).is_file():
+        return _open_mapped(kind, root / _MAPPED_TABLES[kind])
+    module, name = _READERS[kind]
+    read: Dataset = getattr(import_module(f"index_builder.datasets.{module}"), name)(root)
+    return read
 
-        return NIH(root)
-    if kind == "covid":
-        from index_builder.datasets.covid import Covid
 
-        return Covid(root)
+def _open_mapped(kind: str, table: Path) -> Dataset:
+    from index_builder.datasets.column_map import load_column_map
     from index_builder.datasets.manifest import Manifest
 
-    return Manifest(root)
+    return Manifest(table, load_column_map(Path(__file__).with_name("maps") / f"{kind}.yaml"))

@@ -10,11 +10,19 @@ from typing import Any
 
 from index_builder.datasets.base import SPLITS, Case, Dataset, Split
 from index_builder.datasets.reading import TableDataset
-from index_builder.datasets.tables import Problem, ProblemKind
+from index_builder.datasets.tables import Problem, ProblemKind, Severity
+from index_builder.datasets.values import counted
 from index_builder.errors import DatasetError, ImagingError
+from index_builder.unreadable import reason_of
 
 #: Called with films done and films in all, after each.
 Progress = Callable[[int, int], None]
+
+
+#: Errors of a kind that are listed one by one for people.
+_ERRORS_SHOWN = 20
+#: Kinds of which there may be one a film; what else has no row is about the whole table, and each is told.
+_OF_FILMS: tuple[ProblemKind, ...] = ("duplicate film", "text in film", "undecodable film")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +37,14 @@ class CheckReport:
         text_only: Cases without a film.
         labels: Cases of each label, in the dataset's order of labels, those without a case included.
         unlabelled: Cases without any label.
+        unknown: Cases of which a label is unknown, by label; labels that are known of every case are left out.
         splits: Cases of each split.
         patients_in_several_splits: Patients whose cases are torn apart.
         missing_films: Films named and not there.
         undecodable_films: Films that do not decode; None where not tried.
         duplicate_films: Films whose file is byte by byte that of an earlier one; None where not compared.
         problems: Every problem, of the tables in order of rows, then of the films.
+        notes: What the reader made of the table, a sentence each.
     """
 
     dataset: str
@@ -44,12 +54,14 @@ class CheckReport:
     text_only: int
     labels: Mapping[str, int]
     unlabelled: int
+    unknown: Mapping[str, int]
     splits: Mapping[Split, int]
     patients_in_several_splits: tuple[str, ...]
     missing_films: int
     undecodable_films: int | None
     duplicate_films: int | None
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -71,18 +83,23 @@ class CheckReport:
         return dict(Counter(problem.kind for problem in self.problems).most_common())
 
     def lines(self) -> list[str]:
-        """The report for people: what is there, then every problem."""
+        """The report for people: what is there, what was made of it, then the problems, see `problem_lines`."""
         undecodable = "" if self.undecodable_films is None else f", {self.undecodable_films} undecodable"
+        if self.undecodable_films:
+            undecodable += " (build --skip-unreadable goes on without)"
         duplicates = "" if self.duplicate_films is None else f", {self.duplicate_films} duplicates"
         splits = ", ".join(f"{part} {count}" for part, count in self.splits.items())
         labels = ", ".join(f"{label} {count}" for label, count in self.labels.items() if count)
+        unknown = ", ".join(f"{label} {count}" for label, count in self.unknown.items())
         return [
             f"{self.dataset}: {self.cases} cases of {self.patients} patients",
             f"films: {self.films}, {self.missing_films} missing{undecodable}{duplicates}; text only: {self.text_only}",
             f"splits: {splits}; patients in several: {len(self.patients_in_several_splits)}",
             f"labels: {labels}; none {self.unlabelled}",
-            f"problems: {len(self.errors)} errors, {len(self.warnings)} warnings",
-            *(f"  {problem}" for problem in self.problems),
+            *([f"unknown: {unknown}"] if unknown else []),
+            *(f"note: {note}" for note in self.notes),
+            f"problems: {counted(len(self.errors), 'error')}, {counted(len(self.warnings), 'warning')}",
+            *(f"  {line}" for line in problem_lines(self.problems)),
         ]
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,11 +113,13 @@ class CheckReport:
             "text_only": self.text_only,
             "labels": dict(self.labels),
             "unlabelled": self.unlabelled,
+            "unknown": dict(self.unknown),
             "splits": dict(self.splits),
             "patients_in_several_splits": list(self.patients_in_several_splits),
             "missing_films": self.missing_films,
             "undecodable_films": self.undecodable_films,
             "duplicate_films": self.duplicate_films,
+            "notes": list(self.notes),
             "totals": self.totals(),
             "problems": [
                 {
@@ -114,6 +133,37 @@ class CheckReport:
                 for problem in self.problems
             ],
         }
+
+
+def problem_lines(problems: Iterable[Problem]) -> list[str]:
+    """Problems for people: one line for all of a kind in a column, with their number and the first as an example.
+
+    A table of a hundred thousand films, of which one archive was unpacked, would give as many lines else. Errors come
+    first, and the first `_ERRORS_SHOWN` of a kind are listed one by one, for each has to be mended.
+    """
+    groups: dict[tuple[Severity, ProblemKind, str | None, str], list[Problem]] = {}
+    for problem in problems:
+        alone = problem.message if problem.row is None and problem.kind not in _OF_FILMS else ""
+        groups.setdefault((problem.severity, problem.kind, problem.column, alone), []).append(problem)
+    lines = []
+    for (severity, kind, *_), found in sorted(groups.items(), key=lambda group: group[0][0]):
+        shown = _ERRORS_SHOWN if severity == "error" else 1
+        if len(found) <= shown:
+            lines += [f"{severity}: {problem}" for problem in found]
+        elif severity == "error":
+            lines += [f"{severity}: {problem}" for problem in found[:shown]]
+            lines.append(f"{severity}: {kind}: {len(found) - shown:,} more; --json lists them all")
+        else:
+            lines.append(f"{severity}: {len(found):,} × {kind}, e.g. {found[0]}")
+    return lines
+
+
+def reader_lines(dataset: Dataset) -> list[str]:
+    """What a reader made of its table and what it left out, for whoever builds from it; nothing of other readers."""
+    if not isinstance(dataset, TableDataset):
+        return []
+    warnings = [problem for problem in dataset.problems() if problem.severity == "warning"]
+    return [*(f"note: {note}" for note in dataset.notes()), *problem_lines(warnings)]
 
 
 def check_dataset(
@@ -147,12 +197,13 @@ def check_dataset(
             )
             for patient in torn
         ]
-    films = [(case, film) for case in cases for film in (case.image, *case.other_images) if film is not None]
+    films = [(case, film.reference) for case in cases for film in case.films]
     steps = _Steps(len(films) * ((decode or text) + duplicates), progress)
     undecodable = _decoded(dataset, films, steps, text) if decode or text else None
     repeated = _duplicates(dataset, films, steps) if duplicates else None
     problems += (undecodable or []) + (repeated or [])
     label_counts = Counter(label for case in cases for label in case.labels)
+    unknown_counts = Counter(label for case in cases for label in case.unknown)
     split_counts = Counter(case.split for case in cases)
     return CheckReport(
         dataset=dataset.card.name,
@@ -162,12 +213,14 @@ def check_dataset(
         text_only=sum(case.image is None and not case.other_images for case in cases),
         labels={label: label_counts[label] for label in dataset.label_names},
         unlabelled=sum(not case.labels for case in cases),
+        unknown={label: unknown_counts[label] for label in dataset.label_names if unknown_counts[label]},
         splits={split: split_counts[split] for split in SPLITS},
         patients_in_several_splits=torn,
         missing_films=sum(problem.kind == "missing film" for problem in problems),
         undecodable_films=None if undecodable is None else sum(one.severity == "error" for one in undecodable),
         duplicate_films=None if repeated is None else len(repeated),
         problems=tuple(problems),
+        notes=dataset.notes() if isinstance(dataset, TableDataset) else (),
     )
 
 
@@ -204,18 +257,20 @@ class _Steps:
 
 
 def _decoded(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps, text: bool) -> list[Problem]:
-    """Films that do not decode, as errors, and where asked for those that seem to have text in them, as warnings."""
+    """Films that do not decode, as errors; malformed ones and, where asked for, those with text, as warnings."""
     from index_builder.film_check.burned_in import find_text
 
     problems = []
     for case, film in films:
         try:
-            pixels = dataset.load_film(film).pixels
-            if text and find_text(pixels):
+            decoded = dataset.load_film(film)
+            for note in decoded.ignored:
+                problems.append(Problem("malformed film", f"{note} (case {case.case_id!r})", film, severity="warning"))
+            if text and find_text(decoded.pixels):
                 message = f"text seems to be burned in (case {case.case_id!r}). Look whether it names the patient."
                 problems.append(Problem("text in film", message, film, severity="warning"))
         except ImagingError as error:
-            problems.append(Problem("undecodable film", f"{error} (case {case.case_id!r})", film))
+            problems.append(Problem("undecodable film", f"{reason_of(error, film)} (case {case.case_id!r})", film))
         steps.step()
     return problems
 

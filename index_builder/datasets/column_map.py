@@ -1,17 +1,16 @@
-"""Which column of somebody's table is what: given in a columns file, or guessed from obvious names."""
+"""Which column of somebody's table is what, as a columns file says it."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from index_builder.datasets.label_cells import State
 from index_builder.datasets.tables import Table
 from index_builder.errors import DatasetError
 
@@ -59,10 +58,15 @@ class ColumnMap(BaseModel):
         case_id: Unique id of a case; derived from image path or content where absent or empty.
         image: Path of the primary film, relative to the folder.
         other_images: Column or columns with paths of further films; several in a cell joined by `list_separator`.
+        other_views: Column with the views of the films of each column of `other_images`, in the same order, written as
+            they are there: several in a cell joined by `list_separator`, "unknown" where nobody knows.
         report: Whole report, read as findings. Use `sections` where the parts are apart.
         sections: Section name to column, e.g. {findings: FINDINGS, impression: IMPRESSION}.
         labels: One column with all labels of a case, joined by `labels_separator` (or a JSONL/Parquet list).
-        label_columns: One column per label instead, holding 1/0, true/false or yes/no.
+        label_columns: One column per label instead, holding 1/0, true/false or yes/no; -1 where nobody was sure. A
+            column "No Finding" is no label: 1 there says that the others are absent.
+        uncertain: What -1 in a label column means: absent, present, or unknown, which is neither trained on nor scored.
+        blank: What an empty label cell means: unknown, or absent.
         profile: Field name to column, or a list of columns that keep their names. `age` and `sex` are checked.
         patient_id: Groups the cases of one person. Without it every case is its own patient.
         split: train, val or test. Without it, by hash of the patient.
@@ -77,11 +81,14 @@ class ColumnMap(BaseModel):
     case_id: Name | None = None
     image: Name | None = None
     other_images: Annotated[list[Name], BeforeValidator(_as_list)] = Field(default_factory=list)
+    other_views: Annotated[list[Name], BeforeValidator(_as_list)] = Field(default_factory=list)
     report: Name | None = None
     sections: dict[SectionName, Name] = Field(default_factory=dict)
     labels: Name | None = None
     labels_separator: Separator = "|"
     label_columns: Annotated[list[Name], BeforeValidator(_as_list)] = Field(default_factory=list)
+    uncertain: State = "unknown"
+    blank: Literal["absent", "unknown"] = "unknown"
     profile: Annotated[dict[Name, Name], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
     patient_id: Name | None = None
     split: Name | None = None
@@ -95,6 +102,8 @@ class ColumnMap(BaseModel):
     def _check(self) -> Self:
         if self.labels and self.label_columns:
             raise ValueError("give labels or label_columns, not both")
+        if self.other_views and len(self.other_views) != len(self.other_images):
+            raise ValueError("give other_views one column for each column of other_images, or none")
         if self.report and "findings" in self.sections:
             raise ValueError("give report or sections.findings, not both: a report is read as findings")
         if not (self.image or self.text_columns()):
@@ -111,7 +120,8 @@ class ColumnMap(BaseModel):
             column = getattr(self, field)
             if column is not None:
                 yield field, column
-        for field, columns in (("other_images", self.other_images), ("label_columns", self.label_columns)):
+        for field in ("other_images", "other_views", "label_columns"):
+            columns = getattr(self, field)
             yield from ((field, column) for column in columns)
         for field, mapping in (("sections", self.sections), ("profile", self.profile)):
             yield from ((f"{field}.{name}", column) for name, column in mapping.items())
@@ -167,87 +177,3 @@ def check_columns(table: Table, columns: ColumnMap) -> None:
         raise DatasetError(
             f"{table.path}: no text column {', '.join(missing)}. Columns present: {present}. Correct the column map."
         )
-
-
-#: Obvious names of each field, lower case with underscores. The first is the field's own name and wins over the others.
-_OBVIOUS: dict[str, tuple[str, ...]] = {
-    "case_id": ("case_id", "id"),
-    "image": ("image", "image_path", "path", "filename", "file_name", "film"),
-    "other_images": ("other_images",),
-    "report": ("report", "report_text", "text"),
-    "sections.indication": ("indication",),
-    "sections.comparison": ("comparison",),
-    "sections.findings": ("findings",),
-    "sections.impression": ("impression",),
-    "sections.notes": ("notes", "clinical_notes"),
-    "labels": ("labels", "label", "finding", "finding_labels"),
-    "codes": ("codes",),
-    "profile.age": ("age", "patient_age"),
-    "profile.sex": ("sex", "gender", "patient_sex", "patient_gender"),
-    "patient_id": ("patient_id", "patientid", "subject_id", "patient"),
-    "split": ("split",),
-    "view": ("view", "view_position"),
-    "synthetic": ("synthetic",),
-}
-_SEPARATORS = ("|", ";", ",")
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """A guessed column map and the sentence that says what was guessed."""
-
-    columns: ColumnMap
-    description: str
-
-
-def guess_columns(table: Table) -> Guess:
-    """Guess the map from obvious column names, whatever their case ("Patient ID", "image-path").
-
-    Raises:
-        DatasetError: Two columns fit one field equally well, or nothing fits image or text.
-    """
-    remedy = f"Write a {COLUMNS_FILES[0]} beside it that says which column is what (docs/your-own-data.md)."
-    present = ", ".join(map(repr, table.columns))
-    found: dict[str, str] = {}
-    for field, names in _OBVIOUS.items():
-        fitting = [column for column in table.columns if _normal(column) in names]
-        own = [column for column in fitting if _normal(column) == names[0]]
-        best = own or fitting
-        if len(best) > 1:
-            both = " and ".join(map(repr, best))
-            raise DatasetError(f"{table.path}: {both} could both be the {field}. {remedy} Columns present: {present}.")
-        if best:
-            found[field] = best[0]
-    if "report" in found and "sections.findings" in found:
-        both = f"{found['report']!r} and {found['sections.findings']!r}"
-        raise DatasetError(f"{table.path}: {both} could both be the findings. {remedy} Columns present: {present}.")
-    if not any(field in ("image", "report") or field.startswith("sections.") for field in found):
-        raise DatasetError(
-            f"{table.path}: no column looks like an image path or a report. {remedy} Columns present: {present}."
-        )
-    fields: dict[str, Any] = {"sections": {}, "profile": {}}
-    for field, column in found.items():
-        group, _, name = field.partition(".")
-        if name:
-            fields[group][name] = column
-        else:
-            fields[group] = column
-    said = [f"{field} from {column!r}" for field, column in found.items()]
-    if "labels" in found:
-        fields["labels_separator"] = _separator_of(table, found["labels"])
-        said.append(f"labels separated by {fields['labels_separator']!r}")
-    left_out = [repr(name) for name in table.columns if name not in found.values()]
-    description = f"Columns were guessed from their names: {', '.join(said)}."
-    if left_out:
-        description += f" Left out: {', '.join(left_out)}."
-    return Guess(ColumnMap(**fields), description)
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name.strip().casefold())
-
-
-def _separator_of(table: Table, column: str) -> str:
-    """The first of | ; , that any cell of a column holds; | where none does."""
-    seen = {mark for row in table.rows for mark in _SEPARATORS if mark in row.text(column)}
-    return next((mark for mark in _SEPARATORS if mark in seen), _SEPARATORS[0])

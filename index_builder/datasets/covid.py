@@ -145,7 +145,7 @@ class Covid(TableDataset):
         for row in table.rows:
             case = self._case(row, table, rule, run)
             if case is not None:
-                run.add(case, row, id_column="filename", patient_column="patientid")
+                run.add(case, row, id_column="filename", patient_column="patientid", film_is_id=True)
         return run.finish(
             none_left=f"none of the {len(table.rows):,} rows gives a case: no film of them is in "
             f"{self.root / IMAGES_FOLDER}, or none is a labelled X-ray. Download the images, or give the right folder."

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from index_builder.datasets.base import Case, DatasetCard, ProfileValue, Split
+from index_builder.datasets.film_tree import walk
 from index_builder.datasets.reading import FilmFolder, Reading, SplitRule, TableDataset, TablePass, carve_val
 from index_builder.datasets.tables import Row, Table, read_table
 from index_builder.datasets.values import parse_age, parse_number, parse_sex, parse_view, shown
@@ -23,6 +24,7 @@ AGE, SEX, VIEW, FOLLOW_UP = "Patient Age", "Patient Gender", "View Position", "F
 SPLIT = "split"
 
 _NO_FINDING = "No Finding"
+_BY_NAME: dict[str, str | None] = {label.casefold(): label for label in NIH_LABELS} | {_NO_FINDING.casefold(): None}
 
 
 class NIH(TableDataset):
@@ -93,7 +95,7 @@ class NIH(TableDataset):
         for row in table.rows:
             case = self._case(row, films, rule, published, run)
             if case is not None:
-                run.add(case, row, id_column=IMAGE, patient_column=PATIENT)
+                run.add(case, row, id_column=IMAGE, patient_column=PATIENT, film_is_id=True)
         return run.finish(
             none_left=f"none of the {len(table.rows):,} films listed is in {self.root}/{IMAGES_PATTERN}. "
             "Unpack the image archives there, or give the right folder."
@@ -115,6 +117,8 @@ class NIH(TableDataset):
         if not patient:
             run.error("case id", "no patient id. Restore the published table.", row, PATIENT)
         labels = run.parsed(parse_labels, row, LABELS, "label")
+        if labels and _NO_FINDING.casefold() in row.text(LABELS).casefold():
+            run.warning("label", f"{_NO_FINDING!r} stands beside a finding, which is kept.", row, LABELS)
         case_id = _stem(image)
         film = films.get(case_id)
         if film is None and run.error_count == errors_before:
@@ -170,17 +174,15 @@ class NIH(TableDataset):
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
-    """Sorted findings of "Effusion|Mass"; "No Finding" alone is the empty set. Raises `ValueError` for other names."""
+    """Sorted findings of "Effusion|Mass", in any case; "No Finding" adds none. Raises `ValueError` for other names."""
     names = [name.strip() for name in text.split("|")]
-    if names == [_NO_FINDING]:
-        return ()
-    unknown = [name for name in names if name not in NIH_LABELS]
+    unknown = [name for name in names if name.casefold() not in _BY_NAME]
     if unknown:
         raise ValueError(
             f"{shown(unknown[0])} is not one of the 14 findings. Use {', '.join(NIH_LABELS)}, joined by |, "
             f"or {_NO_FINDING} alone."
         )
-    return tuple(sorted(set(names)))
+    return tuple(sorted({label for name in names if (label := _BY_NAME[name.casefold()])}))
 
 
 def _whole_number(text: str) -> int | None:
@@ -204,6 +206,6 @@ def _films_by_stem(root: Path, folders: list[Path]) -> dict[str, str]:
             if not place.is_dir():
                 continue
             prefix = place.relative_to(root).as_posix()
-            for name in sorted(entry.name for entry in os.scandir(place) if entry.is_file()):
+            for name in sorted(next(walk(place))[2]):
                 films.setdefault(_stem(name), f"{prefix}/{name}")
     return films

@@ -6,7 +6,6 @@ import csv
 import gzip
 import importlib.util
 import io
-import os
 import re
 import tarfile
 import zlib
@@ -22,6 +21,7 @@ from defusedxml import DefusedXmlException
 from defusedxml import ElementTree as DefusedElementTree
 
 from index_builder.datasets.base import Case, DatasetCard, ProfileValue
+from index_builder.datasets.film_tree import walk
 from index_builder.datasets.splits import split_of
 from index_builder.errors import DatasetError, ImagingError
 from index_builder.labels import OPENI_LABELS, openi_labels
@@ -39,8 +39,9 @@ MAX_REPORT_BYTES = 1_000_000
 MAX_REPORTS = 100_000
 MAX_ARCHIVE_BYTES = 200_000_000
 
-#: DICOM first: it has the full depth and the window of the exposure, the published PNG are 8 bit and reduced.
-_FILM_SUFFIXES = (".dcm", ".png")
+#: Best first: DICOM has the full depth and the window of the exposure, the published PNG are 8 bit and reduced, and
+#: JPEG copies have lost detail.
+_FILM_SUFFIXES = (".dcm", ".png", ".jpg", ".jpeg")
 _METADATA_COLUMNS = (
     "imageid",
     "View Position",
@@ -50,6 +51,7 @@ _METADATA_COLUMNS = (
     "Study Date",
 )
 _FILM_NAME = re.compile(r"(?:cxr)?([0-9]{1,9})_(?:1_)?(im-[0-9-]+)", re.IGNORECASE)
+_LATERAL = re.compile(r"\blat(?:eral)?s?\b", re.IGNORECASE)
 _REPORT_ID = re.compile(r"CXR[0-9]{1,9}")
 
 
@@ -77,15 +79,19 @@ class OpenI:
 
     Reports come, in this order, from `reports`, from `root` (folder `ecgen-radiology` or
     `NLMCXR_reports.tgz`), or from the copy inside the installed torchxrayvision package, so that the text
-    side works with no download. Films are PNG or DICOM files anywhere under `root`, named as in
+    side works with no download. Films are DICOM, PNG or JPEG files anywhere under `root`, named as in
     NLMCXR_png.tgz (`CXR1_1_IM-0001-4001.png`) or NLMCXR_dcm.tgz (`1/1_IM-0001-4001.dcm`); of a film present
-    in both forms the DICOM file is used. Reports without a film are text-only cases.
+    in several forms the DICOM file is used, else the PNG. Reports without a film are text-only cases.
 
     Primary film: the frontal one. The DICOM attribute View Position alone misleads: of the 2,174 films it
     calls PA and whose view is also known from clustering (by the authors of torchxrayvision, packaged
     there), 180 are laterals exposed under the frontal preset. So a film is lateral when any of clustering,
     position, patient orientation or post-processing says so; confirmed frontal films come first, then open
     ones, then laterals.
+
+    Further films: of the second of two films beside a frontal one the headers mostly name no view or the frontal
+    preset. Where the caption names a lateral, it is taken for that: of the 654 such films whose view the headers tell,
+    652 are laterals. Other further films whose view only a preset names count as unknown.
 
     Patients: the collection has no patient ids; every report counts as its own patient. What could leak
     between splits is text, because many normal reports read alike: equal report texts share a split.
@@ -168,7 +174,7 @@ class OpenI:
         """Decode one film. Raises as `film_path`, and `ImagingError` for a film that cannot be decoded."""
         from index_builder.imaging import read_film
 
-        return read_film(self.film_path(reference))
+        return read_film(self.film_path(reference), name=reference)
 
     def film_path(self, reference: str) -> Path:
         """File of a film.
@@ -220,6 +226,7 @@ class OpenI:
             image=present[0][0] if present else None,
             other_images=tuple(path for path, _ in present[1:]),
             view=_view(present[0][1], report.caption) if present else None,
+            other_views=_further_views([record for _, record in present], report.caption),
             sections=report.sections,
             profile=profile,
             codes=report.major,
@@ -261,8 +268,8 @@ def film_key(name: str) -> str:
 
 def _find_films(root: Path) -> dict[str, str]:
     """Film key -> path below `root` (forward slashes), of every film file at any depth."""
-    found: dict[str, str] = {}
-    for folder, folders, names in os.walk(root):
+    found: dict[str, tuple[int, str]] = {}
+    for folder, folders, names in walk(root):
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)
@@ -272,10 +279,10 @@ def _find_films(root: Path) -> dict[str, str]:
             key = film_key(path.stem.removesuffix(".dcm"))  # some copies are named 1_IM-0001-4001.dcm.png
             if not key:
                 continue
-            known = found.get(key)
-            if known is None or (suffix == ".dcm" and not known.lower().endswith(".dcm")):
-                found[key] = path.relative_to(root).as_posix()
-    return found
+            rank = _FILM_SUFFIXES.index(suffix)
+            if key not in found or rank < found[key][0]:
+                found[key] = rank, path.relative_to(root).as_posix()
+    return {key: path for key, (_, path) in found.items()}
 
 
 def _read_metadata(folder: Path) -> dict[str, _FilmRecord]:
@@ -350,6 +357,14 @@ def _view(record: _FilmRecord, caption: str) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
+def _further_views(records: Sequence[_FilmRecord], caption: str) -> tuple[str | None, ...]:
+    """Views of the films beside the first of a study; unknown where a preset alone names one, see `OpenI`."""
+    named = _LATERAL.search(caption) is not None
+    if len(records) == 2 and named and records[0].frontal and records[1].frontal is None:
+        return ("LATERAL",)
+    return tuple(None if record.frontal is None else _view(record, caption) for record in records[1:])
+
+
 def _read_reports(source: Path) -> Iterator[_Report]:
     count = 0
     for name, content in _folder_files(source) if source.is_dir() else _archive_files(source):
@@ -364,7 +379,9 @@ def _read_reports(source: Path) -> Iterator[_Report]:
 
 
 def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*.xml")):
+    # A folder named like a report is told, not passed over.
+    every = (Path(below, name) for below, folders, names in walk(folder) for name in (*folders, *names))
+    for path in sorted(path for path in every if path.suffix == ".xml"):
         try:
             _check_size(str(path), path.stat().st_size)
             content = path.read_bytes()

@@ -18,23 +18,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from index_builder.datasets.packed_text import GZIP_MAGIC, open_text
+from index_builder.datasets.values import counted
 from index_builder.errors import DatasetError
 
 #: Longest text of one cell, in characters. The longest published reports have some ten thousand.
 MAX_CELL_CHARS = 1_000_000
 #: Longest record: a line of JSONL, or a row of CSV with all its line breaks. Some sections of the longest texts fit.
 MAX_RECORD_CHARS = 8 * MAX_CELL_CHARS
-#: A Parquet file of repeated values can hold terabytes in kilobytes. One that unpacks to more than this many bytes and
-#: more than so many times its size is refused; texts and numbers of real datasets compress ten times at best.
-MAX_UNPACKED_BYTES = 256 * 2**20
-MAX_UNPACKED_RATIO = 200
-
-#: Rows of a Parquet file that are unpacked at a time.
-_PARQUET_ROWS = 256
-#: What a row costs in memory before it holds anything.
-_ROW_BYTES = 128
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 #: Text that pandas and numpy leave where nothing was; never a word of a report.
 _MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
@@ -43,7 +35,7 @@ _MISSING = frozenset({"nan", "NaN", "<NA>", "NaT"})
 _FOREIGN_CONTENT = (
     (b"PK\x03\x04", "an Excel workbook or ZIP archive; export it as 'CSV UTF-8'"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook; export it as 'CSV UTF-8'"),
-    (b"\x1f\x8b", "compressed with gzip; unpack it first"),
+    (GZIP_MAGIC, "compressed with gzip; unpack it, or name it .csv.gz"),
     (codecs.BOM_UTF16_LE, "UTF-16 text; save it as UTF-8"),
     (codecs.BOM_UTF16_BE, "UTF-16 text; save it as UTF-8"),
 )
@@ -55,6 +47,7 @@ Severity = Literal["error", "warning"]
 ProblemKind = Literal[
     "age",
     "case id",
+    "column",
     "duplicate case id",
     "duplicate film",
     "empty case",
@@ -63,10 +56,13 @@ ProblemKind = Literal[
     "film outside root",
     "label",
     "long text",
+    "malformed film",
     "missing film",
     "no cases",
+    "patient",
     "patient in two splits",
     "ragged row",
+    "repeated row",
     "sex",
     "source",
     "split",
@@ -155,21 +151,23 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a whole .csv, .tsv, .jsonl, .ndjson or .parquet file.
+    """Read a whole .csv, .csv.gz, .tsv, .jsonl, .ndjson or .parquet file.
 
     Raises:
         DatasetError: The file is missing, empty, of another kind than its name says, or has no sound header.
             Faults of single rows are collected in `Table.problems` instead.
     """
-    suffix = path.suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
+    suffix = next((known for known in reversed(TABLE_SUFFIXES) if path.name.lower().endswith(known)), "")
+    if not suffix:
         raise DatasetError(f"{path}: not a table that can be read. Use one of {', '.join(TABLE_SUFFIXES)}.")
     try:
         with path.open("rb") as file:
             head = file.read(8)
         _check_content(path, suffix, head)
         if suffix == ".parquet":
-            return _read_parquet(path)
+            from index_builder.datasets.parquet_table import read_parquet
+
+            return read_parquet(path)
         if suffix in (".jsonl", ".ndjson"):
             return _read_jsonl(path)
         return _read_csv(path, delimiter="\t" if suffix == ".tsv" else None)
@@ -181,6 +179,10 @@ def read_table(path: Path) -> Table:
 def _check_content(path: Path, suffix: str, head: bytes) -> None:
     if not head:
         raise DatasetError(f"{path}: the file is empty. Export the table again.")
+    if suffix == ".csv.gz":
+        if not head.startswith(GZIP_MAGIC):
+            raise DatasetError(f"{path}: named .gz but it is not compressed with gzip. Rename or download it again.")
+        return
     for magic, what in _FOREIGN_CONTENT:
         if head.startswith(magic):
             raise DatasetError(f"{path}: named {suffix} but it is {what}.")
@@ -194,7 +196,7 @@ def _read_csv(path: Path, delimiter: str | None) -> Table:
     # only ever raised; twice ours, so that a text just too long is reported as such and an open quote stops early.
     csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_CELL_CHARS))
     # Bytes that are no UTF-8 become surrogates here and are reported by row and column below.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with open_text(path) as file:
         if delimiter is None:
             first_line = file.readline(MAX_CELL_CHARS)
             delimiter = max(",;\t", key=first_line.count)
@@ -208,27 +210,57 @@ def _read_csv(path: Path, delimiter: str | None) -> Table:
             header = [name.strip() for name in record]
             if any(header):
                 break
+        width = len(header)
         while header and not header[-1]:
             header.pop()
-        columns = _checked_columns(path, header)
-        positions = _positions(header)
+        columns = checked_columns(path, header)
+        positions = positions_of(header)
+        unnamed = _UnnamedColumns(header)
         rows: list[Row] = []
         for number, record in records:
             if isinstance(record, csv.Error):
                 problems.append(Problem("syntax", _csv_fault(record), path.name, number))
                 break
-            cells = [_text_of(cell) for cell in record]
+            cells = [text_of(cell) for cell in record]
             if not any(cells):
                 continue  # Spreadsheets leave empty rows behind; they count as rows.
-            if len(cells) < len(header) or any(cells[len(header) :]):
+            if len(cells) < len(header) or any(cells[width:]):
                 message = (
-                    f"{len(cells)} cells under a header of {len(header)}. Quote texts that contain "
+                    f"{len(cells)} cells under a header of {len(header)}; row left out. Quote texts that contain "
                     f"{delimiter!r}, and fill missing cells with nothing between delimiters."
                 )
-                problems.append(Problem("ragged row", message, path.name, number))
+                problems.append(Problem("ragged row", message, path.name, number, severity="warning"))
                 continue
-            _append_row(Row(number, positions, cells), path, rows, problems)
-    return Table(path, columns, tuple(rows), tuple(problems))
+            unnamed.look(number, cells)
+            append_row(Row(number, positions, cells[: len(header)]), path, rows, problems)
+    return Table(path, columns, tuple(rows), (*problems, *unnamed.problems(path)))
+
+
+class _UnnamedColumns:
+    """What stands in columns without a name, so that it is not left out without a word."""
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self._width = len(header)
+        self._places = [place for place, name in enumerate(header) if not name]
+        self._found: dict[int, list[tuple[int, str]]] = {}
+
+    def look(self, row: int, cells: Sequence[Cell]) -> None:
+        """Note the cells of a row that have text and no name above."""
+        for place in (*self._places, *range(self._width, len(cells))):
+            if cells[place]:
+                self._found.setdefault(place, []).append((row, str(cells[place])))
+
+    def problems(self, path: Path) -> Iterator[Problem]:
+        """One warning a column; none for the row numbers that pandas writes before the first column."""
+        for place, found in sorted(self._found.items()):
+            if place == 0 and all(text.isdecimal() for _, text in found):
+                continue
+            row, text = found[0]
+            message = (
+                f"column {place + 1} has no name and text in {counted(len(found), 'row')}, e.g. {text[:40]!r} in row "
+                f"{row}; left out. Name it in the header if it is needed."
+            )
+            yield Problem("column", message, path.name, severity="warning")
 
 
 class _RecordTooLongError(csv.Error):
@@ -283,7 +315,7 @@ def _read_jsonl(path: Path) -> Table:
                 record = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
                 if not isinstance(record, dict):
                     raise ValueError(f"a {type(record).__name__}, not an object")
-                values = {key.strip(): _text_of(value) for key, value in record.items()}
+                values = {key.strip(): text_of(value) for key, value in record.items()}
             except (ValueError, RecursionError) as error:
                 reason = "nested too deeply" if isinstance(error, RecursionError) else error
                 message = f"not a JSON object ({reason}). Write one object a line, as json.dumps does."
@@ -291,78 +323,14 @@ def _read_jsonl(path: Path) -> Table:
                 continue
             names |= dict.fromkeys(values)
             positions = shapes.setdefault(tuple(values), {name: place for place, name in enumerate(values)})
-            _append_row(Row(number, positions, list(values.values())), path, rows, problems)
+            append_row(Row(number, positions, list(values.values())), path, rows, problems)
     if not names and problems:
         raise DatasetError(str(problems[0]))
-    columns = _checked_columns(path, [name for name in names if name])
+    columns = checked_columns(path, [name for name in names if name])
     return Table(path, columns, tuple(rows), tuple(problems))
 
 
-def _read_parquet(path: Path) -> Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    problems: list[Problem] = []
-    rows: list[Row] = []
-    try:
-        limit = max(MAX_UNPACKED_BYTES, MAX_UNPACKED_RATIO * path.stat().st_size)
-        schema = pq.read_schema(path)
-        repeated = [field.name for field in schema if pa.types.is_string(field.type)]
-        # Dictionaries stay what they are in the file, so that what they unpack to is known before it is unpacked.
-        with pq.ParquetFile(path, read_dictionary=repeated) as parquet:
-            names = [field.name for field in schema if not _holds_bytes(field.type)]
-            columns = _checked_columns(path, names)
-            positions = _positions(names)
-            groups = [parquet.metadata.row_group(group) for group in range(parquet.num_row_groups)]
-            number, unpacked = 0, _ROW_BYTES * sum(group.num_rows for group in groups)
-            _check_unpacked(path, unpacked + sum(group.total_byte_size for group in groups), limit)
-            for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=names):
-                size = _unpacked_bytes(batch)
-                unpacked += size
-                _check_unpacked(path, size, MAX_UNPACKED_BYTES)
-                _check_unpacked(path, unpacked, limit)
-                lists = [batch.column(batch.schema.get_field_index(name)).to_pylist() for name in names]
-                for values in zip(*lists, strict=True):
-                    number += 1
-                    cells = [_text_of(value) for value in values]
-                    _append_row(Row(number, positions, cells), path, rows, problems)
-    # Beside Arrow's own errors: unknown time zones (KeyError), types without a Python value (NotImplementedError).
-    except (pa.ArrowException, ValueError, OverflowError, LookupError, NotImplementedError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DatasetError(f"{path}: not a readable Parquet file ({reason}). Write it again.") from error
-    return Table(path, columns, tuple(rows), tuple(problems))
-
-
-def _check_unpacked(path: Path, size: int, limit: int) -> None:
-    if size > limit:
-        raise DatasetError(
-            f"{path}: {path.stat().st_size:,} bytes that unpack to far more; it is no table of cases. Shorten its "
-            "texts, or write it as CSV."
-        )
-
-
-def _unpacked_bytes(batch: Any) -> int:
-    """Bytes of a batch's values once each stands for itself, and a pointer for each cell."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    total = 8 * batch.num_rows * batch.num_columns
-    for column in batch.columns:
-        if pa.types.is_dictionary(column.type):
-            total += pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0
-        else:
-            total += column.nbytes
-    return total
-
-
-def _holds_bytes(kind: Any) -> bool:
-    """Whether a Parquet column holds raw bytes (e.g. embedded images), which are no text."""
-    import pyarrow as pa
-
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
-
-
-def _append_row(row: Row, path: Path, rows: list[Row], problems: list[Problem]) -> None:
+def append_row(row: Row, path: Path, rows: list[Row], problems: list[Problem]) -> None:
     """Take a row whose texts are sound; else say which of them are not."""
     faults: list[Problem] = []
     names: list[str] = []
@@ -397,7 +365,7 @@ def _text_fault(text: str) -> tuple[ProblemKind, str] | None:
     return None
 
 
-def _text_of(value: Any) -> Cell:
+def text_of(value: Any) -> Cell:
     """A value of any of the three formats as stripped text; lists as tuples, nested objects as JSON."""
     if isinstance(value, str):
         stripped = value.strip()
@@ -407,7 +375,7 @@ def _text_of(value: Any) -> Cell:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        items = (_text_of(item) for item in value)
+        items = (text_of(item) for item in value)
         return tuple(text for item in items if (text := item if isinstance(item, str) else ", ".join(item)))
     if isinstance(value, datetime | date | time):
         return value.isoformat()
@@ -416,7 +384,8 @@ def _text_of(value: Any) -> Cell:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _checked_columns(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+def checked_columns(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of a header without the empty ones. Raises `DatasetError` for one that is no text or occurs twice."""
     for name in names:
         fault = _text_fault(name)
         if fault is not None:
@@ -430,7 +399,7 @@ def _checked_columns(path: Path, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _positions(header: Sequence[str]) -> dict[str, int]:
+def positions_of(header: Sequence[str]) -> dict[str, int]:
     """Position of each column; unnamed ones keep their place under a name that no header can have."""
     return {name or f"\0{position}": position for position, name in enumerate(header)}
 

@@ -14,29 +14,45 @@ MAX_AGE_YEARS = 120
 #: What people write in a field of a patient profile when they do not know. Not applied to report texts.
 _UNKNOWN = frozenset({"", "-", "?", "n/a", "na", "none", "null", "unknown", "unk"})
 
-_AGE = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)\s*([ymwd]?)(?:ears?|rs?|o)?", re.IGNORECASE)
+#: An age with the signs that people set around one: "~65", ">89", "90+". The number stands for the person.
+_AGE = re.compile(
+    r"[<>~≤≥]?=?\s*(\d{1,5}(?:[.,]\d{1,6})?)\s*([ymwd]?)(?:ears?|rs?|onths?|eeks?|ays?|o)?\s*\+?", re.IGNORECASE
+)
 _YEARS_PER_UNIT = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
 
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
+#: Directions of the beam by their words, letters alone.
 _VIEWS = {
     "pa": "PA",
     "posteroanterior": "PA",
+    "posterioranterior": "PA",
+    "posterior anterior": "PA",
+    "postero anterior": "PA",
+    "p a": "PA",
     "ap": "AP",
-    "anteroposterior": "AP",
     "aps": "AP",
-    "ap supine": "AP",
-    "ap erect": "AP",
-    "ap semi erect": "AP",
-    "ap portable": "AP",
+    "anteroposterior": "AP",
+    "anteriorposterior": "AP",
+    "anterior posterior": "AP",
+    "antero posterior": "AP",
+    "a p": "AP",
     "l": "LATERAL",
     "ll": "LATERAL",
     "rl": "LATERAL",
+    "llat": "LATERAL",
+    "rlat": "LATERAL",
     "lat": "LATERAL",
     "lateral": "LATERAL",
-    "left lateral": "LATERAL",
-    "right lateral": "LATERAL",
 }
+#: What is said beside the direction: position of the patient, kind of exposure, side that a lateral film is taken from.
+_BESIDE_VIEW = frozenset(
+    {"view", "projection", "position", "chest", "thorax", "frontal", "supine", "prone", "erect", "upright", "standing"}
+    | {"sitting", "seated", "semi", "semierect", "horizontal", "vertical", "portable", "mobile", "bedside", "axial"}
+    | {"lld", "rld", "xtable", "cross", "table", "left", "right"}
+)
+#: A film seen from the front or from behind, nobody says which.
+_FRONTAL = frozenset({"frontal", "front"})
 
 _TRUE = frozenset({"1", "1.0", "true", "yes", "y"})
 _FALSE = frozenset({"0", "0.0", "false", "no", "n"})
@@ -51,9 +67,9 @@ def is_unknown(text: str) -> bool:
 
 
 def parse_age(text: str) -> float | int | None:
-    """Age in years from "65", "65.0", "060Y" or DICOM's "018M", "003W", "010D"; None where unknown.
+    """Age in years from "65", "65,5", "90+", ">89", "060Y" or DICOM's "018M", "003W", "010D"; None where unknown.
 
-    Whole years are an int; months, weeks and days give years to two decimals.
+    Whole years are an int; months, weeks and days give years to two decimals. Of "90+" and ">89" the number is kept.
 
     Raises:
         ValueError: Not an age, or not within 0 to 120 years.
@@ -64,7 +80,7 @@ def parse_age(text: str) -> float | int | None:
     if match is None:
         raise ValueError(f"{shown(text)} is not an age. Give years as a number, or DICOM's 060Y, 018M, 010D.")
     unit = match[2].lower()
-    years = round(float(match[1]) * _YEARS_PER_UNIT[unit], 2)
+    years = round(float(match[1].replace(",", ".")) * _YEARS_PER_UNIT[unit], 2)
     if years > MAX_AGE_YEARS:
         raise ValueError(
             f"an age of {shown(text)} is not plausible. Give 0 to {MAX_AGE_YEARS} years or leave it empty."
@@ -83,14 +99,19 @@ def parse_sex(text: str) -> str | None:
 
 
 def parse_view(text: str) -> str | None:
-    """View "PA", "AP" or "LATERAL" from the usual spellings ("AP Supine", "L"); None where unknown.
+    """View "PA", "AP" or "LATERAL" from the usual spellings ("AP Supine", "PA Erect", "Lateral Left"); None: unknown.
+
+    "Frontal" alone is either PA or AP, so it is unknown too.
 
     Raises:
         ValueError: Not one of them.
     """
-    if is_unknown(text):
+    words = re.split(r"[^a-z]+", text.strip().casefold())
+    if is_unknown(text) or set(words) <= _FRONTAL:
         return None
-    view = _VIEWS.get(" ".join(re.split(r"[\s_-]+", text.strip().casefold())))
+    # A lateral film may say its side only ("Left"); of the others the words beside the direction do not count.
+    direction = " ".join(word for word in words if word and word not in _BESIDE_VIEW)
+    view = _VIEWS.get(direction)
     if view is None:
         raise ValueError(f"{shown(text)} is not a view of the chest. Write PA, AP or LATERAL, or leave it empty.")
     return view
@@ -149,6 +170,11 @@ def convert(text: str, kind: type[ProfileValue]) -> ProfileValue:
     return text.casefold() == "true" if kind is bool else kind(text)
 
 
-def shown(text: str) -> str:
-    """Quote a value for a message, shortened."""
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: "1 row", "2,300 rows"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """Quote a value for a message, shortened to `limit` characters."""
+    return repr(text if len(text) <= limit else f"{text[: limit - 3]}...")

@@ -20,7 +20,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from index_builder.deidentify.pseudonyms import Pseudonyms
 from index_builder.errors import ImagingError
-from index_builder.imaging.dicom_header import pydicom_silenced
+from index_builder.imaging.quiet import third_parties_silenced
 
 _TABLE = "dicomfields_2026c"
 _NUMBERED = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "AE", "UI"})
@@ -36,7 +36,7 @@ def read_dicom(data: bytes, name: str) -> FileDataset:
         ImagingError: Damaged; the message quotes nothing of the file.
     """
     try:
-        with pydicom_silenced():
+        with third_parties_silenced():
             found = dcmread(io.BytesIO(data), force=True)
             found.walk(lambda dataset, element: None)  # what cannot be parsed shows here
     except Exception:
@@ -46,7 +46,7 @@ def read_dicom(data: bytes, name: str) -> FileDataset:
 
 def known_identifiers(found: Dataset) -> frozenset[str]:
     """What a header says that a report may repeat: names, numbers of patient and visit, places."""
-    with pydicom_silenced():
+    with third_parties_silenced():
         return frozenset(_identifiers(found))
 
 
@@ -68,7 +68,7 @@ def deidentified_dicom(found: FileDataset, name: str, patient: str, pseudonyms: 
         ImagingError: The profile cannot be applied.
     """
     try:
-        with pydicom_silenced():
+        with third_parties_silenced():
             _apply(found, _rules(pseudonyms))
             _declare(found, patient)
             return _written(found)

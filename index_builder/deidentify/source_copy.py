@@ -14,16 +14,17 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from index_builder.datasets.base import Case, Dataset, ProfileValue
+from index_builder.datasets.base import Case, CaseFilm, Dataset, ProfileValue
 from index_builder.datasets.column_map import CardFields, ColumnMap
 from index_builder.deidentify.dicom_profile import deidentified_dicom, known_identifiers, read_dicom, text_burned_in
 from index_builder.deidentify.pseudonyms import Pseudonyms
 from index_builder.deidentify.text import OLDEST, without_identifiers
-from index_builder.errors import DatasetError
+from index_builder.errors import DatasetError, ImagingError
 from index_builder.film_check.burned_in import find_text
-from index_builder.imaging import decode_film
+from index_builder.imaging.decode import decode_film, read_bytes
 from index_builder.imaging.dicom_header import looks_like_dicom
 from index_builder.imaging.film import Limits
+from index_builder.unreadable import reason_of, with_remedy
 
 #: A value of the profile, other than age and sex, stays where this many patients share it: a name is shared by none.
 SHARED_BY = 5
@@ -55,6 +56,7 @@ class CopyReport:
         cases: Cases in it.
         films: Films in it.
         left_out: Films that their header says name the patient in the picture, by the case's pseudonym.
+        unreadable: Films left out since they cannot be read, each with the reason, by their paths in the source.
         with_text: Films in the copy in which text seems to be burned in, by the case's pseudonym: to be looked at.
     """
 
@@ -62,6 +64,7 @@ class CopyReport:
     cases: int = 0
     films: int = 0
     left_out: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     with_text: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -69,6 +72,9 @@ class CopyReport:
         found = [f"{self.out}: {self.cases} cases, {self.films} films, de-identified"]
         if self.left_out:
             found.append(f"  left out, since their header says that text is burned in: {_named(self.left_out)}")
+        if self.unreadable:
+            found.append(f"  left out, since they cannot be read: {len(self.unreadable):,} films")
+            found += [f"    {one}" for one in self.unreadable]
         if self.with_text:
             found.append(f"  look at these, text seems to be burned in: {_named(self.with_text)}")
         found.append(
@@ -85,6 +91,7 @@ def write_deidentified(
     progress: Progress,
     *,
     replace: bool = False,
+    skip_unreadable: bool = False,
 ) -> CopyReport:
     """Write a copy of a source's cases that names nobody.
 
@@ -98,9 +105,10 @@ def write_deidentified(
         pseudonyms: Of one key.
         progress: Told of films.
         replace: Whether an earlier copy at `out` may be replaced.
+        skip_unreadable: Leave out films that cannot be read, and cases of which nothing else is left.
 
     Raises:
-        DatasetError: A phantom, or something lies at `out` that may not be replaced.
+        DatasetError: A phantom, something lies at `out` that may not be replaced, or no case is left.
         ImagingError: A film cannot be read.
     """
     if dataset.card.synthetic or not hasattr(dataset, "film_path"):
@@ -112,8 +120,8 @@ def write_deidentified(
     folder = out.with_name(f".{out.name}.writing")
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "films").mkdir(parents=True)
-    copier = _Copier(dataset, folder, pseudonyms, CopyReport(out), cases)
-    total = sum(len(_references(case)) for case in cases)
+    copier = _Copier(dataset, folder, pseudonyms, CopyReport(out), cases, skip_unreadable)
+    total = sum(len(case.films) for case in cases)
     by_patient: dict[str, list[Case]] = {}
     for case in cases:
         by_patient.setdefault(case.patient_id, []).append(case)
@@ -124,6 +132,9 @@ def write_deidentified(
                 rows[case.case_id] = row
         progress("De-identifying films", copier.seen, total)
     ordered = [rows[case.case_id] for case in cases if case.case_id in rows]
+    if not ordered:
+        found = [*copier.report.unreadable, f"{len(copier.report.left_out):,} films with text burned in"]
+        raise DatasetError(f"{dataset.card.name}: no case is left to copy. Left out: {found[0]}")
     _write_table(folder, dataset, ordered)
     copier.report.cases = len(ordered)
     if out.exists():
@@ -136,12 +147,19 @@ class _Copier:
     """Copies patient by patient: what one film's header names is looked for in all reports of that patient."""
 
     def __init__(
-        self, dataset: Dataset, folder: Path, pseudonyms: Pseudonyms, report: CopyReport, cases: Sequence[Case]
+        self,
+        dataset: Dataset,
+        folder: Path,
+        pseudonyms: Pseudonyms,
+        report: CopyReport,
+        cases: Sequence[Case],
+        skip_unreadable: bool,
     ) -> None:
         self.report = report
         self.seen = 0
         self._files: _FilmFiles = dataset  # type: ignore[assignment]  # looked at by `write_deidentified`
         self._folder = folder
+        self._skip_unreadable = skip_unreadable
         self._pseudonyms = pseudonyms
         self._shared = _shared_values(cases)
         self._language = _language(cases)
@@ -154,47 +172,51 @@ class _Copier:
         """Rows of one patient's cases; None where nothing of a case is left."""
         patient = self._pseudonyms.name("patient", cases[0].patient_id)
         known = {word for case in cases for word in self._words_of_ids(case)}
-        films: list[list[str]] = []
+        films: list[list[CaseFilm]] = []
         for case in cases:
             films.append([])
-            for reference in _references(case):
-                written, identifiers = self._film(reference, patient, self._pseudonyms.name("case", case.case_id))
+            for film in case.films:
+                written, identifiers = self._film(film.reference, patient, self._pseudonyms.name("case", case.case_id))
                 known |= identifiers
-                films[-1] += [] if written is None else [written]
+                films[-1] += [] if written is None else [CaseFilm(written, film.view)]
         return [self._row(case, patient, own, known) for case, own in zip(cases, films, strict=True)]
 
     def _words_of_ids(self, case: Case) -> set[str]:
         """Ids whole, and those of their words, and of the words of file names, that are no common language."""
-        ids = [case.case_id, case.patient_id, *(PurePosixPath(one).stem for one in _references(case))]
+        ids = [case.case_id, case.patient_id, *(PurePosixPath(one.reference).stem for one in case.films)]
         words = {word for one in ids for word in re.findall(r"[^\W\d_]{3,}", one)}
         return {one for one in ids if len(one) > 3} | {word for word in words if word.casefold() not in self._language}
 
     def _film(self, reference: str, patient: str, case: str) -> tuple[str | None, frozenset[str]]:
         """Copy a film; gives its new reference, None where it is left out, and what its header names."""
         self.seen += 1
-        path = self._files.film_path(reference)
-        _LIMITS.check_bytes(path.stat().st_size, path.name)
-        data = path.read_bytes()
-        film = decode_film(data, name=path.name, limits=_LIMITS)
-        name = self._pseudonyms.name("film", reference)
-        identifiers: frozenset[str] = frozenset()
-        if looks_like_dicom(data):
-            found = read_dicom(data, path.name)
-            identifiers = known_identifiers(found)
-            if text_burned_in(found):
+        name, identifiers = self._pseudonyms.name("film", reference), frozenset[str]()
+        try:
+            data = read_bytes(self._files.film_path(reference), reference, _LIMITS)
+            header = read_dicom(data, reference) if looks_like_dicom(data) else None
+            if header is not None:
+                identifiers = known_identifiers(header)
+            pixels = decode_film(data, name=reference, limits=_LIMITS).pixels
+            if header is None:
+                new = f"films/{name}.png"
+                _write_png(pixels, self._folder / new)
+            elif text_burned_in(header):
                 self.report.left_out.append(case)
                 return None, identifiers
-            new = f"films/{name}.dcm"
-            (self._folder / new).write_bytes(deidentified_dicom(found, path.name, patient, self._pseudonyms))
-        else:
-            new = f"films/{name}.png"
-            _write_png(film.pixels, self._folder / new)
-        if find_text(film.pixels):
+            else:
+                new = f"films/{name}.dcm"
+                (self._folder / new).write_bytes(deidentified_dicom(header, reference, patient, self._pseudonyms))
+        except ImagingError as error:
+            if not self._skip_unreadable:
+                raise with_remedy(error) from error
+            self.report.unreadable.append(f"{reference}: {reason_of(error, reference)}")
+            return None, identifiers
+        if find_text(pixels):
             self.report.with_text.append(case)
         self.report.films += 1
         return new, identifiers
 
-    def _row(self, case: Case, patient: str, films: list[str], known: set[str]) -> dict[str, Any] | None:
+    def _row(self, case: Case, patient: str, films: list[CaseFilm], known: set[str]) -> dict[str, Any] | None:
         sections = {name: self._clean(text, known) for name, text in case.sections.items()}
         sections = {name: text for name, text in sections.items() if text}
         if not films and not sections:
@@ -203,14 +225,15 @@ class _Copier:
             "_case": self._pseudonyms.name("case", case.case_id),
             "_patient": patient,
             "_split": case.split,
-            "_view": case.view or "",
-            "_image": films[0] if films else "",
-            "_other_images": films[1:],
+            "_view": (films[0].view if films else None) or "",
+            "_image": films[0].reference if films else "",
+            "_other_images": [film.reference for film in films[1:]],
+            "_other_views": [film.view or "unknown" for film in films[1:]],
             "_codes": [self._clean(code, known) for code in case.codes],
             "_synthetic": int(case.synthetic),
         }
         row |= {f"_section {name}": text for name, text in sections.items()}
-        row |= dict.fromkeys(case.labels, 1)
+        row |= dict.fromkeys(case.labels, 1) | dict.fromkeys(case.unknown)
         for name, value in case.profile.items():
             if (kept := self._profile_value(name, value, known)) is not None:
                 row[f"_profile {name}"] = kept
@@ -228,10 +251,6 @@ class _Copier:
         if (isinstance(value, str) or abs(value) >= _MEASUREMENT) and (name, value) not in self._shared:
             return None
         return self._clean(value, known) if isinstance(value, str) else value
-
-
-def _references(case: Case) -> list[str]:
-    return [one for one in (case.image, *case.other_images) if one is not None]
 
 
 def _shared_values(cases: Iterable[Case]) -> set[tuple[str, ProfileValue]]:
@@ -274,6 +293,7 @@ def _write_table(folder: Path, dataset: Dataset, rows: Sequence[Mapping[str, Any
         patient_id="_patient",
         image="_image",
         other_images=["_other_images"],
+        other_views=["_other_views"],
         split="_split",
         view="_view",
         codes="_codes",

@@ -76,7 +76,7 @@ def baselines(
         DatasetError: Training texts are too few or too short, or `CHEXNET_FILE` does not fit the films.
     """
     jobs: list[tuple[str, Callable[[], dict[str, Any]]]] = []
-    texts = [system.text_of(case) for case in task.cases]
+    texts = [system.read(case) for case in task.cases]
     spaces = embedded.spaces
     if "text" in spaces and (textual := task.restricted([bool(text) for text in texts])) is not None:
         words = _tfidf(textual, texts)
@@ -164,12 +164,16 @@ def _frozen_knn(task: Task, visible: Task | None, features: NDArray[np.float32])
 
     def shares(asked: Task, k: int) -> NDArray[np.float64]:
         found = np.zeros(asked.truth.shape)
-        found[rows] = asked.truth[asked.train][nearest[:, :k]].mean(axis=1)
+        known = asked.known[asked.train][nearest[:, :k]]
+        found[rows] = asked.truth[asked.train][nearest[:, :k]].sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         return found
 
     def best(asked: Task) -> int:
         possible = [k for k in _NEIGHBOURS if k <= most]
-        return max(possible, key=lambda k: macro_ap(shares(asked, k)[asked.val], asked.truth[asked.val]))
+        return max(
+            possible,
+            key=lambda k: macro_ap(shares(asked, k)[asked.val], asked.truth[asked.val], asked.known[asked.val]),
+        )
 
     k = best(task)
     blocks = _without_curves(classify(task, shares(task, k)))

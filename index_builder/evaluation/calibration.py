@@ -61,18 +61,25 @@ def expected_calibration_error(bins: list[dict[str, float]]) -> float:
     return gaps / sum(bin_["cases"] for bin_ in bins)
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+def fit_temperature(
+    logits: NDArray[np.floating], labels: NDArray[np.bool_], known: NDArray[np.bool_] | None = None
+) -> float:
     """Temperature of a multi-label model that minimises its negative log-likelihood on validation cases.
 
     Args:
         logits: [N, C], of a sigmoid per class.
         labels: [N, C].
+        known: [N, C], the labels that are known, the only ones that count; None: all.
 
     Raises:
         ValueError: Shapes differ, there are no cases or a logit is not finite.
     """
     _check(logits, labels)
-    return _fit(logits, lambda scaled: _sigmoid_nll(scaled, labels))
+    if known is None or known.all():
+        return _fit(logits, lambda scaled: _sigmoid_nll(scaled, labels))
+    told = labels[known]
+    _check(logits[known][:, None], told[:, None])
+    return _fit(logits[known], lambda scaled: _sigmoid_nll(scaled, told))
 
 
 def fit_stage_temperature(logits: NDArray[np.floating], stages: NDArray[np.integer]) -> float:
@@ -90,7 +97,11 @@ def fit_stage_temperature(logits: NDArray[np.floating], stages: NDArray[np.integ
 
 
 def calibration(
-    logits: NDArray[np.floating], labels: NDArray[np.bool_], names: Sequence[str], temperature: float
+    logits: NDArray[np.floating],
+    labels: NDArray[np.bool_],
+    names: Sequence[str],
+    temperature: float,
+    known: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
     """Calibration of a multi-label model on test cases, before and after its logits are divided by `temperature`.
 
@@ -99,6 +110,7 @@ def calibration(
         labels: [N, C].
         names: C class names.
         temperature: From `fit_temperature` on validation cases.
+        known: [N, C], the labels that are known, the only ones that count; None: all. At least one of each class.
 
     Returns:
         `temperature`, and under `before` and `after`: `macro` {ece, brier, nll} and `per_class` by name {ece, brier,
@@ -109,10 +121,12 @@ def calibration(
         ValueError: Shapes differ, there are no cases or a logit is not finite.
     """
     _check(logits, labels)
+    counted = np.ones(labels.shape, bool) if known is None else known
 
     def measure(scaled: NDArray[np.float64]) -> dict[str, Any]:
         per_class: dict[str, dict[str, Any]] = {}
-        for name, logit, truth in zip(names, scaled.T, labels.T, strict=True):
+        for name, scores, carried, told in zip(names, scaled.T, labels.T, counted.T, strict=True):
+            logit, truth = scores[told], carried[told]
             probability = expit(logit)
             bins = reliability(probability, truth)
             per_class[name] = {

@@ -17,7 +17,9 @@ CURVE_POINTS = 200
 Groups = Sequence[str] | NDArray
 
 
-def choose_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+def choose_thresholds(
+    probabilities: NDArray[np.floating], labels: NDArray[np.bool_], known: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
     """Threshold of each class that maximises F1 on validation cases, to be applied to test cases as p ≥ t.
 
     A class without a positive on validation gets the threshold that maximises F1 over the other classes' cases
@@ -25,7 +27,8 @@ def choose_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.bo
 
     Args:
         probabilities: [N, C], of validation cases.
-        labels: [N, C].
+        labels: [N, C], False where unknown.
+        known: [N, C], the labels that are known, the only ones that count; None: all.
 
     Returns:
         [C] float64.
@@ -42,10 +45,13 @@ def choose_thresholds(probabilities: NDArray[np.floating], labels: NDArray[np.bo
             "Evaluate on a dataset whose validation part has labelled cases."
         )
     thresholds = np.empty(labels.shape[1])
+    told = np.ones(labels.shape, bool) if known is None else known
     if not seen.all():
-        thresholds[:] = best_f1_threshold(probabilities[:, seen].ravel(), labels[:, seen].ravel())
+        kept = told & seen
+        thresholds[:] = best_f1_threshold(probabilities[kept], labels[kept])
     for column in np.flatnonzero(seen):
-        thresholds[column] = best_f1_threshold(probabilities[:, column], labels[:, column])
+        rows = told[:, column]
+        thresholds[column] = best_f1_threshold(probabilities[rows, column], labels[rows, column])
     return thresholds
 
 
@@ -56,6 +62,7 @@ def classification(
     thresholds: NDArray[np.floating],
     *,
     frequent: int = 0,
+    known: NDArray[np.bool_] | None = None,
     groups: Groups | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
@@ -67,17 +74,19 @@ def classification(
 
     Args:
         probabilities: [N, C].
-        labels: [N, C].
+        labels: [N, C], False where unknown.
         names: C class names.
         thresholds: [C], from `choose_thresholds` on validation cases.
         frequent: Average classes of at least so many positives by themselves too; 0: do not.
+        known: [N, C], the labels that are known; None: all. A class is scored on the cases it is known of.
         groups: [N] patients, to resample patients instead of cases.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
 
     Returns:
         `macro` and `macro_interval` by metric (auroc, ap, f1, sensitivity, specificity, accuracy); `per_class` by name,
-        each metric with its `…_interval` of 95 %, `positives`, `threshold` and `confusion` counts (tp, fp, fn, tn);
+        each metric with its `…_interval` of 95 %, `positives`, `threshold` and `confusion` counts (tp, fp, fn, tn),
+        and `unknown`, the cases left out, where there are any;
         `left_out` names; `curves` by name, see `ranks.curves`; `cases`. None stands for a value not defined. Where some
         classes are frequent and some are not, `frequent` has `macro`, `macro_interval` and `cases` of its `classes`.
 
@@ -89,9 +98,15 @@ def classification(
         raise ValueError(f"{len(names)} names and {len(thresholds)} thresholds for {labels.shape[1]} classes")
     weights = resampled_weights(len(labels), resamples=resamples, seed=seed, groups=groups)
     predicted = probabilities >= thresholds
-    result = _one_against_rest(probabilities, labels, predicted, names, weights, accuracy=True, frequent=frequent)
-    for name, threshold in zip(names, thresholds, strict=True):
-        result["per_class"][name]["threshold"] = float(threshold)
+    told = None if known is None or known.all() else known
+    result = _one_against_rest(
+        probabilities, labels, predicted, names, weights, accuracy=True, frequent=frequent, known=told
+    )
+    for column, (name, threshold) in enumerate(zip(names, thresholds, strict=True)):
+        row = result["per_class"][name]
+        row["threshold"] = float(threshold)
+        if told is not None and (unknown := int((~told[:, column]).sum())):
+            row["unknown"] = unknown
     return result
 
 
@@ -148,10 +163,18 @@ def _one_against_rest(
     *,
     accuracy: bool,
     frequent: int = 0,
+    known: NDArray[np.bool_] | None = None,
 ) -> dict[str, Any]:
-    ranked = [auroc_and_ap(scores[:, column], truth[:, column], weights) for column in range(len(names))]
+    ranked = [
+        auroc_and_ap(scores[:, column], truth[:, column], weights if known is None else weights * known[:, column])
+        for column in range(len(names))
+    ]
     # Whole numbers below 2**24 are exact in float32.
-    total = weights.sum(axis=1, dtype=np.float64)[:, None]
+    if known is None:
+        total = weights.sum(axis=1, dtype=np.float64)[:, None]
+    else:
+        total = (weights @ known.astype(np.float32)).astype(np.float64)
+        predicted = predicted & known
     positives = (weights @ truth.astype(np.float32)).astype(np.float64)
     called = (weights @ predicted.astype(np.float32)).astype(np.float64)
     tp = (weights @ (truth & predicted).astype(np.float32)).astype(np.float64)
@@ -186,7 +209,7 @@ def _one_against_rest(
         "per_class": per_class,
         "left_out": [name for name, kept in zip(names, defined[0], strict=True) if not kept],
         "curves": {
-            name: curves(scores[:, column], truth[:, column], CURVE_POINTS)
+            name: _curves(scores[:, column], truth[:, column], None if known is None else known[:, column])
             for column, name in enumerate(names)
             if defined[0, column]
         },
@@ -196,6 +219,11 @@ def _one_against_rest(
         averages = _macro({metric: value[:, often] for metric, value in values.items()})
         result["frequent"] = {**averages, "cases": len(truth), "classes": [names[column] for column in often.tolist()]}
     return result
+
+
+def _curves(scores: NDArray[np.floating], truth: NDArray[np.bool_], known: NDArray[np.bool_] | None) -> dict[str, Any]:
+    rows = slice(None) if known is None else known
+    return curves(scores[rows], truth[rows], CURVE_POINTS)
 
 
 def _macro(values: dict[str, NDArray[np.float64]]) -> dict[str, Any]:

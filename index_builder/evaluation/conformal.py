@@ -61,13 +61,18 @@ class FindingThresholds:
 
     @classmethod
     def of(
-        cls, probabilities: NDArray[np.floating], truth: NDArray[np.bool_], coverage: float = COVERAGE
+        cls,
+        probabilities: NDArray[np.floating],
+        truth: NDArray[np.bool_],
+        coverage: float = COVERAGE,
+        known: NDArray[np.bool_] | None = None,
     ) -> FindingThresholds:
-        """Thresholds from validation cases: probabilities [V, C] and truth [V, C]."""
-        columns = list(zip(probabilities.T, truth.T, strict=True))
+        """Thresholds from validation cases: probabilities and truth [V, C], and which of it is known; None: all."""
+        counted = np.ones(truth.shape, bool) if known is None else known
+        columns = list(zip(probabilities.T, truth.T, counted.T, strict=True))
         return cls(
-            np.array([threshold(1 - p[held], coverage) for p, held in columns]),
-            np.array([threshold(p[~held], coverage) for p, held in columns]),
+            np.array([threshold(1 - p[held & told], coverage) for p, held, told in columns]),
+            np.array([threshold(p[~held & told], coverage) for p, held, told in columns]),
         )
 
     @property
@@ -106,6 +111,7 @@ def check_findings(
     names: Sequence[str],
     *,
     coverage: float = COVERAGE,
+    known: NDArray[np.bool_] | None = None,
     groups: Sequence[str] | NDArray | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -117,6 +123,7 @@ def check_findings(
         truth: [N, C].
         names: C findings.
         coverage: What was stated.
+        known: [N, C], the truth that is known, the only one that counts; None: all.
         groups: [N] patients, to resample patients instead of cases.
         seed: Of the bootstrap.
 
@@ -128,6 +135,7 @@ def check_findings(
     """
     may_be, may_lack = (one[:, thresholds.told] for one in thresholds.sets(probabilities))
     held = truth[:, thresholds.told]
+    counted = np.ones(held.shape, bool) if known is None else known[:, thresholds.told]
     told = [name for name, one in zip(names, thresholds.told.tolist(), strict=True) if one]
     decided = may_be != may_lack
     weights = resampled_weights(len(truth), seed=seed, groups=groups)
@@ -135,7 +143,7 @@ def check_findings(
         name: {"decided": float(share)} for name, share in zip(told, decided.mean(axis=0), strict=True)
     }
     blocks: dict[str, Any] = {"stated": coverage, "findings": len(told)}
-    for kind, found, asked in (("present", may_be, held), ("absent", may_lack, ~held)):
+    for kind, found, asked in (("present", may_be, held & counted), ("absent", may_lack, ~held & counted)):
         kept = asked & found
         blocks[kind] = _share(weights, kept.sum(axis=1), asked.sum(axis=1)) | {"pairs": int(asked.sum())}
         for name, right, cases in zip(told, kept.sum(axis=0).tolist(), asked.sum(axis=0).tolist(), strict=True):

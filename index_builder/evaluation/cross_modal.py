@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ def cross_modal(task: Task, pool: Pool, image: NDArray[np.float32], text: NDArra
         if any(case.codes for case in cases)
         else {}
     )
-    equals["same_labels"] = _equal([frozenset(case.labels) for case in cases], pool.queries)
+    equals["same_labels"] = _equal([(case.labels, case.unknown) for case in cases], pool.queries)
     found: dict[str, Any] = {"pool": {"pairs": len(cases), **pool.parts}}
     for name, queries, candidates in (("image_to_report", image, text), ("report_to_image", text, image)):
         scores = queries[: pool.queries] @ candidates.T
@@ -82,7 +83,7 @@ def cross_modal(task: Task, pool: Pool, image: NDArray[np.float32], text: NDArra
     return found
 
 
-def _equal(sets: list[frozenset[str]], queries: int) -> NDArray[np.bool_]:
+def _equal(sets: Sequence[Hashable], queries: int) -> NDArray[np.bool_]:
     """[queries, n], whether two sets are the same."""
     numbers = {one: number for number, one in enumerate(dict.fromkeys(sets))}
     place = np.array([numbers[one] for one in sets])

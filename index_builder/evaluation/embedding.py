@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case, Dataset
-from index_builder.imaging import model_input
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoders import ImageEncoder
 from index_builder.systems.joining import encode_cases
 
 #: (what is being done, done, in all)
 Progress = Callable[[str, int, int], None]
+#: A film [H, W] to what an encoder reads, [S, S].
+Prepare = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _BATCH = 32
 #: Batches whose films are being decoded while one is encoded; what bounds memory.
@@ -96,7 +97,7 @@ def embed_modality(
         ImagingError: A film cannot be decoded.
     """
     device = next(system.parameters()).device
-    texts = ["" if modality == "image" else system.text_of(case) for case in cases]
+    texts = ["" if modality == "image" else system.read(case) for case in cases]
     references = [None if modality == "text" else case.image for case in cases]
     wanted = SPACES if modality == "joint" else (modality,)
     spaces = {space: np.zeros((len(cases), system.config.embedding_dim), np.float32) for space in wanted}
@@ -105,13 +106,13 @@ def embed_modality(
     order = sorted(range(len(cases)), key=lambda row: len(texts[row]))
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     done = 0
-    for rows, films in _with_films(dataset, references, batches, system.config.image_size):
-        has_film = torch.tensor([film is not None for film in films])
+    for rows, films in _with_films(dataset, references, batches, system.prepare):
+        counts = torch.tensor([int(film is not None) for film in films])
         pixels = torch.from_numpy(np.array([film for film in films if film is not None])).to(device)
-        for space, found in encode_cases(system, pixels, has_film, [texts[row] for row in rows], wanted).spaces.items():
+        for space, found in encode_cases(system, pixels, counts, [texts[row] for row in rows], wanted).spaces.items():
             spaces[space][rows] = found
         if frozen is not None and pooled is not None and len(pixels):
-            pooled[np.asarray(rows)[has_film.numpy()]] = frozen(pixels).mean(1).float().cpu().numpy()
+            pooled[np.asarray(rows)[counts.numpy() > 0]] = frozen(pixels).mean(1).float().cpu().numpy()
         done += len(rows)
         progress("Embedding cases", done, len(cases))
     return Embedded(spaces, pooled)
@@ -119,7 +120,7 @@ def embed_modality(
 
 @torch.inference_mode()
 def frozen_features(
-    encoder: ImageEncoder, dataset: Dataset, cases: Sequence[Case], size: int, progress: Progress
+    encoder: ImageEncoder, dataset: Dataset, cases: Sequence[Case], prepare: Prepare, progress: Progress
 ) -> NDArray[np.float32]:
     """Mean patch tokens of an untrained encoder, [N, F], zero without a film; what `embed_modality` gives as `frozen`.
 
@@ -130,7 +131,7 @@ def frozen_features(
     rows = [row for row, case in enumerate(cases) if case.image is not None]
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     device, done = next(encoder.parameters()).device, 0
-    for batch, films in _with_films(dataset, [case.image for case in cases], batches, size):
+    for batch, films in _with_films(dataset, [case.image for case in cases], batches, prepare):
         pixels = torch.from_numpy(np.stack([film for film in films if film is not None])).to(device)
         features[batch] = encoder(pixels).mean(1).float().cpu().numpy()
         done += len(batch)
@@ -139,13 +140,13 @@ def frozen_features(
 
 
 def _with_films(
-    dataset: Dataset, references: Sequence[str | None], batches: Sequence[list[int]], size: int
+    dataset: Dataset, references: Sequence[str | None], batches: Sequence[list[int]], prepare: Prepare
 ) -> Iterator[tuple[list[int], list[NDArray[np.float32] | None]]]:
     """Batches of rows with their films, [S, S] float32 or None; the next batches are decoded meanwhile."""
     with ThreadPoolExecutor(_READERS) as readers:
 
         def load(reference: str) -> NDArray[np.float32]:
-            return model_input(dataset.load_film(reference).pixels, size)
+            return prepare(dataset.load_film(reference).pixels)
 
         def submit(rows: list[int]) -> list[Future[NDArray[np.float32]] | None]:
             found = [references[row] for row in rows]

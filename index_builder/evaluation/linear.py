@@ -54,14 +54,17 @@ def fit_linear(task: Task, features: Features, strengths: Sequence[float]) -> Li
         strengths: Values of C to try.
     """
     models = [_fit(task, features, strength) for strength in strengths]
-    scores = [macro_ap(model.probabilities(features[task.val]), task.truth[task.val]) for model in models]
+    truth, told = task.truth[task.val], task.known[task.val]
+    scores = [macro_ap(model.probabilities(features[task.val]), truth, told) for model in models]
     return models[int(np.argmax(scores))]
 
 
-def macro_ap(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
-    """Mean average precision over classes that have cases for and against; 0 when none has."""
-    weights = np.ones((1, len(truth)), np.float32)
-    found = [auroc_and_ap(scores[:, column], truth[:, column], weights)[1][0] for column in range(truth.shape[1])]
+def macro_ap(scores: NDArray[np.floating], truth: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
+    """Mean average precision over classes that have cases for and against; 0 when none has. All [N, C]."""
+    found = [
+        auroc_and_ap(scores[:, column], truth[:, column], known[None, :, column].astype(np.float32))[1][0]
+        for column in range(truth.shape[1])
+    ]
     defined = [one for one in found if not np.isnan(one)]
     return float(np.mean(defined)) if defined else 0.0
 
@@ -69,12 +72,16 @@ def macro_ap(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> float:
 def _fit(task: Task, features: Features, strength: float) -> LinearModel:
     from sklearn.linear_model import LogisticRegression
 
-    known = features[task.train]
+    learnt = features[task.train]
     classifiers: list[Any] = []
-    for truth in task.truth[task.train].T:
+    for carried, told in zip(task.truth[task.train].T, task.known[task.train].T, strict=True):
+        truth = carried[told]
+        if not len(truth):
+            classifiers.append(0.0)
+            continue
         if truth.all() or not truth.any():
             classifiers.append(float(truth[0]))
             continue
         model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS)
-        classifiers.append(model.fit(known, truth))
+        classifiers.append(model.fit(learnt[told], truth))
     return LinearModel(classifiers, strength, task.stages)

@@ -71,12 +71,12 @@ def predict(system: RetrievalSystem, task: Task, vectors: Vectors, modality: Spa
 def _voted(system: RetrievalSystem, task: Task, vectors: Vectors, modality: Space) -> Prediction:
     neighbours, temperature = system.config.vote_neighbours, system.config.temperature_of(modality)
     rows = np.union1d(task.val, task.scored)
-    labels = task.truth[task.train].astype(np.float32)
+    labels, known = task.truth[task.train].astype(np.float32), task.known[task.train]
     probabilities, logits = np.zeros(task.truth.shape), np.zeros(task.truth.shape)
     for block in _blocks(rows, max(1, _PAIRS_AT_ONCE // len(task.train))):
         similarity = similarities(vectors, block, task.train)
         similarity[block[:, None] == task.train] = -np.inf
-        probabilities[block] = vote(similarity, labels, neighbours, temperature).probabilities
+        probabilities[block] = vote(similarity, labels, neighbours, temperature, known).probabilities
     logits[rows] = vote_logits(probabilities[rows], len(task.train), stages=task.stages)
     return Prediction(probabilities, logits)
 

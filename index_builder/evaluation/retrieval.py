@@ -90,32 +90,49 @@ def query_metrics(
     relevance: NDArray[np.bool_],
     gains: NDArray[np.floating] | None = None,
     *,
+    ranked: NDArray[np.bool_] | None = None,
     exclude_self: bool = False,
     first: int = 0,
 ) -> dict[str, NDArray]:
     """Every metric of `retrieval` for each query, [Q], NaN where nothing is relevant; errors as there.
 
-    Arguments as there and in `nearest`.
+    Arguments as there and in `nearest`; `ranked` [Q, N] are the candidates that count, None: all. With it, `candidates`
+    tells their number.
     """
     _check(scores, exclude_self, first)
     if relevance.shape != scores.shape or relevance.dtype != np.bool_:
         raise ValueError(f"relevance must be bool {scores.shape}, not {relevance.dtype} {relevance.shape}")
     if gains is not None and (gains.shape != scores.shape or not np.array_equal(gains > 0, relevance)):
         raise ValueError("gains must be [Q, N] and above 0 exactly where relevant")
+    if ranked is not None:
+        if ranked.shape != scores.shape or (relevance & ~ranked).any():
+            raise ValueError("ranked must be [Q, N] and hold whatever is relevant")
+        # Behind all others, where a candidate that is not relevant changes nothing.
+        scores = np.where(ranked, scores, scores.min() - 1)
     blocks = []
     for rows, order in _rankings(scores, exclude_self, first):
-        ranked = np.take_along_axis(relevance[rows], order, axis=1)
-        ranked_gains = ranked if gains is None else np.take_along_axis(gains[rows], order, axis=1)
-        blocks.append(_per_query(ranked, ranked_gains))
+        found = np.take_along_axis(relevance[rows], order, axis=1)
+        found_gains = found if gains is None else np.take_along_axis(gains[rows], order, axis=1)
+        block = _per_query(found, found_gains)
+        if ranked is not None:
+            counted = np.take_along_axis(ranked[rows], order, axis=1).sum(axis=1)
+            block["mean_gain"] = block["mean_gain"] * found.shape[1] / np.maximum(counted, 1)
+            block["candidates"] = counted
+        blocks.append(block)
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def summarise(
     query: dict[str, NDArray], candidates: int, *, groups: Groups | None, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Any]:
-    """What `retrieval` gives, from `query_metrics` and the number of candidates a query has."""
+    """What `retrieval` gives, from `query_metrics` and the number of candidates a query has.
+
+    Where some candidates do not count for some queries, `candidates` becomes their mean number, rounded.
+    """
     scored = query["relevant"] > 0
     query = {name: value[scored] for name, value in query.items()}
+    counted = query.pop("candidates", np.full(int(scored.sum()), candidates))
+    candidates = round(float(counted.mean())) if len(counted) else candidates
     counts = {"queries": int(scored.sum()), "queries_left_out": int((~scored).sum()), "candidates": candidates}
     relevant, mean_gain = query.pop("relevant"), query.pop("mean_gain")
     ideal = {k: query.pop(f"ideal@{k}") for k in KS}
@@ -124,8 +141,25 @@ def summarise(
     kept_groups = None if groups is None else np.asarray(groups)[scored]
     weights = resampled_weights(len(relevant), resamples=resamples, seed=seed, groups=kept_groups)
     estimates, intervals = _means(query, weights)
-    chance = chance_levels(relevant, mean_gain, ideal, candidates, KS, PUBLISHED_K)
+    chance = _chance(relevant, mean_gain, ideal, counted)
     return {**estimates, "interval": intervals, "chance": chance, **counts}
+
+
+def _chance(
+    relevant: NDArray[np.integer],
+    mean_gain: NDArray[np.floating],
+    ideal: dict[int, NDArray[np.float64]],
+    candidates: NDArray[np.integer],
+) -> dict[str, float]:
+    """`chance_levels` of queries that have each their own number of candidates [Q]."""
+    levels: dict[str, float] = {}
+    for count in np.unique(candidates).tolist():
+        own = candidates == count
+        part = {k: value[own] for k, value in ideal.items()}
+        found = chance_levels(relevant[own], mean_gain[own], part, count, KS, PUBLISHED_K)
+        share = 1.0 if own.all() else float(own.mean())
+        levels = {name: levels.get(name, 0.0) + share * value for name, value in found.items()}
+    return levels
 
 
 def paired_recall_at_k(

@@ -182,7 +182,7 @@ def measure_task(
 def task_of(system: RetrievalSystem, dataset: Dataset, request: EvaluateRequest) -> tuple[Task, Space]:
     """What the system is asked, and what it reads of a case. Raises `CxrError` as `set_task` does."""
     known = system.config.label_names if has_classifier(system) else None
-    return set_task(dataset, system.text_of, known, modality=request.modality, split=request.split, seed=request.seed)
+    return set_task(dataset, system.read, known, modality=request.modality, split=request.split, seed=request.seed)
 
 
 def explanations(
@@ -232,14 +232,14 @@ def _embedded(
 def _temperature(task: Task, logits: NDArray[np.float64]) -> float:
     if task.stages:
         return fit_stage_temperature(logits[task.val], task.stage(task.val))
-    return fit_temperature(logits[task.val], task.truth[task.val])
+    return fit_temperature(logits[task.val], task.truth[task.val], task.known[task.val])
 
 
 def _calibration(task: Task, logits: NDArray[np.float64], temperature: float) -> dict[str, Any]:
     scored = logits[task.scored]
     if task.stages:
         return calibrate_stages(scored, task.stage(task.scored), temperature)
-    return calibration(scored, task.truth[task.scored], task.names, temperature)
+    return calibration(scored, task.truth[task.scored], task.names, temperature, task.known[task.scored])
 
 
 def _conformal(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]:
@@ -249,8 +249,9 @@ def _conformal(task: Task, probabilities: NDArray[np.float64]) -> dict[str, Any]
     if task.stages:
         limit = stage_threshold(val, task.stage(task.val))
         return check_stages(limit, scored, task.stage(task.scored), task.names, **settings)
-    thresholds = FindingThresholds.of(val, task.truth[task.val])
-    return check_findings(thresholds, scored, task.truth[task.scored], task.names, **settings)
+    thresholds = FindingThresholds.of(val, task.truth[task.val], known=task.known[task.val])
+    known = task.known[task.scored]
+    return check_findings(thresholds, scored, task.truth[task.scored], task.names, known=known, **settings)
 
 
 def _per_case(
@@ -259,8 +260,9 @@ def _per_case(
     """What was said of each scored case, column by column.
 
     Returns:
-        `case_id`; `labels`, all that each case carries; `probabilities` and, with the temperature, `calibrated`, by
-        label; `retrieval` by protocol, `p@5` and `map` of the case as a query, None where it was none.
+        `case_id`; `labels`, all that each case carries; `unknown`, those nobody decided, where there are any;
+        `probabilities` and, with the temperature, `calibrated`, by label; `retrieval` by protocol, `p@5` and `map` of
+        the case as a query, None where it was none.
     """
     cases = cases_at(task.cases, task.scored)
     scaled = prediction.logits[task.scored] / temperature
@@ -272,6 +274,7 @@ def _per_case(
     return {
         "case_id": [case.case_id for case in cases],
         "labels": [list(case.labels) for case in cases],
+        **({} if task.judged.all() else {"unknown": [list(case.unknown) for case in cases]}),
         "probabilities": by_label(prediction.probabilities[task.scored]),
         "calibrated": by_label(calibrated),
         "retrieval": queries,

@@ -14,7 +14,6 @@ from index_builder.case_table import CaseRows, read_cases
 from index_builder.casebook import (
     SPACES,
     DatasetRecord,
-    Embeddings,
     Layout,
     Space,
     read_manifest,
@@ -23,8 +22,9 @@ from index_builder.casebook import (
 )
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, DatasetCard
+from index_builder.embeddings import Embeddings
 from index_builder.errors import CxrError
-from index_builder.evaluation.embedding import Embedded, Progress, frozen_features
+from index_builder.evaluation.embedding import Embedded, Prepare, Progress, frozen_features
 from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure_task, task_of
 from index_builder.evaluation.runs import Run
 from index_builder.imaging import Film
@@ -72,13 +72,13 @@ class StoredVectors:
     Attributes:
         dataset: Decodes films for the frozen baselines, which nothing is stored of.
         spaces: [N, D] float16 by space, zero where a case lacks the modality.
-        image_size: Of the films that the frozen encoder reads.
+        prepare: Makes of a film what the frozen encoder reads.
         progress: Told of the films read.
     """
 
     dataset: StoredCases
     spaces: Mapping[Space, NDArray[np.float16]]
-    image_size: int
+    prepare: Prepare
     progress: Progress
     _frozen: dict[tuple[str, ...], NDArray[np.float32]] = field(default_factory=dict)
 
@@ -92,7 +92,7 @@ class StoredVectors:
     def _frozen_of(self, cases: Sequence[Case], encoder: ImageEncoder) -> NDArray[np.float32]:
         key = tuple(case.case_id for case in cases)
         if key not in self._frozen:
-            self._frozen[key] = frozen_features(encoder, self.dataset, cases, self.image_size, self.progress)
+            self._frozen[key] = frozen_features(encoder, self.dataset, cases, self.prepare, self.progress)
         return self._frozen[key]
 
 
@@ -143,7 +143,7 @@ def measure_stored(
         modality, e.g. that the casebook has no test part; `disclaimer`.
     """
     dataset = StoredCases(record, cases)
-    stored = StoredVectors(dataset, vectors, system.config.image_size, progress)
+    stored = StoredVectors(dataset, vectors, system.prepare, progress)
     modalities: dict[str, Any] = {}
     not_measured: dict[str, str] = {}
     held: list[Space] = [space for space in SPACES if space != "joint" and vectors[space].any()]

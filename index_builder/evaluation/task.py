@@ -50,8 +50,10 @@ class Task:
         val: Rows of the validation part: thresholds, temperature and all other choices.
         scored: Rows of the part that is scored.
         labels: [N, L] bool, all labels of the dataset: two cases that share one are relevant to each other.
-        names: C labels that are predicted.
-        truth: [N, C] bool.
+        judged: [N, L] bool, labels that somebody decided; the others are neither present nor absent.
+        names: C labels that are predicted, each known of a case of every part that is needed.
+        truth: [N, C] bool, False where unknown.
+        known: [N, C] bool, as `judged`.
         stages: Whether the labels are stages of which each case has exactly one.
         left_out: Cases of the scored part that are not scored: reason to number.
         seed: Of all draws.
@@ -64,8 +66,10 @@ class Task:
     val: NDArray[np.intp]
     scored: NDArray[np.intp]
     labels: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
     names: tuple[str, ...]
     truth: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     stages: bool
     left_out: dict[str, int]
     seed: int
@@ -75,8 +79,8 @@ class Task:
         return self.truth[rows].argmax(axis=1)
 
     def with_truth(self, names: Sequence[str], truth: NDArray[np.bool_]) -> Task:
-        """The same cases, other labels to predict."""
-        return replace(self, names=tuple(names), truth=truth)
+        """The same cases, other labels to predict, known of all of them."""
+        return replace(self, names=tuple(names), truth=truth, known=np.ones(truth.shape, bool))
 
     def restricted(self, held: Sequence[bool] | NDArray[np.bool_]) -> Task | None:
         """The task without cases that are not held [N]; None where it can then not be set."""
@@ -150,8 +154,11 @@ def set_task(
                 f"{name}: {len(members)} {one} cases with {_needed(modality)}. Evaluation learns from train, chooses "
                 "on val and scores another part: give a dataset that has them, or another --modality."
             )
-    labels = seen.labels[kept]
-    columns = [number for number, label in enumerate(dataset.label_names) if known is None or label in known]
+    labels, judged = seen.labels[kept], seen.judged[kept]
+    told = np.logical_and(judged[rows["val"]].any(axis=0), judged[scored].any(axis=0)).tolist()
+    columns = [
+        number for number, label in enumerate(dataset.label_names) if told[number] and (known is None or label in known)
+    ]
     if not columns:
         raise ModelError(
             f"the system knows none of the labels of {name} ({', '.join(dataset.label_names) or 'none'}); it knows "
@@ -163,6 +170,7 @@ def set_task(
         if not found.any():
             raise DatasetError(f"{name}: no {one} case carries a label that could be scored. Give labelled data.")
     stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
+    known_of = judged[:, columns]
     left_out = {reason: count for reason, count in counts.items() if count}
     task = Task(
         cases=cases_at(dataset.cases(), kept),
@@ -172,8 +180,10 @@ def set_task(
         val=rows["val"],
         scored=scored,
         labels=labels,
+        judged=judged,
         names=names,
         truth=truth,
+        known=known_of,
         stages=stages,
         left_out=left_out,
         seed=seed,
@@ -192,23 +202,26 @@ class _Seen:
     film: NDArray[np.bool_]
     text: NDArray[np.bool_]
     labels: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
 
     @classmethod
     def of(cls, dataset: Dataset, text_of: Callable[[Case], str]) -> _Seen:
         cases = dataset.cases()
         column = {label: number for number, label in enumerate(dataset.label_names)}
-        labels = np.zeros((len(cases), len(column)), bool)
+        labels, judged = np.zeros((len(cases), len(column)), bool), np.ones((len(cases), len(column)), bool)
         ids, patients, parts = [], [], []
         told = np.zeros((len(cases), 3), bool)
         for row, case in enumerate(cases):
             labels[row, [column[label] for label in case.labels if label in column]] = True
+            if case.unknown:
+                judged[row, [column[label] for label in case.unknown if label in column]] = False
             ids.append(case.case_id)
             patients.append(case.patient_id)
             parts.append(case.split)
             told[row] = UNCODED not in case.codes, case.image is not None, bool(text_of(case))
         coded, film, text = told.T
         named = np.array(ids, np.str_), np.array(patients, np.str_), np.array(parts, np.str_)
-        return cls(*named, coded, film, text, labels)
+        return cls(*named, coded, film, text, labels, judged)
 
 
 def classify(
@@ -226,10 +239,11 @@ def classify(
         there are such; `stages`, where the labels are stages.
     """
     if thresholds is None:
-        thresholds = choose_thresholds(probabilities[task.val], task.truth[task.val])
+        thresholds = choose_thresholds(probabilities[task.val], task.truth[task.val], task.known[task.val])
     found, truth = probabilities[task.scored], task.truth[task.scored]
     settings: dict[str, Any] = {"groups": task.patients[task.scored], "seed": task.seed}
-    block = classification(found, truth, task.names, thresholds, frequent=FREQUENT, **settings)
+    known = task.known[task.scored]
+    block = classification(found, truth, task.names, thresholds, frequent=FREQUENT, known=known, **settings)
     averages = block.pop("frequent", None)
     blocks = {"classification": block}
     if averages is not None:
@@ -271,7 +285,8 @@ class RankedQueries:
 
     Attributes:
         metrics: Each [Q], see `retrieval.query_metrics`; the gain of a candidate is the number of labels it shares with
-            the query.
+            the query. A candidate that shares none as far as is known, but may share one that is unknown of either, is
+            not ranked (condensed lists: Sakai, SIGIR 2007).
         shown: [Q, k] the first candidates, `SHOWN` or as many as there are.
     """
 
@@ -294,12 +309,20 @@ def rank_queries(task: Task, protocol: Protocol, scores_of: Scores) -> RankedQue
             scores[place] = scores.min() - 1
         first, itself = block.start, protocol.aligned
         shown = nearest(scores, min(SHOWN, len(candidates) - 1), exclude_self=itself, first=first)
-        metrics = query_metrics(scores, gains > 0, gains, exclude_self=itself, first=first)
+        ranked = None if task.judged.all() else _comparable(task, queries[block], candidates) | (gains > 0)
+        metrics = query_metrics(scores, gains > 0, gains, ranked=ranked, exclude_self=itself, first=first)
         blocks.append(RankedQueries(metrics, shown))
     return RankedQueries(
         {name: np.concatenate([block.metrics[name] for block in blocks]) for name in blocks[0].metrics},
         np.concatenate([block.shown for block in blocks]),
     )
+
+
+def _comparable(task: Task, queries: NDArray[np.intp], candidates: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether it is known of a query and a candidate that they share no label, [Q, N]; read where they share none."""
+    may_share = shared_labels(task.labels[queries], ~task.judged[candidates])
+    may_share += shared_labels(~task.judged[queries], task.labels[candidates])
+    return may_share == 0
 
 
 def rank(task: Task, protocol: Protocol, scores_of: Scores) -> dict[str, Any]:

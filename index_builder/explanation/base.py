@@ -21,7 +21,7 @@ class Inputs:
     """What the system reads of a case or query.
 
     Attributes:
-        film: [S, S] float32 in 0..1 as `imaging.model_input` gives it, S = `system.config.image_size`; None: no film.
+        film: [S, S] float32 in 0..1 as the system's `prepare` gives it, S = `system.config.image_size`; None: no film.
         text: Report, query or profile sentence; empty: no text. With a film, the joint vector is explained.
     """
 
@@ -93,7 +93,7 @@ class Explanation:
 
     Attributes:
         method: How it was made.
-        image: [S, S] float32, a weight per pixel of the network input (`imaging.input_geometry` maps it onto the film);
+        image: [S, S] float32, a weight per pixel of the network input (the system's `geometry` maps it onto the film);
             None where there is no film or the method says nothing of it.
         words: Weights of the words that were read, in order; special and padding tokens never appear. Empty where there
             is no text or the method says nothing of it.

@@ -29,11 +29,12 @@ def methods_for(system: RetrievalSystem, inputs: Inputs, target: Target) -> tupl
 def answering(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[Method, ...]:
     """The methods that have something to say of a case, faithful or not, quickest first."""
     has_film, has_text = inputs.film is not None, bool(inputs.text.strip())
+    pooled = (not has_film or system.gathers("image")) and (not has_text or system.gathers("text"))
     asked: dict[Method, bool] = {
-        "attention": has_film or has_text,
+        "attention": pooled and (has_film or has_text),
         "grad-cam": has_film,
         "integrated-gradients": has_film or has_text,
-        "similarity": isinstance(target, SimilarityTarget) and (has_film or has_text),
+        "similarity": pooled and isinstance(target, SimilarityTarget) and (has_film or has_text),
     }
     return tuple(method for method in METHODS if asked[method])
 

@@ -47,7 +47,8 @@ def integrated_gradients(subject: Subject, steps: int, progress: Progress | None
     pieces = system.word_pieces([subject.text])[0] if subject.text else []
     if subject.text:
         read = _embeddings(subject)
-        special = torch.tensor([piece.special for piece in pieces], device=read.device)
+        padding = [True] * (read.shape[1] - len(pieces))  # of encoders that read every text at one length
+        special = torch.tensor([*(piece.special for piece in pieces), *padding], device=read.device)
         ends.append(read)
         starts.append(torch.where(special[None, :, None], read, _nothing(system.text_encoder)))
     done = 0

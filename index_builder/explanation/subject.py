@@ -165,7 +165,7 @@ def _check(system: RetrievalSystem, inputs: Inputs, target: Target) -> None:
     if inputs.film is not None and inputs.film.shape != (size, size):
         raise ExplanationError(
             f"a film of shape {inputs.film.shape} where {system.name} reads {size} by {size} pixels. "
-            "Prepare it with imaging.model_input."
+            "Prepare it with its `prepare`."
         )
     if isinstance(target, FindingTarget):
         names = system.config.label_names

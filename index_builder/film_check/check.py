@@ -1,9 +1,10 @@
-"""The check as it lies in a casebook: how far a film's features are from those indexed, and which way up it is.
+"""The check as it lies in a casebook: how far a film's features are from those indexed, how it lies, and its view.
 
 Distance: mean of the distances to the five nearest indexed films in the space of backbone features of length 1 (deep
 nearest neighbours: Sun, Ming, Zhu and Li, "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022).
 Orientation: logistic regression that tells films from their own turned and inverted copies (as the pretext task of
 Gidaris, Singh and Komodakis, "Unsupervised Representation Learning by Predicting Image Rotations", ICLR 2018).
+View: share of laterals among the nearest indexed films whose view is known.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _QUARTERS: dict[Turn, int] = {"turned left": 1, "upside down": 2, "turned right"
 
 #: Indexed films that are nearest.
 NEIGHBOURS = 5
+#: Nearest films of known view that tell a film's own, and how many there must be of either view.
+VIEW_NEIGHBOURS = 15
 #: Edge of the small film that orientation is told from.
 _SIDE = 16
 #: A film whose values spread less than this shows nothing.
@@ -38,7 +41,7 @@ class FilmCheck:
 
     Attributes:
         references: [R, F] float16, features of indexed films, of length 1.
-        rows: [R] int64, their rows in the casebook.
+        rows: [R] int64, the rows of their cases in the casebook.
         distances: [101] float32, percentiles of the distance of indexed films to the others, none of its own patient.
         similarities: [101] float32, the same of mean cosine to the nearest in the image space; the first is -1, which
             no film undercuts, where too few films tell how far is too far.
@@ -46,6 +49,8 @@ class FilmCheck:
         no_chest: [] float32, one farther than this is farther than chest films are that were turned or inverted.
         weights: [5, 256] float32, of the orientation, rows as in `TURNS`.
         bias: [5] float32.
+        films: [R] int64, their numbers in the table of films; None where there is none, or in an older casebook.
+        views: [R] int8, 1 a lateral, 0 a frontal film, -1 unknown; None in an older casebook.
     """
 
     references: NDArray[np.float16]
@@ -56,23 +61,59 @@ class FilmCheck:
     no_chest: NDArray[np.float32]
     weights: NDArray[np.float32]
     bias: NDArray[np.float32]
+    films: NDArray[np.int64] | None = None
+    views: NDArray[np.int8] | None = None
 
-    def of_rows(self, rows: Sequence[int]) -> FilmCheck | None:
+    def of_rows(self, rows: Sequence[int], films: NDArray[np.int64] | None = None) -> FilmCheck | None:
         """The check of a casebook that holds only some of the rows, in that order; its limits stay those of the whole.
 
         None where too few films are left to compare with.
+
+        Args:
+            rows: Which.
+            films: Numbers of their films, where that casebook has a table of films.
         """
         place = {row: number for number, row in enumerate(rows)}
         kept = np.array([row in place for row in self.rows.tolist()], bool)
         if kept.sum() < NEIGHBOURS:
             return None
-        moved = np.array([place[row] for row in self.rows[kept].tolist()], np.int64)
-        return replace(self, references=self.references[kept], rows=moved)
+        own = self.of_references(kept)
+        moved = np.array([place[row] for row in own.rows.tolist()], np.int64)
+        numbers = None if films is None or own.films is None else np.searchsorted(films, own.films)
+        return replace(own, rows=moved, films=numbers)
+
+    def of_references(self, kept: NDArray[np.bool_]) -> FilmCheck:
+        """The check with some of the references alone, [R] bool; its limits stay those of all."""
+        return replace(
+            self,
+            references=self.references[kept],
+            rows=self.rows[kept],
+            films=None if self.films is None else self.films[kept],
+            views=None if self.views is None else self.views[kept],
+        )
 
     def distance(self, features: NDArray[np.floating], without: NDArray[np.bool_] | None = None) -> float:
         """Mean distance of features [F] to those of the nearest indexed films, leaving out those of [R] `without`."""
         kept = self.references if without is None else self.references[~without]
         return float(nearest_distances(unit(features)[None], kept.astype(np.float32))[0])
+
+    def lateral_share(self, features: NDArray[np.floating], without: NDArray[np.bool_] | None = None) -> float | None:
+        """Share of laterals, 0..1, among the films of known view that are nearest to features [F].
+
+        None where too few films of either view are known to tell.
+
+        Args:
+            features: [F].
+            without: [R], films that do not count.
+        """
+        if self.views is None:
+            return None
+        kept = self.views >= 0 if without is None else (self.views >= 0) & ~without
+        views = self.views[kept]
+        if min(int((views == 1).sum()), int((views == 0).sum())) < VIEW_NEIGHBOURS:
+            return None
+        nearness = self.references[kept].astype(np.float32) @ unit(features)
+        return float(views[np.argpartition(-nearness, VIEW_NEIGHBOURS)[:VIEW_NEIGHBOURS]].mean())
 
     def likeliest_turn(self, pixels: NDArray[np.float32]) -> tuple[Turn, float]:
         """How a film [H, W] seems to lie, and the probability of that."""
@@ -85,7 +126,8 @@ class FilmCheck:
         """Write as safetensors."""
         from safetensors.numpy import save_file
 
-        save_file({one.name: np.ascontiguousarray(getattr(self, one.name)) for one in fields(self)}, path)
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        save_file({name: np.ascontiguousarray(value) for name, value in held.items() if value is not None}, path)
 
     @classmethod
     def read(cls, path: Path) -> FilmCheck | None:

@@ -26,7 +26,8 @@ def recorded_features(encoder: ImageEncoder) -> Iterator[list[Tensor]]:
     def of_maps(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         found.append(torch.cat([one.mean((2, 3)) for one in inputs[0]], 1).float())
 
-    def of_tokens(module: nn.Module, inputs: tuple[Any, ...], tokens: Tensor) -> None:
+    def of_tokens(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        tokens: Tensor = output[0] if isinstance(output, tuple) else output  # beside it, a published encoder's vector
         found.append(tokens.mean(1).float())
 
     if encoder.pyramid is None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from index_builder.datasets.base import Case
+from index_builder.datasets.base import LATERAL, Case
 from index_builder.film_check.check import (
     NEIGHBOURS,
     TURNS,
@@ -26,7 +27,6 @@ from index_builder.film_check.check import (
     unit,
 )
 from index_builder.film_check.features import recorded_features
-from index_builder.imaging import model_input
 from index_builder.systems.base import RetrievalSystem
 
 #: Indexed films that others are compared with.
@@ -41,75 +41,99 @@ _FALSE_ALARMS = 0.01
 _BATCH = 16
 
 
-def reference_rows(cases: Sequence[Case]) -> NDArray[np.int64]:
-    """Rows of the films that others are compared with: all, or evenly spread ones."""
-    rows = np.array([row for row, case in enumerate(cases) if case.image is not None], np.int64)
-    return rows[:: max(1, -(-len(rows) // REFERENCES))]
+@dataclass(frozen=True, slots=True)
+class References:
+    """Films that others are compared with.
+
+    Attributes:
+        films: [R] int64, their numbers among the films of all cases.
+        rows: [R] int64, rows of their cases.
+        places: [R] int64, which film of its case each is; 0: the primary one.
+    """
+
+    films: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+def reference_films(counts: NDArray[np.int64]) -> References:
+    """The films that others are compared with, of so many of each case: all, or evenly spread ones."""
+    firsts = np.cumsum(counts) - counts
+    films = np.arange(int(counts.sum()))
+    films = films[:: max(1, -(-len(films) // REFERENCES))]
+    rows = np.repeat(np.arange(len(counts)), counts)[films]
+    return References(films, rows, films - firsts[rows])
 
 
 def fit_film_check(
     system: RetrievalSystem,
     cases: Sequence[Case],
-    rows: NDArray[np.int64],
+    references: References,
     features: NDArray[np.floating],
     vectors: NDArray[np.floating],
     thumbnail: Callable[[int], bytes],
+    *,
+    numbered: bool,
 ) -> FilmCheck | None:
     """Fit.
 
     Args:
         system: That embedded the films.
         cases: All cases.
-        rows: [R] of `reference_rows`.
+        references: R films.
         features: [R, F], see `recorded_features`.
-        vectors: [R, D] of the image space.
-        thumbnail: JPEG of the film of a row.
+        vectors: [R, D] of the films by themselves.
+        thumbnail: JPEG of the film of a place among the R.
+        numbered: Whether there is a table of films.
 
     Returns:
         None where there are too few films, or too few patients, to compare.
     """
-    if len(rows) < FEWEST:
+    if len(references.rows) < FEWEST:
         return None
-    compared = [cases[int(row)] for row in rows]
+    compared = [cases[int(row)] for row in references.rows]
     patients = np.array([case.patient_id for case in compared])
     own = patients[:, None] == patients[None]
     trusted = np.array([case.split != "test" for case in compared], bool)
     if trusted.sum() < FEWEST or ((~own).sum(axis=1) < NEIGHBOURS).any():
         return None
-    references = unit(features).astype(np.float16).astype(np.float32)
-    distances = nearest_distances(references[trusted], references, own[trusted])
+    known = unit(features).astype(np.float16).astype(np.float32)
+    distances = nearest_distances(known[trusted], known, own[trusted])
     unlike = float(np.quantile(distances, 1 - _FALSE_ALARMS))
-    strange = _strange_distances(system, rows, own, trusted, references, thumbnail)
-    weights, bias = _fit_orientation([_pixels(thumbnail(row)) for row in _spread(rows[trusted], _TURNED_FILMS)])
+    strange = _strange_distances(system, own, trusted, known, thumbnail)
+    shown = _spread(np.flatnonzero(trusted), _TURNED_FILMS)
+    weights, bias = _fit_orientation([_pixels(thumbnail(place)) for place in shown.tolist()])
+    views = [case.films[place].view for case, place in zip(compared, references.places.tolist(), strict=True)]
     return FilmCheck(
-        references=references.astype(np.float16),
-        rows=rows,
+        references=known.astype(np.float16),
+        rows=references.rows,
         distances=_percentiles(distances),
         similarities=_similarity_percentiles(_similarities(vectors.astype(np.float32), own)[trusted]),
         unlike=_rounded(unlike),
         no_chest=_rounded(max(unlike, float(strange.max()))),
         weights=_rounded(weights),
         bias=_rounded(bias),
+        films=references.films if numbered else None,
+        views=np.array([-1 if view is None else int(view == LATERAL) for view in views], np.int8),
     )
 
 
 @torch.inference_mode()
 def _strange_distances(
     system: RetrievalSystem,
-    rows: NDArray[np.int64],
     own: NDArray[np.bool_],
     trusted: NDArray[np.bool_],
     references: NDArray[np.float32],
     thumbnail: Callable[[int], bytes],
 ) -> NDArray[np.float32]:
     """Distances of turned and inverted copies of some films, each copied one way."""
-    count = int(np.clip(_ENCODED_SHARE * len(rows), len(TURNS) - 1, _ENCODED_FILMS))
+    count = int(np.clip(_ENCODED_SHARE * len(own), len(TURNS) - 1, _ENCODED_FILMS))
     chosen = _spread(np.flatnonzero(trusted), count)
     copies = [
-        turned(_pixels(thumbnail(rows[place])), TURNS[1 + number % (len(TURNS) - 1)])
-        for number, place in enumerate(chosen)
+        turned(_pixels(thumbnail(place)), TURNS[1 + number % (len(TURNS) - 1)])
+        for number, place in enumerate(chosen.tolist())
     ]
-    inputs = np.stack([model_input(copy, system.config.image_size) for copy in copies])
+    inputs = np.stack([system.prepare(copy) for copy in copies])
     with recorded_features(system.image_encoder) as found:
         for start in range(0, len(inputs), _BATCH):
             system.encode_images(torch.from_numpy(inputs[start : start + _BATCH]))

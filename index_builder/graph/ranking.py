@@ -82,3 +82,9 @@ class Ranking:
             return cls(str(content["method"]), ClassVectors(tuple(classes), vectors), weights)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{path}: damaged findings graph ({error}). Restore the file or rebuild.") from error
+
+
+#: How results are reordered where the system has no way of its own: by overlap of labels alone.
+LABEL_OVERLAP = Ranking(
+    "none", ClassVectors((), np.zeros((0, 1), np.float16)), RerankWeights(cosine=0, jaccard=1, graph=0)
+)

@@ -6,6 +6,7 @@ batch[0] = model_input(film.pixels, 224)
 
 from index_builder.imaging.decode import decode_film, read_film
 from index_builder.imaging.film import Film, Limits
+from index_builder.imaging.framing import Framing, framed, framed_geometry
 from index_builder.imaging.preprocess import (
     InputGeometry,
     display_png,
@@ -16,10 +17,13 @@ from index_builder.imaging.preprocess import (
 
 __all__ = [
     "Film",
+    "Framing",
     "InputGeometry",
     "Limits",
     "decode_film",
     "display_png",
+    "framed",
+    "framed_geometry",
     "input_geometry",
     "model_input",
     "read_film",

@@ -34,12 +34,28 @@ def decode_film(data: bytes, *, name: str, limits: Limits = _DEFAULT_LIMITS) -> 
     raise ImagingError(f"{name}: the content is neither DICOM, PNG nor JPEG. Export the film in one of these formats.")
 
 
-def read_film(path: Path, *, limits: Limits = _DEFAULT_LIMITS) -> Film:
-    """Read and decode one file; the size is checked before it is read. Raises as `decode_film`."""
+def read_film(path: Path, *, name: str | None = None, limits: Limits = _DEFAULT_LIMITS) -> Film:
+    """Read and decode one file. Raises as `decode_film` and `read_bytes`.
+
+    Args:
+        path: The file.
+        name: What messages call it, e.g. its path in a dataset's folder, where thousands of files may have one name;
+            None: `path` as it is given.
+        limits: As of `decode_film`.
+    """
+    name = str(path) if name is None else name
+    return decode_film(read_bytes(path, name, limits), name=name, limits=limits)
+
+
+def read_bytes(path: Path, name: str, limits: Limits = _DEFAULT_LIMITS) -> bytes:
+    """The content of a film's file; its size is checked before it is read.
+
+    Raises:
+        ImagingError: The file cannot be read, is empty or over the limit.
+    """
     try:
-        limits.check_bytes(path.stat().st_size, path.name)
-        data = path.read_bytes()
+        limits.check_bytes(path.stat().st_size, name)
+        return path.read_bytes()
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise ImagingError(f"{path}: cannot be read ({reason}). Check that it is a readable file.") from error
-    return decode_film(data, name=path.name, limits=limits)
+        raise ImagingError(f"{name}: cannot be read ({reason}). Check that it is a readable file.") from error

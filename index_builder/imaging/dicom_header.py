@@ -8,18 +8,15 @@ codes.
 from __future__ import annotations
 
 import io
-import logging
+import math
 import struct
-import threading
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_sequence_item
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -30,10 +27,13 @@ from pydicom.uid import (
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, VR
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.film import MIB, Limits
-from index_builder.imaging.grayscale import LookupTable
+from index_builder.imaging.film import IGNORED, MIB, Limits
+from index_builder.imaging.lookup_table import LookupTable, read_table
+from index_builder.imaging.quiet import third_parties_silenced
 
 _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+PALETTE = ("Red", "Green", "Blue")
+_SEQUENCES = ("ModalityLUTSequence", "VOILUTSequence")
 _KEYWORDS = (
     "Modality",
     "ViewPosition",
@@ -55,9 +55,10 @@ _KEYWORDS = (
     "RescaleIntercept",
     "RescaleSlope",
     "VOILUTFunction",
-    "ModalityLUTSequence",
-    "VOILUTSequence",
+    *_SEQUENCES,
     "PresentationLUTShape",
+    "PixelAspectRatio",
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in PALETTE for part in ("Descriptor", "Data")),
     "BurnedInAnnotation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
@@ -78,7 +79,10 @@ _MAX_READS = 100_000
 #: Longest text or number element that is read. Only implicit VR files can hold longer ones at all.
 _MAX_TEXT_BYTES = 2**16
 
-_PARSE_LOCK = threading.Lock()
+#: How fragments begin. As pixels it would be two of 65,534 and 57,344, of a film that is damaged at its first one.
+_ITEM_TAG = b"\xfe\xff\x00\xe0"
+#: Value representations that hold numbers as such; all others hold them as text.
+_BINARY_NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
 class BoundedReader(io.BytesIO):
@@ -97,13 +101,29 @@ class BoundedReader(io.BytesIO):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Technical elements of one image, unvalidated: 0, "" or None where absent."""
+    """Technical elements of one image, unvalidated.
+
+    Attributes:
+        transfer_syntax: UID of the file meta group, or a guess where there is none.
+        little_endian: Byte order of all values.
+        values: Bytes of an element by keyword, as they stand in the file. pydicom converts an element in place
+            when another one needs it, so that all are taken before anything is looked up.
+        vrs: Value representation by keyword; "" in implicit VR.
+        encapsulated: Whether the pixel data is in fragments, as compressed frames are, whatever the transfer syntax.
+        modality_lut: First item of its sequence, where sound.
+        voi_lut: First item of its sequence, where sound.
+        remarks: What was ignored, as notes of the film.
+        name: File, for messages.
+    """
 
     transfer_syntax: str
     little_endian: bool
-    elements: Dataset
+    values: Mapping[str, bytes]
+    vrs: Mapping[str, str]
+    encapsulated: bool
     modality_lut: LookupTable | None
     voi_lut: LookupTable | None
+    remarks: tuple[str, ...]
     name: str
 
     def short(self, keyword: str, default: int | None = None, *, signed: bool = False) -> int:
@@ -116,24 +136,33 @@ class Header:
         return int.from_bytes(raw[:2], "little" if self.little_endian else "big", signed=signed)
 
     def numbers(self, keyword: str) -> list[float]:
-        """Values of a DS or IS element; empty when absent. Raises `ImagingError` where one is no number."""
-        parts = self.text(keyword).split("\\")
-        try:
-            return [float(part) for part in parts if part.strip()]
-        except ValueError:
-            # The value itself is not quoted: in a damaged file it can be anything.
-            raise ImagingError(f"{self.name}: {keyword} is not a number. Export the film again.") from None
+        """Values of an element of numbers, in text or binary; NaN for each that is none, empty when absent.
+
+        A decimal comma is read as a point. Raises `ImagingError` where the element is absurdly long.
+        """
+        code = _BINARY_NUMBERS.get(self.vrs.get(keyword, ""))
+        if code is None:
+            text = self.text(keyword)
+            return [_number(part) for part in text.split("\\")] if text else []
+        raw = self._short_raw(keyword)
+        count = len(raw) // struct.calcsize(code)
+        return [float(value) for value in struct.unpack_from(f"{'<' if self.little_endian else '>'}{count}{code}", raw)]
+
+    def number(self, keyword: str, default: float) -> float:
+        """First value of an element of numbers; `default` when absent or blank, NaN when it is no number."""
+        return next(iter(self.numbers(keyword)), default)
+
+    def has_decimal_comma(self, keyword: str) -> bool:
+        """Whether an element of numbers in text has a comma in it."""
+        return self.vrs.get(keyword, "") not in _BINARY_NUMBERS and "," in self.text(keyword)
 
     def text(self, keyword: str) -> str:
         """A CS, DS or IS element as stored, padding removed. Raises `ImagingError` where it is absurdly long."""
-        raw = self.raw(keyword)
-        if len(raw) > _MAX_TEXT_BYTES:
-            raise ImagingError(f"{self.name}: {keyword} has {len(raw):,} bytes. Export the film again.")
-        return raw.decode("ascii", "replace").strip(" \0")
+        return self._short_raw(keyword).decode("ascii", "replace").strip(" \0")
 
     def raw(self, keyword: str) -> bytes:
         """Bytes of an element, b"" when absent."""
-        return _raw(self.elements, keyword)
+        return self.values.get(keyword, b"")
 
     def has(self, keyword: str) -> bool:
         """Whether the element is there with a value."""
@@ -142,8 +171,13 @@ class Header:
     @property
     def pixel_vr(self) -> str:
         """Either "OB" or "OW"; in big-endian files the latter swaps the bytes of 8-bit pixels."""
-        element = self.elements.get_item(Tag("PixelData"), keep_deferred=True)
-        return "OB" if element is not None and element.VR == VR.OB else "OW"
+        return "OB" if self.vrs.get("PixelData") == VR.OB else "OW"
+
+    def _short_raw(self, keyword: str) -> bytes:
+        raw = self.raw(keyword)
+        if len(raw) > _MAX_TEXT_BYTES:
+            raise ImagingError(f"{self.name}: {keyword} has {len(raw):,} bytes. Export the film again.")
+        return raw
 
 
 def looks_like_dicom(data: bytes) -> bool:
@@ -197,13 +231,9 @@ def frame_bytes(header: Header, limits: Limits) -> int:
 
 
 def frame_count(header: Header) -> int:
-    """NumberOfFrames, 1 when absent. Raises `ImagingError` below 1."""
-    numbers = header.numbers("NumberOfFrames")
-    if not numbers:
-        return 1
-    if not 1 <= numbers[0] < 2**31:
-        raise ImagingError(f"{header.name}: NumberOfFrames is below 1 or absurd. Export the film again.")
-    return int(numbers[0])
+    """NumberOfFrames; 1 when absent, below 1 or no number, since a file with pixels has a frame."""
+    first = header.number("NumberOfFrames", 1)
+    return int(min(first, 2**31)) if first >= 1 else 1
 
 
 def _file_meta(data: bytes, start: int) -> tuple[str, int]:
@@ -262,7 +292,7 @@ def _parse(data: bytes, start: int, syntax: str, name: str, *, pixels: bool = Tr
     source = BoundedReader(data)
     source.seek(start)
     try:
-        with pydicom_silenced():
+        with third_parties_silenced():
             elements = read_dataset(
                 source,
                 syntax == ImplicitVRLittleEndian,
@@ -270,61 +300,77 @@ def _parse(data: bytes, start: int, syntax: str, name: str, *, pixels: bool = Tr
                 stop_when=stop_when,
                 specific_tags=_TAGS,
             )
-            modality_lut = _lookup_table(elements, "ModalityLUTSequence", little_endian)
-            voi_lut = _lookup_table(elements, "VOILUTSequence", little_endian)
+            found = {keyword: elements.get_item(Tag(keyword), keep_deferred=True) for keyword in _KEYWORDS}
+            tables = {keyword: _first_item(found[keyword]) for keyword in _SEQUENCES}
     except Exception:
         # Not chained: pydicom's message may quote a value of the file.
         raise _damaged(name) from None
-    return Header(syntax, little_endian, elements, modality_lut, voi_lut, name)
+    present = {keyword: element for keyword, element in found.items() if element is not None}
+    values = {keyword: element.value for keyword, element in present.items() if isinstance(element.value, bytes)}
+    vrs = {keyword: str(element.VR or "") for keyword, element in present.items()}
+    encapsulated = values.get("PixelData", b"").startswith(_ITEM_TAG)
+    header = Header(syntax, little_endian, values, vrs, encapsulated, None, None, (), name)
+    return _with_tables(header, tables)
 
 
-def _lookup_table(elements: Dataset, keyword: str, little_endian: bool) -> LookupTable | None:
-    """First item of a LUT sequence; None when absent or empty. Raises on a malformed one."""
-    if keyword not in elements or not elements[keyword].value:
+def _with_tables(header: Header, items: Mapping[str, Dataset | None]) -> Header:
+    """The header with its look-up tables; one that is not sound leaves a remark instead."""
+    signed = header.short("PixelRepresentation", 0) == 1
+    below_zero = signed or header.number("RescaleSlope", 1) < 0 or header.number("RescaleIntercept", 0) < 0
+    remarks: list[str] = []
+
+    def table(keyword: str, title: str, signed_input: bool) -> LookupTable | None:
+        item = items[keyword]
+        if item is None:
+            return None
+        descriptor, content = (item.get_item(Tag(part), keep_deferred=True) for part in ("LUTDescriptor", "LUTData"))
+        signed_input = signed_input or (descriptor is not None and descriptor.VR == VR.SS)
+        try:
+            read = read_table(_bytes(descriptor), _bytes(content), header.little_endian, signed_input)
+        except ValueError:
+            read = None
+        if read is None or read.values.min() == read.values.max():
+            remarks.append(f"{IGNORED}{title}, which has no sound table")
+            return None
+        if read.declared_bits != read.bits:
+            remarks.append(f"{IGNORED}depth of the {title}, which does not fit its values")
+        return read
+
+    modality = table("ModalityLUTSequence", "modality LUT", signed)
+    # What a modality LUT puts out is unsigned (PS3.3, C.11.1.1).
+    voi = table("VOILUTSequence", "VOI LUT", below_zero and modality is None)
+    return replace(header, modality_lut=modality, voi_lut=voi, remarks=tuple(remarks))
+
+
+def _first_item(element: DataElement | RawDataElement | None) -> Dataset | None:
+    """First item of a sequence, its elements unconverted: None where there is none, empty where it is malformed.
+
+    pydicom would parse all items, and there can be millions.
+    """
+    if element is None or not element.value:
         return None
-    item = elements[keyword].value[0]
-    order = "<" if little_endian else ">"
-    entries, first, bits = struct.unpack_from(f"{order}3H", _raw(item, "LUTDescriptor"))
-    entries = entries or 2**16
-    # The first input is signed where stored values are; a table that starts so high is one of those.
-    signed = int.from_bytes(_raw(elements, "PixelRepresentation")[:2], "little" if little_endian else "big") == 1
-    rescaled_below_zero = _raw(elements, "RescaleIntercept").strip().startswith(b"-")
-    if first >= 2**15 and (signed or (rescaled_below_zero and keyword == "VOILUTSequence")):
-        first -= 2**16
-    content = _raw(item, "LUTData")
-    width = 1 if len(content) < 2 * entries else 2
-    values = np.frombuffer(content, dtype=f"{order}u{width}", count=entries)
-    if not 1 <= bits <= 16:
-        raise ValueError("LUT bits")
-    return LookupTable(values.astype(np.uint16), first, bits)
+    if not isinstance(element, RawDataElement):
+        return next(iter(element.value), None)
+    # An unknown VR hides implicit VR, little endian (PS3.5, 6.2.2, note 2).
+    implicit, little = (True, True) if element.VR == VR.UN else (element.is_implicit_VR, element.is_little_endian)
+    try:
+        return read_sequence_item(BoundedReader(element.value), implicit, little, "iso8859")
+    except Exception:  # pydicom raises of every kind here; the table that is missing leaves a remark
+        return Dataset()
 
 
-def _raw(elements: Dataset, keyword: str) -> bytes:
-    # keep_deferred: otherwise pydicom converts empty values, and with them unknown VRs, here.
-    element = elements.get_item(Tag(keyword), keep_deferred=True)
+def _bytes(element: DataElement | RawDataElement | None) -> bytes:
     return element.value if element is not None and isinstance(element.value, bytes) else b""
 
 
-@contextmanager
-def pydicom_silenced() -> Iterator[None]:
-    """Keep pydicom's remarks about values out of logs and terminal while elements are parsed.
-
-    Faults are not hidden: every value used is checked by this module. `catch_warnings` is process-wide, hence
-    the lock; parsing takes about a millisecond.
-    """
-    me = threading.get_ident()
-    logger = logging.getLogger("pydicom")
-
-    def from_other_threads(record: logging.LogRecord) -> bool:
-        return record.thread != me
-
-    with _PARSE_LOCK, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")
-        logger.addFilter(from_other_threads)
-        try:
-            yield
-        finally:
-            logger.removeFilter(from_other_threads)
+def _number(text: str) -> float:
+    """The number that a text holds, NaN where it holds none."""
+    try:
+        # Python's own grouping of digits is none of DICOM's.
+        value = float(text.replace(",", ".").replace("_", "?"))
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def _no_image(name: str, keyword: str) -> ImagingError:

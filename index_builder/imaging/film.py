@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 MIB = 2**20
+#: Notes that begin so tell what of a file was not believed.
+IGNORED = "ignored: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Film:
     view: str | None
     source_format: str
     notes: tuple[str, ...]
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Those of the notes that tell what of the file was malformed and left out of account."""
+        return tuple(note for note in self.notes if note.startswith(IGNORED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,31 @@
-"""PNG and JPEG films."""
+"""PNG and JPEG films, those JPEGs included that only medicine uses."""
 
 from __future__ import annotations
 
 import io
 import struct
 
+import libjpeg
 import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.film import Film, Limits
+from index_builder.imaging.codestream import (
+    MAX_JPEG_SCANS,
+    SCAN_MARKER,
+    Codestream,
+    read_codestream,
+    with_sound_scan_header,
+)
+from index_builder.imaging.film import IGNORED, Film, Limits
+from index_builder.imaging.quiet import third_parties_silenced
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 
 LUMINANCE_NOTE = "colour converted to luminance (ITU-R BT.601)"
-
-#: A progressive JPEG has about ten scans; each costs a pass over the whole film, so thousands are an attack.
-MAX_JPEG_SCANS = 64
-_SCAN_MARKER = b"\xff\xda"
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -50,7 +55,9 @@ def decode_png(data: bytes, name: str, limits: Limits) -> Film:
     notes: list[str] = []
     try:
         # The class, not Image.open: its size check is a process-wide setting, ours came first.
-        with PngImageFile(io.BytesIO(data)) as image:
+        with third_parties_silenced():
+            image = PngImageFile(io.BytesIO(data))
+        with image:
             image.load()
             if getattr(image, "n_frames", 1) > 1:
                 notes.append("animated PNG: its default image used")
@@ -64,22 +71,51 @@ def decode_png(data: bytes, name: str, limits: Limits) -> Film:
 
 
 def decode_jpeg(data: bytes, name: str, limits: Limits) -> Film:
-    """JPEG, grey, YCbCr, RGB or CMYK, baseline or progressive; orientation and colour as for PNG."""
-    if data.count(_SCAN_MARKER) > MAX_JPEG_SCANS:
+    """JPEG of any kind; orientation and colour as for PNG.
+
+    8-bit ones, grey, YCbCr, RGB or CMYK, baseline or progressive, are Pillow's. 12-bit, lossless and JPEG-LS are
+    read in grey, the largest code as 1. What else calls itself JPEG is refused by its name.
+    """
+    if data.count(SCAN_MARKER) > MAX_JPEG_SCANS:
         raise ImagingError(f"{name}: more than {MAX_JPEG_SCANS} scans in one JPEG. Save it again as a plain JPEG.")
+    try:
+        stream = read_codestream(data)
+    except (ValueError, struct.error):
+        raise _damaged(name, "JPEG") from None
+    limits.check_size(stream.rows, stream.columns, name)
+    if stream.kind != "JPEG":
+        return _decode_medical_jpeg(data, stream, name)
     notes: list[str] = []
     try:
-        image = JpegImageFile(io.BytesIO(data))
-    except Exception as error:
-        raise _damaged(name, "JPEG") from error
-    with image:
-        limits.check_size(image.height, image.width, name)
-        try:
+        with third_parties_silenced():
+            image = JpegImageFile(io.BytesIO(data))
+        with image:
+            limits.check_size(image.height, image.width, name)
             image.load()
             pixels = _grey(_upright(image, notes), notes)
-        except Exception as error:
-            raise _damaged(name, "JPEG") from error
+    except ImagingError:
+        raise
+    except Exception as error:
+        raise _damaged(name, "JPEG") from error
     return Film(pixels, None, "jpeg", tuple(notes))
+
+
+def _decode_medical_jpeg(data: bytes, stream: Codestream, name: str) -> Film:
+    if stream.syntax is None or stream.samples != 1 or stream.precision > 16:
+        kind = stream.kind if stream.samples == 1 else f"{stream.kind} in colour"
+        raise ImagingError(f"{name}: {kind} is not supported. Save the film as PNG or as an 8-bit JPEG.")
+    notes = [f"{stream.kind}, {stream.precision} bits"]
+    try:
+        sound = with_sound_scan_header(data)
+        if sound is not data:
+            notes.append(f"{IGNORED}scan header, which no {stream.kind} can have")
+        array = libjpeg.decode(sound)
+        if array.shape != (stream.rows, stream.columns):
+            raise ValueError("decoder and header differ in size")
+    except Exception as error:
+        raise _damaged(name, stream.kind) from error
+    pixels = array.astype(np.float32) / np.float32(2**stream.precision - 1)
+    return Film(np.minimum(pixels, 1), None, "jpeg", tuple(notes))
 
 
 def luminance(colour: np.ndarray) -> np.ndarray:
@@ -95,7 +131,8 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     if "exif" not in image.info:
         return image
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        with third_parties_silenced():
+            orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except (SyntaxError, ValueError, KeyError, TypeError, OSError, struct.error):
         notes.append("EXIF data unreadable: orientation as stored")
         return image

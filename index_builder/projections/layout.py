@@ -29,6 +29,12 @@ _REPORT_EVERY = 25
 #: same within 0.003; half the usual number of steps lowers it by at most 0.007.
 _THETA = 0.8
 
+#: Range of a component, of at most 1, that half precision and batches of another size may make of equal vectors.
+_ROUNDING = 1e-3
+_FEW = 64
+#: A layout smaller than this, in units of which others have some ten, is one point.
+_SPOT = 1e-3
+
 #: Neighbours per case that each layout reads.
 UMAP_REACH = _UMAP_NEIGHBOURS - 1
 TSNE_REACH = 3 * _PERPLEXITY
@@ -119,7 +125,24 @@ def tsne_layout(vectors: NDArray[np.float32], graph: NeighbourGraph, seed: int, 
     ):
         told = {"callbacks": advance(before), "callbacks_every_iters": _REPORT_EVERY}
         embedding = embedding.optimize(steps, **settings, **told)
-    return np.asarray(embedding, np.float32)
+    found = np.asarray(embedding, np.float32)
+    # Few cases, nearly all of them copies, are drawn together into one point; their principal plane tells more.
+    return found if np.ptp(found, axis=0).max() > _SPOT else principal_axes(vectors, 2)
+
+
+def are_equal(vectors: NDArray[np.floating]) -> bool:
+    """Whether vectors [N, D] are one vector but for rounding, so that no layout of them says anything."""
+    few = vectors[:_FEW]  # nearly always enough to see that they are not
+    return not any(np.ptp(some, axis=0).max(initial=0) > _ROUNDING for some in (few, vectors))
+
+
+def scattered(count: int, dims: int, seed: int) -> NDArray[np.float32]:
+    """Places [N, dims] float32 of cases whose vectors are equal: at random, so that each can be seen and chosen.
+
+    UMAP and t-SNE start from the axes of largest variance and divide by their length, which is zero; t-SNE from any
+    other start draws such cases together into one point.
+    """
+    return np.random.default_rng(seed).normal(size=(count, dims)).astype(np.float32)
 
 
 def principal_axes(vectors: NDArray[np.float32], dims: int) -> NDArray[np.float32]:

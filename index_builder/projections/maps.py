@@ -9,14 +9,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import ClusterRecord, MapName, MapRecord, SpaceMaps
+from index_builder.casebook import MAP_AXES, ClusterRecord, MapName, MapRecord, SpaceMaps
 from index_builder.memory import give_back
 from index_builder.projections.clusters import characteristic_words, find_clusters, largest_first
 from index_builder.projections.layout import (
     TSNE_REACH,
     UMAP_REACH,
     Steps,
+    are_equal,
     principal_axes,
+    scattered,
     tsne_layout,
     umap_layout,
 )
@@ -102,7 +104,10 @@ def draw_maps(
         positions = _layouts(names, cases.vectors.astype(np.float32), cases.graph, seed, progress)
     else:
         positions = _layouts_by_sample(names, cases.vectors, seed, progress)
-    clusters = find_clusters(positions["umap3d" if "umap3d" in positions else names[0]], seed)
+    if are_equal(cases.vectors):
+        clusters = np.full(len(cases.vectors), -1, np.int32)
+    else:
+        clusters = find_clusters(positions["umap3d" if "umap3d" in positions else names[0]], seed)
     return DrawnMaps(positions, clusters, _describe(cases, positions, clusters, seed))
 
 
@@ -175,6 +180,8 @@ def _layouts(
 def _layout(
     name: MapName, vectors: NDArray[np.float32], graph: NeighbourGraph, seed: int, progress: Steps
 ) -> NDArray[np.float32]:
+    if are_equal(vectors):
+        return scattered(len(vectors), len(MAP_AXES[name]), seed)
     if name == "pca":
         return principal_axes(vectors, 2)
     if name == "tsne":

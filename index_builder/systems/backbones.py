@@ -166,7 +166,11 @@ def _timm_arguments(name: str, image_size: int) -> tuple[str, dict[str, Any]]:
 
 def _timm_tokens(module: nn.Module, pixels: Tensor) -> Tensor:
     backbone: Any = module
-    features: Tensor = backbone.forward_features(pixels)
+    return timm_patches(backbone, backbone.forward_features(pixels))
+
+
+def timm_patches(backbone: Any, features: Tensor) -> Tensor:
+    """Patch tokens [B, P, d] in row-major order of what a timm model's `forward_features` gives."""
     if features.ndim == 3:  # transformer tokens: leave out class and register tokens
         return features[:, backbone.num_prefix_tokens :]
     if features.shape[-1] == backbone.num_features and features.shape[1] != backbone.num_features:

@@ -10,8 +10,10 @@ from errno import EIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,10 +22,13 @@ from index_builder.casebook import Space
 from index_builder.errors import ModelError
 from index_builder.graph.ranking import Ranking
 from index_builder.held_out import Answers, read_answers, write_answers
+from index_builder.imaging import InputGeometry, input_geometry, model_input
+from index_builder.systems import FROZEN
 from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
+from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
@@ -31,10 +36,10 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-HELD_OUT_FILE = "held_out.safetensors"
+#: A dataset's name stands in the place of the star.
+HELD_OUT_FILES = "held_out-*.safetensors"
 
 _TEXT_FOLDER = "text"
-_ENCODERS = ("image_encoder", "text_encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Batch:
         group: [B] int64, number of the dataset; labels of different datasets are not compared.
         regions: [B, C, R, R] float32, share of each cell of the film that a label's finding covers; NaN where nobody
             says where it lies. None: of no case anybody does.
+        queries: Typed queries about the cases; None where the system does not learn from any.
     """
 
     films: Tensor
@@ -61,6 +67,7 @@ class Batch:
     known: Tensor
     group: Tensor
     regions: Tensor | None = None
+    queries: Queries | None = None
 
     @property
     def has_text(self) -> Tensor:
@@ -92,7 +99,6 @@ class SystemConfig(BaseModel):
             less of a stage than a film. Configurations without them have the one for all.
         withheld: Methods of explanation by what is asked and what is read, which measured no better than a random order
             of regions or words (`cxr-explorer evaluate --explain`) and are not offered.
-        held_out_dataset: Dataset of the validation cases whose answers are carried (`held_out`); empty: none are.
         encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
         portable: Whether the frozen parts' weights lie beside this configuration.
         image_architecture: What rebuilds the image encoder where its source is not at hand; set in portable copies.
@@ -120,14 +126,28 @@ class SystemConfig(BaseModel):
     vote_temperature: float = 0.05
     vote_temperatures: dict[Space, float] = Field(default_factory=dict)
     withheld: dict[Literal["finding", "likeness"], dict[Space, tuple[str, ...]]] = Field(default_factory=dict)
-    held_out_dataset: str = ""
     encoder_digests: dict[str, str] = Field(default_factory=dict)
     portable: bool = False
     image_architecture: dict[str, Any] | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_former_fields(cls, given: Any) -> Any:
+        """Casebooks of before 2026-12 name the one dataset whose answers were carried; theirs are long merged."""
+        return (
+            {name: value for name, value in given.items() if name != "held_out_dataset"}
+            if isinstance(given, dict)
+            else given
+        )
+
     @property
     def learns_regions(self) -> bool:
         """Whether the system's losses read where findings lie."""
+        return False
+
+    @property
+    def learns_queries(self) -> bool:
+        """Whether the system's losses read typed queries."""
         return False
 
     def temperature_of(self, space: Space) -> float:
@@ -148,11 +168,19 @@ class RetrievalSystem(nn.Module, ABC):
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.
     strong_phases: ClassVar[tuple[str, ...]] = ()
+    #: Whether a build fits a classifier of the dataset's labels, and the vote, on the casebook's own vectors.
+    learns_from_casebook: ClassVar[bool] = False
     #: Whether a graph of findings is embedded after training, to reorder search results by.
     reranks: ClassVar[bool] = False
     #: What `text_of` takes from a case.
     reads: ClassVar[Literal["report", "profile"]] = "report"
     config: SystemConfig
+    image_encoder: ImageEncoder
+    #: None: the system reads films alone.
+    text_encoder: TextEncoder | None
+    #: Those with their own pooling (`gathers`) have no towers.
+    image_tower: Tower
+    text_tower: Tower
     #: How search results are reordered by findings; None: by similarity alone.
     ranking: Ranking | None = None
 
@@ -166,8 +194,13 @@ class RetrievalSystem(nn.Module, ABC):
         """
         super().__init__()
         self.config = config
-        #: The classifier's answers on validation cases of `config.held_out_dataset`.
-        self.held_out: Answers = {}
+        #: The classifier's answers on validation cases of each dataset it was trained on, by kind of the dataset.
+        self.held_out: dict[str, Answers] = {}
+        self.open_encoders(pretrained=pretrained, text_folder=text_folder)
+
+    def open_encoders(self, *, pretrained: bool, text_folder: Path | None) -> None:
+        """Set encoders and towers, arguments as of the constructor."""
+        config = self.config
         self.image_encoder = ImageEncoder(
             config.image_encoder,
             config.image_size,
@@ -198,6 +231,22 @@ class RetrievalSystem(nn.Module, ABC):
         """The text this system reads of a case; empty when it has none."""
         return case.report
 
+    def read(self, case: Case) -> str:
+        """What `text_of` gives; empty where the system reads films alone."""
+        return self.text_of(case) if self.text_encoder is not None else ""
+
+    def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A film [H, W] as `encode_images` reads it, [S, S] float32 in 0..1, S = `config.image_size`."""
+        return model_input(pixels, self.config.image_size)
+
+    def geometry(self, pixels: NDArray[np.float32]) -> InputGeometry:
+        """Where the film lies in what `prepare` gives."""
+        return input_geometry(pixels, self.config.image_size)
+
+    def gathers(self, modality: Literal["image", "text"]) -> bool:
+        """Whether a vector is pooled from patches or words by the tower's `pool`, which then can be explained."""
+        return True
+
     @classmethod
     def training_texts(cls, case: Case) -> tuple[str, ...]:
         """Wordings of a case to train on, the one of `text_of` first."""
@@ -207,13 +256,14 @@ class RetrievalSystem(nn.Module, ABC):
         """Encode films.
 
         Args:
-            films: [B, S, S] float32 in 0..1 as `imaging.model_input` gives them, S = `config.image_size`.
+            films: [B, S, S] float32 in 0..1 as `prepare` gives them, S = `config.image_size`.
         """
         encoding: Encoding = self.image_tower(self.image_encoder(films))
         return encoding
 
     def encode_texts(self, texts: list[str]) -> Encoding:
         """Encode reports, queries or profile sentences, each a non-empty string."""
+        assert self.text_encoder is not None, "systems without a text encoder refuse texts"
         encoding: Encoding = self.text_tower(*self.text_encoder(texts))
         return encoding
 
@@ -270,7 +320,7 @@ class RetrievalSystem(nn.Module, ABC):
 
     def word_pieces(self, texts: list[str]) -> list[list[WordPiece]]:
         """The pieces that the tokens of `encode_texts` stand for, padding left out."""
-        return self.text_encoder.pieces(texts)
+        return [] if self.text_encoder is None else self.text_encoder.pieces(texts)
 
     def save(self, folder: Path, *, portable: bool) -> None:
         """Write config, weights in half precision and, if portable, the tokenizer.
@@ -283,7 +333,7 @@ class RetrievalSystem(nn.Module, ABC):
                 trained weights are written and the frozen parts are named by source and digest.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        digests = {name: weights_digest(getattr(self, name), _frozen_names(getattr(self, name))) for name in _ENCODERS}
+        digests = {name: weights_digest(one, _frozen_names(one)) for name, one in self._encoders().items()}
         architecture = self.image_encoder.architecture if portable else None
         config = self.config.model_copy(
             update={"encoder_digests": digests, "portable": portable, "image_architecture": architecture}
@@ -298,11 +348,12 @@ class RetrievalSystem(nn.Module, ABC):
             save_file(weights, folder / WEIGHTS_FILE)
         except SafetensorError as error:
             raise OSError(EIO, f"cannot be written ({error})", str(folder / WEIGHTS_FILE)) from error
-        if portable:
+        if portable and self.text_encoder is not None:
             self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
         if self.ranking is not None:
             self.ranking.save(folder)
-        write_answers(self.held_out, folder / HELD_OUT_FILE)
+        for dataset, answers in self.held_out.items():
+            write_answers(answers, folder / HELD_OUT_FILES.replace("*", dataset))
         (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
 
     @classmethod
@@ -326,7 +377,11 @@ class RetrievalSystem(nn.Module, ABC):
             raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
         system.load_state_dict(weights, strict=config.portable)
         system.ranking = Ranking.load(folder)
-        system.held_out = read_answers(folder / HELD_OUT_FILE)
+        before, after = HELD_OUT_FILES.split("*")
+        system.held_out = {
+            path.name.removeprefix(before).removesuffix(after): read_answers(path)
+            for path in sorted(folder.glob(HELD_OUT_FILES))
+        }
         if not config.portable:
             for name, digest in config.encoder_digests.items():
                 encoder = getattr(system, name)
@@ -341,9 +396,16 @@ class RetrievalSystem(nn.Module, ABC):
         """State entries that `save` writes: all, or those that training changes."""
         names = set(self.state_dict())
         if not portable:
-            for encoder in _ENCODERS:
-                names -= {f"{encoder}.{name}" for name in _frozen_names(getattr(self, encoder))}
+            for encoder, module in self._encoders().items():
+                names -= {f"{encoder}.{name}" for name in _frozen_names(module)}
         return names
+
+    def _encoders(self) -> dict[str, ImageEncoder | TextEncoder]:
+        found: dict[str, ImageEncoder | TextEncoder | None] = {
+            "image_encoder": self.image_encoder,
+            "text_encoder": self.text_encoder,
+        }
+        return {name: one for name, one in found.items() if one is not None}
 
 
 def system_class(name: str) -> type[RetrievalSystem]:
@@ -364,7 +426,11 @@ def system_class(name: str) -> type[RetrievalSystem]:
         from index_builder.systems.mskpt import MskPt
 
         return MskPt
-    raise ModelError(f"unknown system {name!r}. Known: {', '.join(SYSTEMS)}.")
+    if name == "frozen":
+        from index_builder.systems.frozen import Frozen
+
+        return Frozen
+    raise ModelError(f"unknown system {name!r}. Known: {', '.join((*SYSTEMS, FROZEN))}.")
 
 
 def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSystem:

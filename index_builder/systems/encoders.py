@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from index_builder import vision_compat  # noqa: F401  must precede timm and transformers
 from index_builder.errors import ModelError
-from index_builder.systems.backbones import open_backbone, package_folder
+from index_builder.systems.backbones import Backbone, open_backbone, package_folder
 from index_builder.systems.hub import HubPlace, load_weights, loading
 from index_builder.systems.pyramid import FeaturePyramid, feature_levels, feature_maps
 
@@ -89,6 +89,7 @@ class ImageEncoder(_PartlyFrozen):
         pyramid_levels: int = 2,
         pyramid_blocks: int = 1,
         architecture: dict[str, Any] | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         """Build.
 
@@ -102,13 +103,15 @@ class ImageEncoder(_PartlyFrozen):
             pyramid_levels: How many resolutions it merges, at least two.
             pyramid_blocks: Its convolution blocks.
             architecture: As an earlier encoder of this source gave it.
+            backbone: Opened already, instead of `source`.
 
         Raises:
             ModelError: The backbone cannot be had, or gives no feature maps where a pyramid is wanted.
         """
         super().__init__()
         self.source = source
-        backbone = open_backbone(source, image_size, pretrained=pretrained, architecture=architecture)
+        if backbone is None:
+            backbone = open_backbone(source, image_size, pretrained=pretrained, architecture=architecture)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, -1, 1, 1), persistent=False)
@@ -220,12 +223,11 @@ class TextEncoder(_PartlyFrozen):
         """What the backbone makes of that: [B, L, d] float32."""
         if self.session is not None and torch.is_inference_mode_enabled():
             return self.session(*inputs)[0]
-        return self.eager_tokens(inputs)
+        return self.eager_outputs(inputs)[0]
 
-    def eager_tokens(self, inputs: Sequence[Tensor]) -> Tensor:
-        """The same by PyTorch."""
-        tokens: Tensor = self.backbone(**dict(zip(_INPUTS, inputs, strict=True))).last_hidden_state
-        return tokens
+    def eager_outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The same by PyTorch, first of whatever else a kind of encoder gives."""
+        return [self.backbone(**dict(zip(_INPUTS, inputs, strict=True))).last_hidden_state]
 
     def pieces(self, texts: list[str]) -> list[list[WordPiece]]:
         """What each token of `forward` stands for, padding left out."""

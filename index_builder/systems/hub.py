@@ -115,7 +115,7 @@ def hub_backbone(
         if architecture is None:
             whole: Any = AutoConfig.from_pretrained(place.location, revision=place.revision)
             config: Any = getattr(whole, "vision_config", whole)  # a CLIP repository holds a text half, too
-            mean, std = _normalisation(place, getattr(config, "num_channels", 3))
+            mean, std = normalisation(place, getattr(config, "num_channels", 3))
         else:
             settings = dict(architecture["config"])
             config = AutoConfig.for_model(settings.pop("model_type"), **settings)
@@ -126,12 +126,13 @@ def hub_backbone(
             module = AutoModel.from_config(config, dtype=torch.float32)
     if module.main_input_name != "pixel_values":
         raise ModelError(f"image encoder {source!r} is a {type(module).__name__}, which reads no films. Name another.")
-    tokens = _reader(source, module, image_size, len(mean))
+    first, width, options = patch_tokens(source, module, image_size, len(mean))
     described = {"config": config.to_dict(), "mean": mean, "std": std}
-    return Backbone(module, tokens[1], mean, std, stages_of(module), tokens[0], described)
+    tokens = partial(_tokens, first=first, options=options)
+    return Backbone(module, width, mean, std, stages_of(module), tokens, described)
 
 
-def _normalisation(place: HubPlace, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalisation(place: HubPlace, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel from the repository's preprocessor, or ImageNet's."""
     from transformers import ImageProcessingMixin
     from transformers.utils import cached_file
@@ -148,8 +149,12 @@ def _normalisation(place: HubPlace, channels: int) -> tuple[tuple[float, ...], t
     return tuple(mean), tuple(std)
 
 
-def _reader(source: str, module: Any, image_size: int, channels: int) -> tuple[partial[Tensor], int]:
-    """How to get patch tokens from a module, and their width, found by showing it an empty film."""
+def patch_tokens(source: str, module: Any, image_size: int, channels: int) -> tuple[int, int, dict[str, bool]]:
+    """How many tokens precede the patches, how wide tokens are and what to call a module with, found by an empty film.
+
+    Raises:
+        ModelError: It does not take films of this size, or gives tokens that form no square.
+    """
     takes = inspect.signature(type(module).forward).parameters
     options = {"interpolate_pos_encoding": True} if "interpolate_pos_encoding" in takes else {}
     try:
@@ -162,7 +167,7 @@ def _reader(source: str, module: Any, image_size: int, channels: int) -> tuple[p
             + (f"Set image_size: {size}." if size is not None else "Set another image_size.")
         ) from error
     if hidden.ndim == 4:
-        return partial(_tokens, first=0, options=options), hidden.shape[1]
+        return 0, hidden.shape[1], options
     count, first = hidden.shape[1], 0
     if patch := getattr(module.config, "patch_size", None):
         patches = (image_size // (patch if isinstance(patch, int) else patch[0])) ** 2
@@ -174,7 +179,7 @@ def _reader(source: str, module: Any, image_size: int, channels: int) -> tuple[p
             f"image encoder {source!r} gives {count} tokens for a film of {image_size} px, which form no square. "
             "Name another."
         )
-    return partial(_tokens, first=first, options=options), hidden.shape[2]
+    return first, hidden.shape[2], options
 
 
 def _tokens(module: nn.Module, pixels: Tensor, *, first: int, options: dict[str, bool]) -> Tensor:

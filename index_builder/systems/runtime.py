@@ -96,11 +96,13 @@ def accelerate(system: RetrievalSystem) -> None:
     image, text = system.image_encoder, system.text_encoder
     size = system.config.image_size
     films = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
-    words = [text.tokenize(texts) for texts in (["no effusion", "clear"], ["small right effusion", "", "scar"])]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # beside other work several threads wait longer for one another than they save
     try:
         image.session = _converted("image", _Films(image), ((films[:2],), (films,)), [{0: "films"}])
+        if text is None:
+            return
+        words = [text.tokenize(texts) for texts in (["no effusion", "clear"], ["small right effusion", "", "scar"])]
         text.session = _converted("text", _Words(text), words, [{0: "texts", 1: "pieces"}] * len(words[0]))
     finally:
         torch.set_num_threads(threads)
@@ -121,7 +123,7 @@ class _Words(nn.Module):
         self.encoder = encoder
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return (self.encoder.eager_tokens(inputs),)
+        return tuple(self.encoder.eager_outputs(inputs))
 
 
 def _converted(

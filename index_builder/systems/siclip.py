@@ -85,7 +85,8 @@ class SiClip(RetrievalSystem):
         if contrasts_films:
             terms["image contrast"] = self.config.image_contrast * label_contrast(
                 image.vector,
-                (batch.labels * batch.known)[has_film],
+                batch.labels[has_film],
+                batch.known[has_film],
                 batch.group[has_film],
                 torch.arange(len(image.vector), device=image.vector.device),
                 self.config.image_contrast_temperature,

@@ -5,8 +5,9 @@ layers fuse both to the joint vector. All three vectors share one space and one 
 both can be searched and classified. Trained with a mixture of binary cross-entropy and focal loss on every vector, and
 contrastive terms between film, report and joint vectors; whole modalities are dropped at random so that a case may miss
 either. Where films are drawn and tell where their findings lie, the queries that pool a film's tokens learn to look
-there, each for the finding of its number: small shadows are then found, and shown, with far fewer films. Reranking with
-the findings graph: `index_builder.graph`.
+there, each for the finding of its number: small shadows are then found, and shown, with far fewer films. Short typed
+queries, denied and sided ones among them, are learnt beside the reports, so that "no cardiomegaly" is no text about a
+large heart. Reranking with the findings graph: `index_builder.graph`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
@@ -23,7 +25,9 @@ from index_builder.systems.fusion import AttentionPool, CrossFusion
 from index_builder.systems.joining import join_cases
 from index_builder.systems.losses.classification import mixed
 from index_builder.systems.losses.contrast import label_contrast
+from index_builder.systems.losses.queries import query_contrast
 from index_builder.systems.losses.regions import region_loss
+from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Classifier
 
 if TYPE_CHECKING:
@@ -42,7 +46,9 @@ class UnifiedConfig(SystemConfig):
         focal_gamma, focal_mixing: Focal loss and its share beside binary cross-entropy.
         contrast: Weight of the contrastive term.
         contrast_temperature: Of its softmax.
+        joint: Weight of what joint vectors learn; 0 leaves them out, which spares fusion while encoders are trained.
         regions: Weight of the term that tells the first `pool_queries` labels' queries where their findings lie.
+        queries: Weight of the terms that read typed queries, denied and sided ones among them.
         modality_dropout: Share of complete cases that are fused with one modality missing in training.
     """
 
@@ -56,12 +62,18 @@ class UnifiedConfig(SystemConfig):
     focal_mixing: float = 0.5
     contrast: float = 0.15
     contrast_temperature: float = 0.1
+    joint: float = Field(default=1.0, ge=0)
     regions: float = 0.0
+    queries: float = 0.0
     modality_dropout: float = 0.3
 
     @property
     def learns_regions(self) -> bool:
         return self.regions > 0
+
+    @property
+    def learns_queries(self) -> bool:
+        return self.queries > 0
 
 
 class Unified(RetrievalSystem):
@@ -116,7 +128,7 @@ class Unified(RetrievalSystem):
         text = self.encode_texts(batch.texts_of(has_text)) if has_text.any() else None
         vectors = {name: one.vector for name, one in (("image", image), ("text", text)) if one is not None}
         rows = {"image": torch.nonzero(has_film)[:, 0], "text": torch.nonzero(has_text)[:, 0]}
-        if self.config.fusion_layers:
+        if self.config.fusion_layers and self.config.joint:
             # Whole modalities are dropped at random, so that fusion learns to do without either.
             both, luck = has_film & has_text, torch.rand(len(has_film), device=has_film.device)
             half = self.config.modality_dropout / 2
@@ -134,20 +146,45 @@ class Unified(RetrievalSystem):
         terms = {}
         for name, found in vectors.items():
             labels, known = batch.labels[rows[name]], batch.known[rows[name]]
-            terms[f"{name} labels"] = mixed(
-                self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing
-            )
+            judged = mixed(self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing)
+            terms[f"{name} labels"] = judged * (self.config.joint if name == "joint" else 1)
         if self.config.learns_regions and image is not None and batch.regions is not None:
             scores = self.image_tower.pool.scores(image.tokens)
             terms["regions"] = self.config.regions * region_loss(scores, batch.regions[has_film])
+        if batch.queries is not None:
+            terms |= self._query_terms(batch, batch.queries, text, rows["text"])
         case = torch.cat([rows[name] for name in vectors])
         terms["contrast"] = self.config.contrast * label_contrast(
             torch.cat(list(vectors.values())),
             batch.labels[case],
+            batch.known[case],
             batch.group[case],
             case,
             self.config.contrast_temperature,
         )
+        return terms
+
+    def _query_terms(
+        self, batch: Batch, queries: Queries, text: Encoding | None, text_rows: Tensor
+    ) -> dict[str, Tensor]:
+        """Labels that typed queries and their contraries speak of, and the likeness of both to the reports."""
+        found = self.encode_texts([*queries.texts, *queries.contraries]).vector
+        labels = torch.cat([queries.labels, queries.contrary_labels])
+        known = torch.cat([queries.known, queries.contrary_known])
+        judged = mixed(self.label_logits(found), labels, known, self.config.focal_gamma, self.config.focal_mixing)
+        terms = {"query labels": self.config.queries * judged}
+        of_case = queries.case >= 0
+        if text is not None and of_case.any():
+            stated = (queries.labels * queries.known)[of_case]
+            absent = ((1 - batch.labels) * batch.known)[text_rows]
+            terms["query contrast"] = self.config.queries * query_contrast(
+                found[: len(queries.texts)][of_case],
+                found[len(queries.texts) :][of_case],
+                text.vector,
+                torch.searchsorted(text_rows, queries.case[of_case]),
+                stated @ absent.T > 0,
+                self.config.contrast_temperature,
+            )
         return terms
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from index_builder.casebook import SPACES, Space
 
 #: What `choose_vote` tries. More voters than this could not be shown one by one as the reason of a prediction.
 NEIGHBOURS = (3, 5, 10, 20, 30, 50)
@@ -18,7 +21,8 @@ class VoteResult:
     """Outcome of a vote.
 
     Attributes:
-        probabilities: [Q, C] float64, share of the vote that carries each label.
+        probabilities: [Q, C] float64, share of the vote that carries each label, of those voters of whom the label is
+            known; 0 where it is known of none.
         voters: [Q, k] whole numbers, columns of the similarities, nearest first.
         weights: [Q, k] float64, how much each voter counted; rows sum to 1.
     """
@@ -28,7 +32,13 @@ class VoteResult:
     weights: NDArray[np.float64]
 
 
-def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, temperature: float) -> VoteResult:
+def vote(
+    similarity: NDArray[np.floating],
+    labels: NDArray[np.generic],
+    k: int,
+    temperature: float,
+    known: NDArray[np.bool_] | None = None,
+) -> VoteResult:
     """Let the k nearest cases vote on each query's labels, weighted by softmax(similarity / temperature).
 
     Where a search has found the neighbours already, pass its scores as [1, k] with the labels of those k cases.
@@ -39,6 +49,7 @@ def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, 
         labels: [N, C] of 0 and 1.
         k: Voters, at least 1; all cases vote where there are fewer.
         temperature: Above 0; small lets the nearest decide alone.
+        known: [N, C], of which case which label is known; None: all. A case does not vote on a label unknown of it.
 
     Raises:
         ValueError: Shapes that do not fit, k or temperature out of range, or a query for which no case may vote.
@@ -48,7 +59,7 @@ def vote(similarity: NDArray[np.floating], labels: NDArray[np.generic], k: int, 
     if k < 1 or temperature <= 0:
         raise ValueError(f"k = {k} must be at least 1 and temperature = {temperature} above 0")
     voters = _nearest(similarity, k)
-    return count_votes(np.take_along_axis(similarity, voters, 1), voters, labels, temperature)
+    return count_votes(np.take_along_axis(similarity, voters, 1), voters, labels, temperature, known)
 
 
 def choose_vote(
@@ -56,6 +67,9 @@ def choose_vote(
     labels: NDArray[np.generic],
     truth: NDArray[np.generic],
     neighbours: Sequence[int] = NEIGHBOURS,
+    *,
+    known: NDArray[np.bool_] | None = None,
+    judged: NDArray[np.bool_] | None = None,
 ) -> tuple[int, float]:
     """Choose number of voters and temperature on validation cases.
 
@@ -69,6 +83,8 @@ def choose_vote(
         labels: [N, C] of the training cases.
         truth: [V, C] of the validation cases.
         neighbours: Numbers of voters to try; one number leaves the temperature to be chosen.
+        known: [N, C], labels known of the training cases; None: all.
+        judged: [V, C], labels known of the validation cases, the only ones that count; None: all.
 
     Returns:
         k and temperature for `vote`.
@@ -82,14 +98,49 @@ def choose_vote(
     scores = np.take_along_axis(similarity, most, 1)
     edge = 1 / (len(labels) + 1)
     present = truth.astype(bool)
+    counted = np.ones(truth.shape, bool) if judged is None else judged
     best = (np.inf, 0, 0.0)
     for k in sorted({min(k, most.shape[1]) for k in neighbours}):
         for temperature in TEMPERATURES:
-            shares = count_votes(scores[:, :k], most[:, :k], labels, temperature).probabilities.clip(edge, 1 - edge)
-            loss = -float(np.log(np.where(present, shares, 1 - shares)).mean())
+            found = count_votes(scores[:, :k], most[:, :k], labels, temperature, known).probabilities
+            shares = found.clip(edge, 1 - edge)
+            loss = -float(np.log(np.where(present, shares, 1 - shares))[counted].mean())
             if loss < best[0]:
                 best = (loss, k, temperature)
     return best[1], best[2]
+
+
+def vote_settings(
+    held: Mapping[Space, NDArray[np.floating]],
+    base: Mapping[Space, NDArray[np.floating]],
+    truth: NDArray[np.generic],
+    labels: NDArray[np.generic],
+    truth_known: NDArray[np.bool_],
+    labels_known: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """Number of voters, chosen on films where there are any, and with it a temperature for queries of each modality."""
+    present = [space for space in SPACES if held[space].any() and base[space].any()]
+    found: dict[Space, tuple[int, float]] = {}
+    for space in present:
+        queries, voters = held[space].any(1), base[space].any(1)
+        similarity = held[space][queries] @ base[space][voters].T
+        tried = [found[present[0]][0]] if found else NEIGHBOURS
+        found[space] = choose_vote(
+            similarity,
+            labels[voters],
+            truth[queries],
+            tried,
+            known=labels_known[voters],
+            judged=truth_known[queries],
+        )
+    if not found:
+        return {}
+    neighbours, temperature = found[present[0]]
+    return {
+        "vote_neighbours": neighbours,
+        "vote_temperature": temperature,
+        "vote_temperatures": {space: chosen for space, (_, chosen) in found.items()},
+    }
 
 
 def vote_logits(shares: NDArray[np.floating], cases: int, *, stages: bool) -> NDArray[np.float64]:
@@ -118,7 +169,11 @@ def _nearest(similarity: NDArray[np.floating], k: int) -> NDArray[np.int64]:
 
 
 def count_votes(
-    scores: NDArray[np.floating], voters: NDArray[np.integer], labels: NDArray[np.generic], temperature: float
+    scores: NDArray[np.floating],
+    voters: NDArray[np.integer],
+    labels: NDArray[np.generic],
+    temperature: float,
+    known: NDArray[np.bool_] | None = None,
 ) -> VoteResult:
     """Count the votes of neighbours that are known already.
 
@@ -127,6 +182,7 @@ def count_votes(
         voters: [Q, k] whole numbers, rows of `labels`.
         labels: [N, C] of 0 and 1.
         temperature: Above 0.
+        known: [N, C], as in `vote`.
 
     Raises:
         ValueError: A query for which no case may vote.
@@ -136,4 +192,8 @@ def count_votes(
     nearness = scores.astype(np.float64)
     weights = np.exp((nearness - nearness[:, :1]) / temperature)
     weights /= weights.sum(1, keepdims=True)
-    return VoteResult(np.einsum("qk,qkc->qc", weights, labels[voters].astype(np.float64)), voters, weights)
+    if known is None or known.all():
+        return VoteResult(np.einsum("qk,qkc->qc", weights, labels[voters].astype(np.float64)), voters, weights)
+    heard = np.einsum("qk,qkc->qc", weights, known[voters].astype(np.float64))
+    carried = np.einsum("qk,qkc->qc", weights, (labels.astype(bool) & known)[voters].astype(np.float64))
+    return VoteResult(np.divide(carried, heard, out=np.zeros_like(carried), where=heard > 0), voters, weights)

@@ -27,6 +27,8 @@ from index_builder.errors import ModelError
 from index_builder.systems.backbones import Backbone, first_line, timm_backbone
 
 _FEATURES = "features."
+#: Of a DenseNet-121.
+_WIDTH = 1024
 
 #: torchxrayvision scales grey 0..1 to -1024..1024.
 _MEAN, _STD = (0.5,), (1 / 2048,)
@@ -50,6 +52,28 @@ def xrv_backbone(source: str, image_size: int, *, pretrained: bool) -> Backbone:
                 f"{path} does not fit a DenseNet-121 ({first_line(error)}). Delete it and retry."
             ) from error
     return replace(backbone, mean=_MEAN, std=_STD)
+
+
+def xrv_classifier(source: str, *, pretrained: bool) -> tuple[tuple[str, ...], tuple[Tensor, Tensor, Tensor]]:
+    """The findings a model tells by itself, and weights [L, D], bias [L] and operating points [L] of its classifier.
+
+    Its published output is the sigmoid, stretched so that the operating point comes to one half.
+
+    Raises:
+        ModelError: As `xrv_backbone`.
+    """
+    settings = _settings(source)
+    told = [number for number, label in enumerate(settings["labels"]) if label]
+    points = torch.tensor(settings["op_threshs"])[told]
+    weight, bias = torch.zeros(len(told), _WIDTH), torch.zeros(len(told))
+    if pretrained:
+        path = _weights_file(source)
+        found = read_weights(path)
+        try:
+            weight, bias = found["classifier.weight"][told].float(), found["classifier.bias"][told].float()
+        except (KeyError, IndexError) as error:
+            raise ModelError(f"{path} holds no classifier of {len(told)} findings. Delete it and retry.") from error
+    return tuple(settings["labels"][number] for number in told), (weight, bias, points)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -110,15 +134,26 @@ def _tensors(shell: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(child, f"{prefix}{name}.")
 
 
-def _weights_file(source: str) -> Path:
-    """The file of a model in torchxrayvision's own cache, downloaded at the first use."""
-    name = source.removeprefix("xrv:")
+def _models() -> Any:
     with warnings.catch_warnings():  # torchxrayvision silences all warnings of a process when it is imported
         from torchxrayvision import models
+    return models
+
+
+def _settings(source: str) -> dict[str, Any]:
+    """What torchxrayvision says of a model: where its weights are, its labels and operating points."""
+    name, models = source.removeprefix("xrv:"), _models()
     known = sorted(one for one in models.model_urls if one.startswith("densenet"))
     if name not in known:
         raise ModelError(f"unknown image encoder {source!r}. torchxrayvision has: {', '.join(known)}.")
-    url = models.model_urls[name]["weights_url"]
+    return dict(models.model_urls[name])
+
+
+def _weights_file(source: str) -> Path:
+    """The file of a model in torchxrayvision's own cache, downloaded at the first use."""
+    models, settings = _models(), _settings(source)
+    name = source.removeprefix("xrv:")
+    url = settings["weights_url"]
     if not url.startswith("https://"):
         raise ModelError(f"{url}: torchxrayvision gives no secure address for {name}. Install another version of it.")
     try:

@@ -15,6 +15,8 @@ from index_builder.training.schedule import Schedule
 
 CARD = "README.md"
 
+_TABLE = ("| dataset | training films and texts | validation cases | synthetic | licence |", "|---|---|---|---|---|")
+
 
 def write_card(
     out: Path,
@@ -25,8 +27,14 @@ def write_card(
     fitted: Fitted,
     fraction: float,
     commit: str,
+    begun: Sequence[str] = (),
+    blend: float = 1.0,
 ) -> None:
-    """Write `README.md` beside a checkpoint: data with licences, settings, validation figures, commit."""
+    """Write `README.md` beside a checkpoint: data with licences, settings, validation figures, commit.
+
+    `begun` is the card of the checkpoint that training began with; its data are named too. `blend` is the share of the
+    trained weights beside those.
+    """
     config = system.config
     lines = [
         f"# {config.system}, {config.preset} preset",
@@ -41,15 +49,23 @@ def write_card(
         "",
         "## Data",
         "",
-        "| dataset | train | val | synthetic | licence |",
-        "|---|---|---|---|---|",
+        *_TABLE,
     ]
     for number, name in enumerate(cases.groups):
         card = next(source.open().card for source in sources if source.open().card.name == name)
         sizes = [sum(one.group == number for one in cases.of(part)) for part in ("train", "val")]
         lines.append(f"| {name} | {sizes[0]} | {sizes[1]} | {'yes' if card.synthetic else 'no'} | {card.licence} |")
+    if begun:
+        earlier = [line for line in begun if line.startswith("| ") and line.count("|") == 6 and "dataset" not in line]
+        lines += ["", "Begun with the weights of a checkpoint that was trained on:", "", *_TABLE, *earlier]
+        lines += [] if blend == 1 else ["", f"Its weights are {1 - blend:.0%} of these, what was trained {blend:.0%}."]
     if fraction < 1:
         lines += ["", f"{fraction:.0%} of the training cases, drawn by seed {schedule.seed}."]
+    if cases.unreadable:
+        left_out = sum(not film.kept for film in cases.unreadable)
+        lines += ["", f"{len(cases.unreadable):,} films could not be read; {left_out:,} cases were left out for it."]
+    if cases.copies:
+        lines += ["", f"{cases.copies:,} films were not trained on: another collection holds a copy outside training."]
     lines += [
         "",
         "Test parts were not read. Epoch, vote and thresholds were chosen on the validation parts.",

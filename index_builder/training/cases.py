@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from index_builder.casebook import UnreadableFilm
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import fixed_views, moved, strong_view, weak_view
+from index_builder.training.copies import left_out_copies
 from index_builder.training.films import CELLS, Progress, decode_films
-from index_builder.training.meaning import decided, meaning
+from index_builder.training.meaning import decided, meaning, undecided
+from index_builder.training.queries import QueryMaker
+from index_builder.unreadable import without_unreadable
 
 _POOL = 8
 
@@ -67,7 +71,7 @@ class Example:
         film: Row of its film in the films array; None: no film.
         texts: Wordings the system may read of it, e.g. its report and its codes.
         labels: [C] float32.
-        known: [C] bool, labels its dataset decides.
+        known: [C] bool, labels its dataset decides and that are not unknown of this case.
         group: Number of its dataset.
         split: "train" or "val".
         regions: [R, R] uint8 by column of the label: where its finding lies on the film, see `DecodedFilms`; None where
@@ -93,6 +97,9 @@ class TrainingCases:
         groups: Dataset name of each group number.
         label_names: The C labels.
         origin: Digest of where the cases come from (sources, folders, seeds) and which they are.
+        unreadable: Films that could not be decoded, and that are gone on without.
+        queries: Makes the typed queries of a batch; None where the system does not learn from any.
+        copies: Films left out because another source holds a copy that is not for training.
     """
 
     examples: list[Example]
@@ -100,6 +107,9 @@ class TrainingCases:
     groups: tuple[str, ...]
     label_names: tuple[str, ...]
     origin: str
+    unreadable: tuple[UnreadableFilm, ...] = ()
+    queries: QueryMaker | None = None
+    copies: int = 0
 
     def of(self, split: Split) -> list[Example]:
         """Examples of one part."""
@@ -117,7 +127,7 @@ class TrainingCases:
 
         Args:
             examples: Which.
-            generator: Draws the wording of each text and the weak view of each film.
+            generator: Draws the wording of each text, the weak view of each film and typed queries.
             strong: Add a strong view.
             views: Views of each film to draw from; 0: a new one each time.
         """
@@ -127,7 +137,7 @@ class TrainingCases:
         rows = [example.film for example in examples if example.film is not None]
         if rows:
             films[has_film] = torch.from_numpy(self.films[rows].astype(np.float32) / 255)
-        second, motion = None, None
+        second, motion, queries = None, None, None
         texts = [example.texts[0] if example.texts else "" for example in examples]
         if generator is not None:
             given = films.clone()
@@ -144,6 +154,9 @@ class TrainingCases:
                     else strong_view(given[has_film], generator)
                 )
             texts = [_pick(example.texts, generator) for example in examples]
+            if self.queries is not None:
+                reports = [example.texts[0] if example.texts else "" for example in examples]
+                queries = self.queries.make(reports, generator)
         return Batch(
             films=films,
             strong=second,
@@ -153,6 +166,7 @@ class TrainingCases:
             known=torch.from_numpy(np.stack([example.known for example in examples])),
             group=torch.tensor([example.group for example in examples]),
             regions=_regions_of(examples, motion),
+            queries=queries,
         )
 
     def batches(
@@ -197,8 +211,14 @@ def gather(
     fraction: float = 1.0,
     seed: int = 0,
     with_regions: bool = False,
+    with_queries: bool = False,
+    skip_unreadable: bool = False,
+    label_names: Sequence[str] = (),
 ) -> TrainingCases:
     """Read the training and validation cases of all sources and decode their films once.
+
+    Every film of a study is trained on, each as a case of its own with the study's report and labels; validated is the
+    primary film. Left out of training are films of which another source holds a copy that is not for training.
 
     Args:
         sources: Datasets; of one named twice (phantoms of two seeds) the second lends its training films alone: its
@@ -210,31 +230,51 @@ def gather(
         fraction: Share of each dataset's training cases to use, drawn by `seed`; validation is always whole.
         seed: Of that draw.
         with_regions: Ask of drawn films where their findings lie, which draws them once more.
+        with_queries: Make typed queries of the cases' reports.
+        skip_unreadable: Go on without films that cannot be decoded, see `unreadable.without_unreadable`.
+        label_names: Labels that are known before, in front of those of the sources.
 
     Raises:
         DatasetError: A source cannot be read, or there is nothing to train on.
         ImagingError: A film cannot be decoded.
     """
     datasets = [source.open() for source in sources]
-    label_names = vocabulary(datasets)
+    label_names = tuple(dict.fromkeys((*label_names, *vocabulary(datasets))))
     groups = tuple(dict.fromkeys(dataset.card.name for dataset in datasets))
     kept: list[tuple[Dataset, Case]] = []
     firsts = _first_of_each_name(datasets)
     for dataset in datasets:
         whole = any(dataset is first for first in firsts)
         kept += [(dataset, case) for case in _chosen(dataset, fraction, seed) if case.split == "train" or whole]
-    if not any(case.split == "train" for _, case in kept):
-        raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
+    copies = left_out_copies(datasets, films_file, progress)
+    kept = [(dataset, case) for dataset, case in kept if (dataset.card.name, case.image) not in copies]
+    kept = [(dataset, view) for dataset, case in kept for view in _views(case)]
+    _require_training([case for _, case in kept])
     origin = _origin(sources, [case for _, case in kept], image_size)
-    decoded = decode_films(kept, image_size, films_file, origin, progress, with_regions=with_regions)
+    decoded = decode_films(
+        kept,
+        image_size,
+        films_file,
+        origin,
+        progress,
+        with_regions=with_regions,
+        skip_unreadable=skip_unreadable,
+    )
     filmed = [row for row, (_, case) in enumerate(kept) if case.image is not None]
-    film_of = {row: place for place, row in enumerate(filmed)}
+    reasons = {filmed[place]: [reason] for place, reason in decoded.unreadable.items()}
+    # An example has one film: what else its study has are other examples.
+    cases, rows, unreadable = without_unreadable([case.with_films(case.films[:1]) for _, case in kept], reasons)
+    if unreadable:
+        _require_training(cases)
+        origin = hashlib.sha256(f"{origin} {sorted(reasons)}".encode()).hexdigest()
+    film_of = {row: place for place, row in enumerate(filmed) if row not in reasons}
     column = {name: number for number, name in enumerate(label_names)}
     examples = []
-    for row, (dataset, case) in enumerate(kept):
+    for row, case in zip(rows.tolist(), cases, strict=True):
+        dataset = kept[row][0]
         labels = np.zeros(len(label_names), np.float32)
         labels[[column[label] for label in meaning(dataset, case) if label in column]] = 1
-        known = np.isin(label_names, list(decided(dataset)))
+        known = np.isin(label_names, list(decided(dataset) - undecided(case)))
         group = groups.index(dataset.card.name)
         texts = tuple(dict.fromkeys(text for text in system_type.training_texts(case) if text))
         if not any(dataset is first for first in firsts):
@@ -243,7 +283,13 @@ def gather(
         drawn = None if place is None else decoded.regions.get(place)
         where = None if drawn is None else _by_column(drawn, labels, dataset, column)
         examples.append(Example(place, texts, labels, known, group, case.split, where))
-    return TrainingCases(examples, decoded.films, groups, label_names, origin)
+    queries = QueryMaker(label_names) if with_queries else None
+    return TrainingCases(examples, decoded.films, groups, label_names, origin, unreadable, queries, len(copies))
+
+
+def _require_training(cases: Sequence[Case]) -> None:
+    if not any(case.split == "train" for case in cases):
+        raise DatasetError("no training cases in the data given. Add a dataset with a train part.")
 
 
 def vocabulary(datasets: Sequence[Dataset]) -> tuple[str, ...]:
@@ -301,6 +347,17 @@ def _chosen(dataset: Dataset, fraction: float, seed: int) -> list[Case]:
     drawn = np.random.default_rng(seed).choice(len(train), wanted, replace=False)
     kept = {train[number].case_id for number in drawn}
     return [case for case in cases if case.split == "val" or case.case_id in kept]
+
+
+def _views(case: Case) -> list[Case]:
+    """A case, and for training as many more as its study has further films: each says what the report says."""
+    if case.split != "train":
+        return [case]
+    further = [
+        replace(case, case_id=f"{case.case_id} {film}", image=film, other_images=(), other_views=(), view=None)
+        for film in case.other_images
+    ]
+    return [case, *further]
 
 
 def _pick(texts: tuple[str, ...], generator: torch.Generator) -> str:

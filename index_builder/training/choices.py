@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from index_builder.casebook import SPACES, Space
 from index_builder.datasets.base import Case
 from index_builder.errors import ModelError
 from index_builder.evaluation.prediction import classifier_logits
@@ -22,9 +21,9 @@ from index_builder.graph.findings_graph import findings_graph
 from index_builder.graph.node_vectors import GraphMethod, embed_graph
 from index_builder.graph.ranking import Ranking
 from index_builder.graph.rerank import choose_weights
-from index_builder.held_out import classifier_answers
+from index_builder.held_out import Answers, classifier_answers
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.voting import NEIGHBOURS, choose_vote
+from index_builder.systems.voting import vote_settings
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.validate import embed_cases, targets
 
@@ -34,50 +33,47 @@ _METHODS: tuple[GraphMethod, ...] = ("transe", "compgcn")
 def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> None:
     """Set vote, threshold and reranking of a trained system; one without validation cases keeps its defaults.
 
-    Only cases of the first dataset named are looked at: a casebook holds one dataset.
+    Only cases of the first dataset named are looked at: a casebook holds one dataset. The classifier's answers on
+    validation cases are kept of all.
     """
+    system.held_out = _answers_by_dataset(system, cases, sources)
     cases = replace(cases, examples=[example for example in cases.examples if example.group == 0])
     if not cases.of("val") or not cases.of("train"):
         return
     held = embed_cases(system, cases, "val")
     base = embed_cases(system, cases, "train")
     truth, known, _ = targets(cases, "val")
-    labels, _, _ = targets(cases, "train")
-    columns = np.flatnonzero(known[0])
-    update: dict[str, Any] = vote_settings(held, base, truth[:, columns], labels[:, columns])
+    labels, labels_known, _ = targets(cases, "train")
+    columns = np.flatnonzero(known.any(0))
+    truth_known, labels_known = known[:, columns], labels_known[:, columns]
+    update: dict[str, Any] = vote_settings(held, base, truth[:, columns], labels[:, columns], truth_known, labels_known)
     if system.theta is not None and (filmed := held["image"].any(1)).any():
         update["theta"] = _theta(system, held["image"][filmed], truth[filmed])
-    classify = partial(classifier_logits, system)
-    names = [cases.label_names[column] for column in columns]
-    system.held_out = classifier_answers(classify, cases.label_names, names, held, truth[:, columns].astype(bool))
-    update["held_out_dataset"] = sources[0].kind if system.held_out else ""
     system.config = system.config.model_copy(update=update)
     if system.reranks and held["joint"].any() and base["joint"].any():
         system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])
 
 
-def vote_settings(
-    held: dict[Space, NDArray[np.float32]],
-    base: dict[Space, NDArray[np.float32]],
-    truth: NDArray[np.float32],
-    labels: NDArray[np.float32],
-) -> dict[str, Any]:
-    """Number of voters, chosen on films where there are any, and with it a temperature for queries of each modality."""
-    present = [space for space in SPACES if held[space].any() and base[space].any()]
-    found: dict[Space, tuple[int, float]] = {}
-    for space in present:
-        queries, voters = held[space].any(1), base[space].any(1)
-        similarity = held[space][queries] @ base[space][voters].T
-        tried = [found[present[0]][0]] if found else NEIGHBOURS
-        found[space] = choose_vote(similarity, labels[voters], truth[queries], tried)
-    if not found:
-        return {}
-    neighbours, temperature = found[present[0]]
-    return {
-        "vote_neighbours": neighbours,
-        "vote_temperature": temperature,
-        "vote_temperatures": {space: chosen for space, (_, chosen) in found.items()},
-    }
+def _answers_by_dataset(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> dict[str, Answers]:
+    kinds = {source.open().card.name: source.kind for source in reversed(sources)}
+    found = {}
+    for number, name in enumerate(cases.groups):
+        own = replace(cases, examples=[example for example in cases.examples if example.group == number])
+        if not own.of("val"):
+            continue
+        truth, known, _ = targets(own, "val")
+        columns = np.flatnonzero(known.any(0))
+        answers = classifier_answers(
+            partial(classifier_logits, system),
+            cases.label_names,
+            [cases.label_names[column] for column in columns],
+            embed_cases(system, own, "val"),
+            truth[:, columns].astype(bool),
+            known[:, columns],
+        )
+        if answers:
+            found[kinds[name]] = answers
+    return found
 
 
 def _theta(system: RetrievalSystem, vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> float:

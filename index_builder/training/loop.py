@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from index_builder.casebook import UnreadableFilm
 from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.cases import TrainingCases
-from index_builder.training.memory import FeatureMemory
+from index_builder.training.depthwise import quick_depthwise
+from index_builder.training.memory import FeatureMemory, TextMemory
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
 
@@ -43,11 +45,13 @@ class Fitted:
         scores: Validation scores of the epoch that was kept, per dataset and space.
         epochs: Epochs run per phase.
         seconds: Of training, over all runs that were resumed.
+        unreadable: Films that could not be decoded, and that were gone on without.
     """
 
     scores: dict[str, float]
     epochs: dict[str, int]
     seconds: float
+    unreadable: tuple[UnreadableFilm, ...] = ()
 
 
 def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: Path, report: Report) -> Fitted:
@@ -70,8 +74,13 @@ def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: 
     fabric = _fabric()
     fabric.seed_everything(schedule.seed, verbose=False)
     system.to(fabric.device)
-    progress = _Progress.resume(out / LAST, system, cases, schedule, fabric)
-    with _remembering(system, schedule, out):
+    with (
+        kept_as_they_are(system, schedule.kept),
+        _remembering_films(system, schedule, out),
+        _remembering_texts(system, schedule),
+        quick_depthwise(system.image_encoder),
+    ):
+        progress = _Progress.resume(out / LAST, system, cases, schedule, fabric)
         for number, phase in enumerate(system.phases):
             if number < progress.phase:
                 continue
@@ -82,9 +91,30 @@ def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: 
 
 
 @contextmanager
-def _remembering(system: RetrievalSystem, schedule: Schedule, out: Path) -> Iterator[None]:
+def kept_as_they_are(system: RetrievalSystem, parts: Sequence[str]) -> Iterator[None]:
+    """Leave parts of a system out of training.
+
+    Raises:
+        ModelError: The system has no such part.
+    """
+    known = dict(system.named_children())
+    for part in parts:
+        if part not in known:
+            raise ModelError(f"kept: {part!r} is no part of {system.name}. Known: {', '.join(known)}.")
+    trained = [p for part in parts for p in known[part].parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _remembering_films(system: RetrievalSystem, schedule: Schedule, out: Path) -> Iterator[None]:
     """Let a frozen image encoder look at each view only once, where views come again."""
-    if system.config.trained_image_stages or not schedule.views:
+    if any(p.requires_grad for p in system.image_encoder.backbone.parameters()) or not schedule.views:
         yield
         return
     with FeatureMemory(out / "features") as memory:
@@ -93,6 +123,20 @@ def _remembering(system: RetrievalSystem, schedule: Schedule, out: Path) -> Iter
             yield
         finally:
             system.image_encoder.memory = None
+
+
+@contextmanager
+def _remembering_texts(system: RetrievalSystem, schedule: Schedule) -> Iterator[None]:
+    """Let a text side that stays as it is read each text only once."""
+    if not {"text_encoder", "text_tower"} <= set(schedule.kept):
+        yield
+        return
+    memory: Any = TextMemory(system.encode_texts)
+    system.encode_texts = memory  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del system.encode_texts  # what the class has is seen again
 
 
 def _run_phase(
@@ -126,6 +170,8 @@ def _run_phase(
         torch.manual_seed(schedule.seed * 1_000_003 + progress.phase * 1_009 + progress.epoch)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         system.train()
+        for part in schedule.kept:
+            getattr(system, part).eval()
         sums: dict[str, float] = {}
         for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong, views=schedule.views)):
             with fabric.autocast():
@@ -273,6 +319,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         known=batch.known.to(device),
         group=batch.group.to(device),
         regions=None if batch.regions is None else batch.regions.to(device),
+        queries=None if batch.queries is None else batch.queries.to(device),
     )
 
 
@@ -302,6 +349,7 @@ def cpu_computes_bf16() -> bool:
 
 
 def _parameter_groups(system: RetrievalSystem, schedule: Schedule) -> list[dict[str, Any]]:
+    assert system.text_encoder is not None, "systems that are trained read texts"
     pretrained = (system.image_encoder.backbone, system.text_encoder)
     encoders = {id(p) for part in pretrained for p in part.parameters()}
     trained = [parameter for parameter in system.parameters() if parameter.requires_grad]

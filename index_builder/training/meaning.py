@@ -54,6 +54,12 @@ def meaning(dataset: Dataset, case: Case) -> set[str]:
     return means
 
 
+def undecided(case: Case) -> set[str]:
+    """Labels unknown of a case, and those they also mean, but for what another of its labels means."""
+    unknown = {*case.unknown, *(OPENI_MEANING[label] for label in case.unknown if label in OPENI_MEANING)}
+    return unknown - {*case.labels, *(OPENI_MEANING[label] for label in case.labels if label in OPENI_MEANING)}
+
+
 def decided(dataset: Dataset) -> set[str]:
     """Labels whose presence and absence a dataset's cases tell."""
     labels = {*dataset.label_names, *(OPENI_MEANING[name] for name in dataset.label_names if name in OPENI_MEANING)}

@@ -1,4 +1,4 @@
-"""What a frozen backbone made of films it has seen, so that it need look at each view only once."""
+"""What frozen encoders made of films and texts they have seen, so that they need look at each only once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,34 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from index_builder.systems.encoding import Encoding
+
+
+class TextMemory:
+    """Encodings of texts by a text side of which nothing is trained, tokens in half precision, in memory.
+
+    Tokens of one text are the same whatever it is padded to, but for the last bits.
+    """
+
+    def __init__(self, encode: Callable[[list[str]], Encoding]) -> None:
+        self._encode = encode
+        self._known: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, texts: list[str]) -> Encoding:
+        """As the text side encodes them. Gradients do not pass."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            with torch.no_grad():
+                found = self._encode(new)
+            for text, tokens, mask, vector in zip(new, found.tokens, found.mask, found.vector, strict=True):
+                self._known[text] = tokens[mask].half(), vector
+        known = [self._known[text] for text in texts]
+        lengths = torch.tensor([len(tokens) for tokens, _ in known])
+        mask = torch.arange(int(lengths.max())) < lengths[:, None]
+        tokens = pad_sequence([tokens.float() for tokens, _ in known], batch_first=True)
+        return Encoding(tokens, mask.to(tokens.device), torch.stack([vector for _, vector in known]))
 
 
 class FeatureMemory:

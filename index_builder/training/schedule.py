@@ -19,6 +19,7 @@ class Schedule(BaseModel):
         validate_every: Epochs between validations.
         patience: Validations without improvement before a phase ends.
         seed: Of weights, order and augmentation.
+        kept: Parts of the system that stay as they are: `image_encoder`, `image_tower`, `classifier`, …
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,3 +33,4 @@ class Schedule(BaseModel):
     validate_every: int = Field(default=1, ge=1)
     patience: int = Field(default=6, ge=1)
     seed: int = 0
+    kept: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ def embed_cases(system: RetrievalSystem, cases: TrainingCases, split: Split) -> 
     """Vectors of a part's cases per space, [N, D] float32, zero where a case lacks the modality (joint: either)."""
     rows: dict[Space, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
     for batch in cases.batches(split, _BATCH):
-        found = encode_cases(system, batch.films[batch.has_film], batch.has_film, batch.texts).spaces
+        found = encode_cases(system, batch.films[batch.has_film], batch.has_film.long(), batch.texts).spaces
         found["joint"][~(batch.has_film & batch.has_text).numpy()] = 0
         for space in SPACES:
             rows[space].append(found[space])
@@ -47,27 +47,30 @@ def validation_scores(system: RetrievalSystem, cases: TrainingCases) -> dict[str
             rows = np.flatnonzero(vectors.any(1) & (group == number))
             if not len(rows):
                 continue
-            columns = np.flatnonzero(known[rows[0]])
-            truth = labels[rows][:, columns]
+            columns = np.flatnonzero(known[rows].any(0))
+            truth, told = labels[rows][:, columns], known[rows][:, columns]
             if voters is None:
                 found = classifier_logits(system, vectors[rows])
             else:
                 found = _voted(system, cases, space, vectors[rows], voters[space], number)
-            score = None if found is None else macro_average_precision(found[:, columns], truth)
+            score = None if found is None else macro_average_precision(found[:, columns], truth, told)
             if score is not None:
                 scores[f"{name}/{space}"] = score
     return scores
 
 
-def macro_average_precision(scores: NDArray[np.float32], truth: NDArray[np.float32]) -> float | None:
-    """Mean average precision over labels that have enough cases for and against; None when none has."""
+def macro_average_precision(
+    scores: NDArray[np.float32], truth: NDArray[np.float32], known: NDArray[np.bool_]
+) -> float | None:
+    """Mean average precision over labels that have enough cases for and against; None when none has. All [N, C]."""
     from sklearn.metrics import average_precision_score
 
-    positives = truth.sum(0)
-    usable = (positives >= _FEWEST) & (len(truth) - positives >= _FEWEST)
-    if not usable.any():
+    positives, negatives = ((truth == one) & known for one in (1, 0))
+    usable = np.flatnonzero((positives.sum(0) >= _FEWEST) & (negatives.sum(0) >= _FEWEST))
+    if not len(usable):
         return None
-    return float(np.mean([average_precision_score(truth[:, one], scores[:, one]) for one in np.flatnonzero(usable)]))
+    found = [average_precision_score(truth[known[:, one], one], scores[known[:, one], one]) for one in usable.tolist()]
+    return float(np.mean(found))
 
 
 def targets(cases: TrainingCases, split: Split) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
@@ -88,10 +91,11 @@ def _voted(
     group: int,
 ) -> NDArray[np.float32] | None:
     """Shares of the vote of a dataset's training cases, [Q, C]; None where it has none."""
-    labels, _, groups = targets(cases, "train")
+    labels, known, groups = targets(cases, "train")
     rows = np.flatnonzero(base.any(1) & (groups == group))
     if not len(rows):
         return None
     config = system.config
-    found = vote(queries @ base[rows].T, labels[rows], config.vote_neighbours, config.temperature_of(space))
+    temperature = config.temperature_of(space)
+    found = vote(queries @ base[rows].T, labels[rows], config.vote_neighbours, temperature, known[rows])
     return np.asarray(found.probabilities, np.float32)

@@ -50,8 +50,7 @@ def unseen_features(casebook: Casebook) -> dict[str, np.ndarray]:
 
     cases = CaseRows(casebook.table)
     dataset = StoredCases(casebook.manifest.dataset, cases)
-    size = casebook.system.config.image_size
-    films = frozen_features(frozen_encoder(casebook.system), dataset, cases, size, lambda *_: None)
+    films = frozen_features(frozen_encoder(casebook.system), dataset, cases, casebook.system.prepare, lambda *_: None)
     films = (films - films.mean(0)) / films.std(0).clip(1e-6)
     words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit_transform([c.report for c in cases])
     reports = TruncatedSVD(128, random_state=0).fit_transform(words)

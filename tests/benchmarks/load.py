@@ -29,7 +29,7 @@ from PIL import Image
 from streamlit_session import Drawn, Session, connected
 
 from explorer.casebook import Casebook
-from explorer.search import Query
+from explorer.search.query import Query
 from explorer.settings import AppSettings
 from explorer.widgets.session import reduced
 from index_builder.imaging import decode_film

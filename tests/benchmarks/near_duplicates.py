@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from explorer.casebook import Casebook
-from explorer.matching import DUPLICATE_CORRELATION, thumbnail_signature
+from explorer.search.phrases import DUPLICATE_CORRELATION, thumbnail_signature
 
 for folder in sys.argv[1:]:
     casebook = Casebook.open(folder)

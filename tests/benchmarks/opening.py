@@ -108,7 +108,7 @@ def write(folder: Path, count: int) -> float:
 def use(folder: Path) -> list[float]:
     """Seconds, processor seconds and MB of opening, then of one case by its id, label counts, and a filter."""
     from explorer.casebook import Casebook
-    from explorer.filters import matching_rows, parse_filter
+    from explorer.search.filters import matching_rows, parse_filter
 
     before, found = resident_mb(), []
     began = perf_counter(), process_time()

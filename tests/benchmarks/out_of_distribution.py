@@ -14,13 +14,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from non_chest import non_chest_images
 
 from explorer.casebook import Casebook
-from explorer.film_report import FilmReport, examine, look
+from explorer.search.film_report import FilmReport, examine, look
 from index_builder.evaluation.bootstrap import interval, resampled_weights
 from index_builder.evaluation.ranks import auroc_and_ap
 from index_builder.film_check.check import TURNS, turned
@@ -40,8 +39,7 @@ def main(folders: Sequence[str]) -> None:
             print(f"{casebook.name}: too few films to check")
             continue
         held_in = casebook.column("split")[check.rows] != "test"
-        trimmed = replace(check, references=check.references[held_in], rows=check.rows[held_in])
-        vars(casebook)["film_check"] = trimmed
+        vars(casebook)["film_check"] = check.of_references(held_in)
         _measure(casebook, images, [other for other in casebooks if other is not casebook])
 
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 from stores import vectors_like
 
 from explorer.casebook import Casebook
-from explorer.filters import parse_filter
-from explorer.search import Query, SearchOptions
+from explorer.search.filters import parse_filter
+from explorer.search.query import Query, SearchOptions
 from index_builder.case_table import read_cases, write_cases
 from index_builder.casebook import Layout, SpaceRecord, read_manifest, write_manifest
 from index_builder.imaging import decode_film, display_png

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from explorer.casebook import Casebook
-from explorer.search import Query
+from explorer.search.query import Query
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
 from index_builder.embed import BATCH, embed_shards, load_film, unfinished_shards

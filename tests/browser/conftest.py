@@ -13,19 +13,23 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 @dataclass(frozen=True)
 class App:
-    """A running app: its address, its casebook, and the file its output goes to."""
+    """A running app: its address, its first casebook, the file its output goes to, and further casebooks."""
 
     url: str
     casebook: Path
     log: Path
+    others: tuple[Path, ...] = ()
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory, phantom_casebook: Path) -> Iterator[App]:
-    """The app on a small casebook of phantoms."""
+def app(
+    tmp_path_factory: pytest.TempPathFactory, phantom_casebook: Path, profile_casebook: Path, stage_casebook: Path
+) -> Iterator[App]:
+    """The app on three casebooks of phantoms, as `make demo` opens it."""
     log = tmp_path_factory.mktemp("app") / "app.log"
-    with serving([phantom_casebook], log) as url:
-        yield App(url, phantom_casebook, log)
+    others = (profile_casebook, stage_casebook)
+    with serving([phantom_casebook, *others], log) as url:
+        yield App(url, phantom_casebook, log, others)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +43,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh visitor at a desk, in the dark."""
-    expect.set_options(timeout=20_000)
+    """A fresh visitor at a desk, in the dark; patient, as the first of an app waits until its system is loaded."""
+    expect.set_options(timeout=90_000)
     visitor = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark")
-    visitor.set_default_timeout(20_000)
+    visitor.set_default_timeout(90_000)
     yield visitor
     visitor.close()
 

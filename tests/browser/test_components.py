@@ -41,7 +41,7 @@ _OVERTAKEN = """async ([bytes, script, html]) => {
   const press = (key) =>
     root.querySelector(".over").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   const rest = () => new Promise((done) => setTimeout(done, 150));
-  const shelf = () => globalThis[Symbol.for("cxr-map-bytes")];
+  const app = () => globalThis[Symbol.for("cxr-map-bytes")];
 
   const overtaken = call();
   await rest();
@@ -52,11 +52,11 @@ _OVERTAKEN = """async ([bytes, script, html]) => {
   call();
   await rest();
   const tip = root.querySelector(".tip");
-  const kept = [canvas.isConnected, !tip.hidden, root.querySelector(".chosen").textContent, shelf().arrays.size];
+  const kept = [canvas.isConnected, !tip.hidden, root.querySelector(".chosen").textContent, app().arrays.size];
   const last = call();
   document.body.replaceChildren();
   for (const end of last) end();
-  return { kept, told, left: [shelf().arrays.size, shelf().waiting.size] };
+  return { kept, told, left: [app().arrays.size, app().waiting.size] };
 }"""
 
 

@@ -44,7 +44,7 @@ def test_a_cell_leads_to_its_cases_and_they_to_the_case_page(app, page: Page) ->
     cards = page.get_by_role("article", name=re.compile("^Case "))
     expect(cards).to_have_count(min(12, missed))
     case_id = (cards.first.get_attribute("aria-label") or "").removeprefix("Case ")
-    page.get_by_role("link", name="Open case").first.click()
+    page.get_by_role("link", name=case_id, exact=True).first.click()
     expect(page.get_by_role("heading", name=case_id)).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
 

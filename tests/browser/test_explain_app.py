@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from explorer import Casebook, Query
 from explorer.explain import Answer, Question, explain, findings_of, open_study
 from explorer.overlay import blend
+from explorer.prediction_words import shown_words
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +40,7 @@ def test_from_a_result_to_its_reasons(app, page: Page) -> None:
     expect(words.get_by_text("enlarged", exact=False).first).to_be_visible()
     expect(words.locator(".cxr-tinted")).to_have_count(2)
     page.get_by_role("link", name="Back to the search").click()
+    page.get_by_text("What cases like these carry").click()
     page.get_by_role("link", name=re.compile("^Why .*\\?$")).first.click()
     expect(page.get_by_text(re.compile("^Why .+ · log-odds of the classifier"))).to_be_visible()
 
@@ -55,9 +57,9 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     assert asked is not None
     # The list says what the film alone gives, about the finding that was asked before.
     film_alone = {
-        one.label: one.strength for one in findings_of(casebook, open_study(casebook, Query(case_id=case_id)), "image")
+        one.label: one.opinion for one in findings_of(casebook, open_study(casebook, Query(case_id=case_id)), "image")
     }
-    shown = f"{asked[1]} ({film_alone[asked[1]]:.2f})"
+    shown = f"{asked[1]} ({shown_words(film_alone[asked[1]])})"
     expect(page.get_by_role("combobox", name="Finding")).to_have_value(shown)
     _choose(page, "Grad-CAM")
     expect(page.get_by_text("What Grad-CAM shows")).to_be_visible()
@@ -111,7 +113,7 @@ def test_the_page_fits(app, browser: Browser, width: int, scheme: str) -> None:
     visitor = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
     page = visitor.new_page()
     case_ids = Casebook.open(app.casebook).case_ids
-    page.goto(f"{app.url}/explain?case={case_ids[0]}&with={case_ids[3]}")
+    page.goto(f"{app.url}/explain?case={case_ids[0]}&what=similarity&with={case_ids[3]}")
     _explained(page)
     expect(page.get_by_text(f"Why similar to case {case_ids[3]}")).to_be_visible()
     expect(page.get_by_role("img", name=_LAID)).to_have_count(2)

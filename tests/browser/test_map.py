@@ -52,7 +52,7 @@ def test_lasso_to_gallery_to_csv_and_casebook(app, page: Page, tmp_path: Path) -
     assert list(Casebook.open(folder).case_ids) == ids
 
     # The choice outlives a visit to a case and holds on another layout.
-    page.get_by_role("link", name="Open case").first.click()
+    page.get_by_role("link", name=ids[0], exact=True).click()
     expect(page.get_by_role("heading", name=ids[0])).to_be_visible()
     page.get_by_role("link", name="Map", exact=True).first.click()
     expect(page.get_by_role("heading", name=re.compile("chosen case"))).to_be_visible()

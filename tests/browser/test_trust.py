@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from explorer import Casebook
+
 pytestmark = pytest.mark.browser
 
 
@@ -20,17 +22,64 @@ def test_a_photograph_is_flagged_before_results(app, page: Page) -> None:
     expect(page.get_by_role("heading", name="Look at this film first")).to_be_visible()
     expect(page.get_by_text("This does not look like a chest film")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(0)
-    page.get_by_role("button", name="Show the nearest cases all the same").click()
+    page.get_by_role("button", name="Show results anyway").click()
     expect(page.get_by_role("article")).to_have_count(5)
     expect(page.get_by_text("This does not look like a chest film")).to_be_visible()
+    # Scores are below a fold, and nothing is made of them.
+    expect(page.get_by_role("table")).to_have_count(0)
+    page.get_by_text("Scores, not probabilities").first.click()
+    expect(page.get_by_role("table").first).to_contain_text("score 0.")
+    expect(page.locator(".cxr-verdict, .cxr-warn")).to_have_count(0)
+    expect(page.get_by_text("Coverage of the sets")).to_have_count(0)
+    page.get_by_role("link", name="Explain", exact=True).first.click()
+    expect(page.get_by_text("This does not look like a chest film")).to_be_visible()
+    expect(page.get_by_text("What is explained is a score, no probability")).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
 
 
-def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
-    page.goto(app.url)
+@pytest.mark.parametrize(("width", "height", "films"), [(1440, 900, 3), (390, 844, 1)])
+@pytest.mark.parametrize("text", ["right upper lobe nodule", "pneumothorax", "asdf qwer zxcv"])
+def test_the_films_of_a_typed_text_are_seen_without_scrolling(
+    app, page: Page, text: str, width: int, height: int, films: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    _search(page, app.url, text)
+    expect(page.get_by_role("article")).to_have_count(5)
+    shown = page.locator("[class*='st-key-cxr-thumb-result'] .cxr-film")
+    for number in range(films):
+        expect(shown.nth(number)).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.querySelector('section.stMain, [data-testid=stMain]').scrollTop") == 0
+    # The table is there for who wants it, folded.
+    expect(page.get_by_role("table")).to_have_count(0)
+    expect(page.get_by_text("What cases like these carry")).to_have_count(1)
+
+
+def test_what_was_not_understood_is_told_above_the_results(app, page: Page) -> None:
+    _search(page, app.url, "asdf qwer zxcv")
+    told = page.get_by_text("No report of this casebook has the words “asdf”, “qwer”, “zxcv”.")
+    expect(told).to_be_visible()
+    first = page.get_by_role("article").first
+    expect(first).to_be_visible()
+    assert told.bounding_box()["y"] < first.bounding_box()["y"]
+    _search(page, app.url, "right pneumothorax")
+    expect(page.get_by_text("This casebook has no label for pneumothorax")).to_be_visible()
+
+
+def _search(page: Page, url: str, text: str) -> None:
+    page.goto(url)
     field = page.get_by_label("Report or description")
-    field.fill("enlarged heart")
+    field.fill(text)
     field.press("Control+Enter")
+
+
+def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
+    casebook = Casebook.open(app.casebook)
+    reports = (
+        casebook.case(case_id) for case_id in casebook.case_ids if "Cardiomegaly" in casebook.case(case_id).labels
+    )
+    _search(page, app.url, next(reports).report)
+    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)  # the system is loaded on the way
+    page.get_by_text("What cases like these carry").click()
     table = page.get_by_role("table").first
     expect(table.get_by_role("columnheader", name="Classifier")).to_be_visible()
     expect(table.get_by_role("columnheader", name="Neighbours")).to_be_visible()
@@ -39,7 +88,16 @@ def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
     expect(page.get_by_text(re.compile("Calibrated on"))).to_be_visible()
 
     page.get_by_text("Counter-evidence: cases with a finding").click()
-    page.get_by_role("combobox", name="Finding").click()
+    # The list closes when the page is drawn anew or moves: it is opened once both sides stand and nothing runs.
+    expect(page.get_by_text("of cosine similarity")).to_be_visible()
+    expect(page.get_by_role("img", name="Running...")).to_have_count(0)
+    finding = page.get_by_role("combobox", name="Finding")
+    finding.scroll_into_view_if_needed()
+    before = None
+    while before != (now := finding.bounding_box()):
+        before = now
+        page.wait_for_timeout(400)  # the fold opens by degrees, and films come in
+    finding.click()
     page.get_by_role("option", name="Cardiomegaly").click()
     expect(page.get_by_role("heading", name="Nearest with Cardiomegaly")).to_be_visible()
     expect(page.get_by_role("heading", name="Nearest without Cardiomegaly")).to_be_visible()

@@ -61,12 +61,12 @@ def measured(system: RetrievalSystem, dataset: Any, **settings: Any) -> dict[str
 
 @pytest.fixture(scope="module")
 def of_films(unified: RetrievalSystem, phantoms: FewPhantoms) -> dict[str, Any]:
-    return measured(unified, phantoms, modality="image", limit=3)
+    return measured(unified, phantoms, modality="image", limit=2)
 
 
 def test_films_are_measured_beside_maps_that_know_nothing(of_films: dict[str, Any]) -> None:
     assert json.loads(json.dumps(of_films, allow_nan=False)) == of_films
-    assert (of_films["modality"], of_films["split"], of_films["cases"]) == ("image", "test", 3)
+    assert (of_films["modality"], of_films["split"], of_films["cases"]) == ("image", "test", 2)
     assert "texts" not in of_films
     block = of_films["films"]
     assert list(block["finding"]) == ["attention", "grad-cam", "integrated-gradients", "random", "centre"]
@@ -91,7 +91,7 @@ def test_films_are_measured_beside_maps_that_know_nothing(of_films: dict[str, An
 def test_the_same_seed_gives_the_same_figures(
     unified: RetrievalSystem, phantoms: FewPhantoms, of_films: dict[str, Any]
 ) -> None:
-    assert measured(unified, phantoms, modality="image", limit=3) == of_films
+    assert measured(unified, phantoms, modality="image", limit=2) == of_films
 
 
 def test_the_table_shows_every_method_with_intervals(of_films: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ def test_the_table_shows_every_method_with_intervals(of_films: dict[str, Any]) -
 
 
 def test_texts_and_pairs_are_measured(unified: RetrievalSystem, phantoms: FewPhantoms) -> None:
-    texts = measured(unified, phantoms, modality="text", limit=2)
+    texts = measured(unified, phantoms, modality="text", limit=1)
     assert "films" not in texts
     assert list(texts["texts"]["finding"]) == ["random", "attention", "integrated-gradients"]
     assert "noise" not in texts["texts"]["stability"]["attention"]

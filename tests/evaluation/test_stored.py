@@ -118,6 +118,7 @@ def test_measuring_again_replaces_figures_and_verifies(tmp_path: Path, small_cas
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_baselines_are_those_of_an_evaluation(
     tiny_system: Unified, films: Some, film_folder: Path, result: dict[str, Any]
 ) -> None:

@@ -71,6 +71,9 @@ class Linear(nn.Module):
         self.weights = nn.Parameter(Patches()(torch.from_numpy(weights)[None])[0])
         self.tone = nn.Parameter(torch.linspace(-1, 1, 6))
 
+    def gathers(self, modality: str) -> bool:
+        return True
+
     def encode_images(self, films: Tensor) -> Encoding:
         tokens = self.image_encoder(films)
         return Encoding(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool), self.image_tower(tokens).vector)

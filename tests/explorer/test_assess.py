@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +13,18 @@ import pytest
 from scipy.special import expit, logit, softmax
 
 from explorer import Casebook, Query
-from explorer.assess import assess
+from explorer.assess import Assessment, Reading, assess
 from explorer.predict import Classified, Scores, Voted
 from explorer.prediction_words import (
     PREDICTION_COLUMNS,
     assessment_lines,
     basis,
+    compared_words,
     figures_words,
     percent,
     prediction_rows,
+    reliability_words,
+    verdict_words,
 )
 from index_builder.casebook import Space
 from index_builder.errors import CasebookError
@@ -58,6 +63,7 @@ def test_probabilities_are_scaled_and_sets_follow_the_order_of_scores(small_case
         },
     )
     found = assess(casebook, scores(1.0, 0.6), coverage=0.9)
+    assert found.as_dict()["coverage"] == 0.9
     assert (found.cases, found.why_not, found.voters) == ({"classifier": 40, "vote": 40}, "", 7)
     heart = next(one for one in found.findings if one.label == "Cardiomegaly")
     assert heart.classifier is not None
@@ -65,8 +71,13 @@ def test_probabilities_are_scaled_and_sets_follow_the_order_of_scores(small_case
     assert heart.vote.probability == pytest.approx(expit(logit(0.6) / 0.5))
     assert (heart.votes, heart.examples) == (4, 20)
     # Of 20 with it the ceil(21 * 0.9) = 19th largest logit is 0.2; of those without, the largest but one is -0.2.
-    assert heart.classifier.verdict == heart.vote.verdict == "present"
-    for value, verdict in ((0.25, "present"), (0.15, "undecided"), (-0.15, "undecided"), (-0.25, "absent")):
+    assert heart.classifier.verdict == heart.vote.verdict == "suggested"
+    for value, verdict in (
+        (0.25, "suggested"),
+        (0.15, "uncertain"),
+        (-0.15, "uncertain"),
+        (-0.25, "not suggested"),
+    ):
         found = assess(casebook, scores(value, 0.6))
         heart = next(one for one in found.findings if one.label == "Cardiomegaly")
         assert heart.classifier is not None
@@ -99,13 +110,14 @@ def test_without_validation_cases_of_that_kind_nothing_is_promised(small_caseboo
     found = assess(with_answers(small_casebook, answers), scores(3.0, 0.2, given=given))
     heart = found.findings[0]
     assert heart.classifier is not None
-    assert (heart.classifier.probability, heart.vote.probability) == (pytest.approx(expit(3.0)), 0.2)
+    assert (heart.classifier.score, heart.vote.score) == (pytest.approx(expit(3.0)), 0.2)
+    assert (heart.classifier.probability, heart.vote.probability) == (None, None)
     assert (heart.classifier.verdict, heart.vote.verdict, heart.disagree) == (None, None, False)
     assert found.cases == {}
     assert "equal parts" in basis(found) if given is None else "compared with" in basis(found)
     empty = assess(with_answers(small_casebook, {}), scores(3.0, 0.2))
     assert "fewer than 20 labelled validation cases" in basis(empty)
-    assert not any("Supported" in line for line in figures_words(empty))
+    assert not any("Suggested" in line for line in figures_words(empty))
     assert any("no probability" in line for line in figures_words(empty))
 
 
@@ -114,8 +126,94 @@ def test_the_classifier_may_be_calibrated_where_the_vote_is_not(small_casebook: 
     found = assess(casebook, scores(3.0, 0.2))
     heart = found.findings[0]
     assert heart.classifier is not None
-    assert (heart.classifier.verdict, heart.vote.verdict, heart.disagree) == ("present", None, False)
-    assert basis(found).startswith("Calibrated on validation cases: classifier on 40. The rest is not:")
+    assert (heart.classifier.verdict, heart.vote.verdict, heart.disagree) == ("suggested", None, False)
+    assert basis(found).startswith(
+        "Calibrated on validation cases: classifier on 40 of the system's training. The rest is not:"
+    )
+
+
+def test_answers_that_came_with_the_checkpoint_are_told_from_the_casebooks_own(small_casebook: Path) -> None:
+    own, carried = findings_held_out(_NAMES, 1.0), findings_held_out(("Cardiomegaly",), 1.0)
+    few = HeldOut(own.names, False, own.logits[:30], own.truth[:30], 1.0)
+    found = assess(
+        with_answers(small_casebook, {("image", "classifier"): carried, ("image", "vote"): few}), scores(3.0, 0.2)
+    )
+    assert found.carried == ("classifier",)
+    assert basis(found) == (
+        "Calibrated on validation cases: classifier on 40 of the system's training and neighbours on 30 of this "
+        "casebook."
+    )
+    alone = assess(with_answers(small_casebook, {("image", "vote"): own}), replace(scores(3.0, 0.2), classified=None))
+    assert (alone.carried, basis(alone)) == ((), "Calibrated on 40 validation cases of this casebook.")
+
+
+def held_out_with(present: Sequence[float], absent: Sequence[float]) -> HeldOut:
+    """Cases with every finding and with none, by the probability that is said of each."""
+    logits = logit(np.array([*present, *absent]))[:, None].repeat(len(_NAMES), axis=1).astype(np.float32)
+    truth = np.arange(len(logits))[:, None].repeat(len(_NAMES), axis=1) < len(present)
+    return HeldOut(_NAMES, False, logits, truth, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("present", "absent", "probability", "verdict", "why"),
+    [
+        # A frequent finding: most cases without it are called likely, too.
+        ([0.97] * 30, [0.5] * 14 + [0.98] * 6, 0.96, "likely, not distinct", "without it score as high"),
+        # Likely, but lower than those with it.
+        ([0.999] * 30, [0.1] * 30, 0.96, "likely, not distinct", "most with it higher"),
+        # A rare finding: most cases with it are called unlikely, too.
+        ([0.02] * 20, [0.01] * 60 + [0.04] * 20, 0.03, "unlikely, not excluded", "with it score as low"),
+        # Unlikely, but higher than those without it.
+        ([0.5] * 20, [0.001] * 60, 0.03, "unlikely, not excluded", "most without it lower"),
+        ([0.97] * 3, [0.01] * 60, 0.99, "too few cases to say", "only 3 validation cases have it; 9 are needed"),
+        ([0.97] * 60, [0.01] * 3, 0.01, "too few cases to say", "hardly any validation case is without it"),
+        ([0.97] * 30, [0.01] * 30, 0.99, "suggested", "higher than 90 %"),
+        ([0.97] * 30, [0.01] * 30, 0.005, "not suggested", "lower than 90 %"),
+        ([0.97] * 30, [0.01] * 30, 0.6, "uncertain", "do not settle it"),
+    ],
+)
+def test_words_of_a_verdict(
+    small_casebook: Path, present: list[float], absent: list[float], probability: float, verdict: str, why: str
+) -> None:
+    """Nothing that both sources put above 95 % or below 5 % is called uncertain."""
+    held = held_out_with(present, absent)
+    casebook = with_answers(small_casebook, {("image", "classifier"): held, ("image", "vote"): held})
+    found = assess(casebook, scores(float(logit(probability)), probability))
+    heart = next(one for one in found.findings if one.label == "Cardiomegaly")
+    assert heart.own.probability == pytest.approx(probability, abs=1e-4)
+    assert heart.own.verdict == heart.vote.verdict == verdict
+    assert why in verdict_words(heart, 0.9)
+
+
+def test_nothing_is_stated_where_it_is_withheld(small_casebook: Path, stage_casebook: Path) -> None:
+    answers: Answers = {
+        ("image", "classifier"): findings_held_out(("Cardiomegaly",), 1.0),
+        ("image", "vote"): findings_held_out(_NAMES, 1.0),
+    }
+    said = replace(scores(3.0, 0.2), withheld="the film was flagged (unlike).")
+    found = assess(with_answers(small_casebook, answers), said)
+    assert (found.cases, found.carried, found.why_not, found.withheld) == ({}, (), "", said.withheld)
+    for one in found.findings:
+        assert not one.disagree
+        for opinion in (one.classifier, one.vote):
+            assert opinion is None or (opinion.probability, opinion.verdict) == (None, None)
+    stages = staged(stage_casebook, [9.0, 0, 0, 0], withheld=said.withheld)
+    assert (stages.read_again, stages.disagree) == (None, False)
+    for reading in stages.readings:
+        assert (reading.probabilities, reading.uncertainty, reading.theta, reading.possible) == (None,) * 4
+    for assessment in (found, stages):
+        assert basis(assessment) == "Scores, not probabilities; nothing is stated: the film was flagged (unlike)."
+        content = assessment.as_dict()
+        assert (content["coverage"], content["risk"], content["read_again"]) == (None, None, None)
+        told = " ".join(assessment_lines(assessment, 30))
+        for word in ("suggested", "uncertain", "reliable", "Reliable", "possible:", "θ", "disagree", " %"):
+            assert word not in told, word
+        assert "score " in told
+        for row in (dict(zip(PREDICTION_COLUMNS, cells, strict=True)) for cells in prediction_rows(assessment)):
+            assert row["score"]
+            assert row["withheld"] == said.withheld
+            stating = ("probability", "verdict", "sources_disagree", "uncertainty", "theta", "read_again", "coverage")
+            assert [row[name] for name in stating] == [""] * 7
 
 
 def stages_held_out(temperature: float) -> HeldOut:
@@ -128,12 +226,15 @@ def stages_held_out(temperature: float) -> HeldOut:
     return HeldOut(DUST_STAGES, True, logits, truth, temperature)
 
 
-def staged(stage_casebook: Path, logits: list[float], risk: float = 0.05, answers: Answers | None = None):
+def staged(
+    stage_casebook: Path, logits: list[float], risk: float = 0.05, answers: Answers | None = None, withheld: str = ""
+) -> Assessment:
     own: Answers = {("image", "classifier"): stages_held_out(1.0), ("image", "vote"): stages_held_out(1.0)}
     casebook = with_answers(stage_casebook, own if answers is None else answers)
     named = dict(zip(DUST_STAGES, logits, strict=True))
     said = Classified(named, named)
-    return assess(casebook, Scores("image", "image", Voted({"Stage 1": 1.0}, {"Stage 1": 5}, 5), said), risk=risk)
+    voted = Voted({"Stage 1": 1.0}, {"Stage 1": 5}, 5)
+    return assess(casebook, Scores("image", "image", voted, said, withheld), risk=risk)
 
 
 def test_theta_follows_from_the_stated_risk(stage_casebook: Path) -> None:
@@ -157,10 +258,44 @@ def test_both_sources_read_the_stage_and_may_disagree(stage_casebook: Path) -> N
     assert not staged(stage_casebook, [0, 2.0, 0, 0]).disagree
     assert found.findings == ()
     for reading in found.readings:
-        assert sum(reading.probabilities.values()) == pytest.approx(1)
+        assert sum((reading.probabilities or {}).values()) == pytest.approx(1)
         assert set(reading.possible or ()) <= set(DUST_STAGES)
     assert found.as_dict()["stages_disagree"] is True
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["risk"] == 0.05
+
+
+def test_one_source_that_is_unsure_makes_the_stage_unreliable(stage_casebook: Path) -> None:
+    """No word of reliability stands beside an uncertainty above θ, whichever source it is of."""
+    held = stages_held_out(1.0)
+    sure = staged(stage_casebook, [4.0, 0, 0, 0], answers={("image", "classifier"): held})
+    assert (sure.readings[0].read_again, sure.readings[1].read_again) == (False, None)
+    assert (sure.read_again, sure.disagree) == (True, True)
+    assert reliability_words(sure)[0] == "Read again"
+    both = staged(stage_casebook, [1.0, 0, 0, 0])
+    assert [one.read_again for one in both.readings] == [True, False]
+    assert reliability_words(both) == (
+        "Read again",
+        "classifier above θ; classifier and neighbours take different stages for the likeliest",
+    )
+    assert reliability_words(replace(both, readings=both.readings[1:])) == ("Reliable", "at the stated risk of 5 %")
+    assert compared_words(both.readings[0]).endswith(": unsure")
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "theta", "again", "words"),
+    [
+        (0.34, 0.01, True, "u = 0.34 > θ = 0.01: unsure"),
+        (0.0112, 0.0108, True, "u = 0.0112 > θ = 0.0108: unsure"),
+        (0.012, 0.011, True, "u = 0.012 > θ = 0.011: unsure"),
+        (0.1, 0.2, False, "u = 0.10 ≤ θ = 0.20: sure enough"),
+        (0.1, None, None, "u = 0.10"),
+        (None, None, None, ""),
+    ],
+)
+def test_figures_that_differ_are_not_shown_as_equal(
+    uncertainty: float | None, theta: float | None, again: bool | None, words: str
+) -> None:
+    assert compared_words(Reading("vote", {}, None, uncertainty, theta, again)) == words
 
 
 def test_no_theta_where_no_threshold_keeps_the_risk(stage_casebook: Path) -> None:
@@ -178,7 +313,8 @@ def test_without_validation_cases_theta_is_that_of_the_training(stage_casebook: 
     classifier, vote = found.readings
     assert (classifier.theta, classifier.read_again, classifier.possible) == (0.4, False, None)
     assert (vote.theta, vote.read_again) == (None, None)
-    assert vote.probabilities == {"Stage 0": 0, "Stage 1": 1, "Stage 2": 0, "Stage 3": 0}
+    assert vote.probabilities is None
+    assert vote.scores == {"Stage 0": 0, "Stage 1": 1, "Stage 2": 0, "Stage 3": 0}
     assert any("chosen when the system was trained" in line for line in assessment_lines(found, 5))
 
 
@@ -190,13 +326,13 @@ def test_rows_and_lines_tell_the_same(small_casebook: Path, stage_casebook: Path
     found = assess(with_answers(small_casebook, answers), scores(3.0, 0.2))
     rows = [dict(zip(PREDICTION_COLUMNS, row, strict=True)) for row in prediction_rows(found)]
     assert [(row["label"], row["source"], row["verdict"]) for row in rows[:2]] == [
-        ("Cardiomegaly", "classifier", "present"),
-        ("Cardiomegaly", "vote", "absent"),
+        ("Cardiomegaly", "classifier", "suggested"),
+        ("Cardiomegaly", "vote", "not suggested"),
     ]
     assert rows[0]["sources_disagree"] == "yes"
     lines = assessment_lines(found, 1)
-    assert lines[0] == "Calibrated on 40 validation cases."
-    assert "Cardiomegaly: classifier 95 %, neighbours 20 %, 4 of 7 carry it, supported, they disagree" in lines[1]
+    assert lines[0] == "Calibrated on 40 validation cases of this casebook."
+    assert "Cardiomegaly: classifier 95 %, neighbours 20 %, 4 of 7 carry it, suggested, they disagree" in lines[1]
     staged_rows = prediction_rows(staged(stage_casebook, [2.0, 0, 0, 0]))
     assert len(staged_rows) == 8
     assert {len(row) for row in staged_rows} == {len(PREDICTION_COLUMNS)}
@@ -210,6 +346,9 @@ def test_a_search_is_assessed(small_casebook: Path) -> None:
     casebook = Casebook.open(small_casebook)
     result = casebook.search(Query(text="heart size normal"), k=3)
     assert result.scores is not None
+    assert result.assessment == assess(casebook, result.scores)
+    assert result.assessment.withheld.startswith("predictions were calibrated on whole reports")
+    result = casebook.search(Query(text=casebook.case("case-000").report), k=3)
     assert result.assessment == assess(casebook, result.scores)
     assert result.assessment.cases["vote"] == len(casebook.held_out["text", "vote"].truth) >= 20
     assert result.as_dict()["assessment"]["cases"] == result.assessment.cases

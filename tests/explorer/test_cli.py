@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.cli import DEMO, app, main
+from explorer.cli import app, main
+from explorer.cli_demo import DEMO
 from index_builder.datasets import DATASETS
 from index_builder.systems import SYSTEMS
 
@@ -95,8 +96,20 @@ def test_a_profile_is_searched(profile_casebook: Path, capsys: pytest.CaptureFix
     assert content["classified"] is None
     app(["search", str(profile_casebook), "--profile", profile], standalone_mode=False)
     printed = capsys.readouterr().out
-    assert "predictions. Not calibrated: this casebook has fewer than 20 labelled validation cases" in printed
-    assert re.search(r"neighbours: Stage 0 \d+ %, Stage 1", printed)
+    assert "CAUTION" not in printed
+    assert (
+        "predictions. Scores, not probabilities; nothing is stated: predictions were calibrated on profiles" in printed
+    )
+    assert re.search(r"neighbours: Stage 0 score \d\.\d\d, Stage 1", printed)
+    whole = ",".join(
+        f"{name}={'yes' if value is True else 'no' if value is False else value}"
+        for name, value in case.profile.items()
+        if name in {field.name for field in Casebook.open(profile_casebook).searched_fields}
+    )
+    app(["search", str(profile_casebook), "--profile", whole], standalone_mode=False)
+    printed = capsys.readouterr().out
+    assert "predictions. Scores, not calibrated: this casebook has fewer than 20 labelled validation cases" in printed
+    assert re.search(r"\d  \d\.\d{3}  \S+  (very close|fairly close|no close match)  Stage \d", printed)
     assert "dust exposure" in printed
 
 
@@ -224,6 +237,19 @@ def test_serve_answers_on_one_thread_unless_told_otherwise(
     assert started == [threads]
 
 
+def test_what_decoding_did_to_a_film_is_told(
+    tmp_path: Path, small_casebook: Path, film_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = Image.open(film_folder / "010.png").convert("RGBA")
+    film.putpixel((0, 0), (0, 0, 0, 0))
+    film.save(tmp_path / "clear.png")
+    arguments = ["search", str(small_casebook), "--image", str(tmp_path / "clear.png"), "-k", "1"]
+    app(arguments, standalone_mode=False)
+    assert "film: transparent parts laid on black\n" in capsys.readouterr().out
+    app([*arguments, "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["film_notes"] == ["transparent parts laid on black"]
+
+
 @pytest.mark.parametrize("name", ["Casebook", "Query", "SearchOptions", "parse_filter"])
 def test_the_python_api_is_what_the_docs_import(name: str) -> None:
     import explorer
@@ -243,8 +269,15 @@ def test_a_strange_film_and_counter_evidence_are_told(
     assert printed.startswith("CAUTION: The film is blank")
     assert "nearest with Nodule:" in printed
     assert "nearest without Nodule:" in printed
+    assert "Scores, not probabilities; nothing is stated: the film was flagged (blank)." in printed
+    assert not re.search("suggested|uncertain|coverage|calibrated on", printed)
     app([*arguments, "--json"], standalone_mode=False)
     content = json.loads(capsys.readouterr().out)
     assert content["film"]["flags"][0]["kind"] == "blank"
+    assert content["warnings"] == [flag["words"] for flag in content["film"]["flags"]]
+    assert all(one["warnings"] == content["warnings"] for one in content["neighbours"])
+    assert content["assessment"]["withheld"] == "the film was flagged (blank)."
+    assert (content["findings"], content["votes"], content["classified"]) == (None, None, None)
+    assert all(one["shared_labels"] == [] for one in content["neighbours"])
     assert all("Nodule" in one["labels"] for one in content["counter_evidence"]["present"])
     assert content["assessment"]["findings"]

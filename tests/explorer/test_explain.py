@@ -172,7 +172,7 @@ def test_without_a_classifier_the_voters_are_explained(voting: Casebook) -> None
     study = open_study(voting, Query(film))
     profile = open_study(voting, Query(profile={"age": 61, "occupation": "coal miner"}))
     assert profile.text == "61-year-old patient, coal miner."
-    found = {one.label: one.strength for one in findings_of(voting, study)}
+    found = {one.label: one.opinion.score for one in findings_of(voting, study)}
     shares = voting.search(Query(film), k=1).findings
     for label, strength in found.items():
         assert strength == pytest.approx(shares.get(label, 0.0), abs=0.01)
@@ -187,7 +187,7 @@ def test_without_a_classifier_the_voters_are_explained(voting: Casebook) -> None
     record = voting.manifest.system
     vector = voting.search(Query(case_id=case_id), k=record.vote_neighbours)
     labels = {label for one in vector.neighbours for label in one.labels}
-    assert {one.label for one in findings_of(voting, own) if one.strength > 0} <= labels
+    assert {one.label for one in findings_of(voting, own) if one.opinion.score > 0} <= labels
 
 
 def test_a_vote_is_explained_at_the_temperature_of_what_is_read(voting: Casebook, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_vote_is_explained_at_the_temperature_of_what_is_read(voting: Casebook
     for part, query in queries.items():
         study = open_study(casebook, query)
         shares = casebook.search(query, k=1).findings
-        found = {one.label: one.strength for one in findings_of(casebook, study, part)}
+        found = {one.label: one.opinion.score for one in findings_of(casebook, study, part)}
         assert found == pytest.approx({label: shares.get(label, 0.0) for label in found}, abs=0.01)
         label = max(found, key=lambda one: min(found[one], 1 - found[one]))
         score = explain(casebook, study, Question(label, part=part), "attention").sides[0].explanation.score

@@ -16,8 +16,8 @@ _APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, small_casebook: Path) -> AppTest:
-    monkeypatch.setattr(sys, "argv", ["app.py", str(small_casebook)])
+def app(monkeypatch: pytest.MonkeyPatch, casebooks: list[Path]) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["app.py", *map(str, casebooks)])
     return AppTest.from_file(_APP, default_timeout=120).run()
 
 
@@ -56,6 +56,7 @@ def test_a_case_by_its_address(app: AppTest, small_casebook: Path) -> None:
 def test_likeness_with_a_neighbour(app: AppTest) -> None:
     app.query_params["case"] = "case-000"
     app.query_params["with"] = "case-007"
+    app.query_params["what"] = "similarity"
     _open(app)
     assert _choice(app, "explain-what").value == "similarity"
     assert "Why similar to case case-007" in _html(app)
@@ -86,7 +87,10 @@ def test_a_query_is_explained_in_its_session_alone(app: AppTest, film_folder: Pa
     assert finding.value == "Cardiomegaly"
     # The casebook carries no other of the system's labels.
     assert len(finding.options) == 1
-    assert re.fullmatch(r"Cardiomegaly \(0\.\d\d\)", finding.options[0])
+    assert re.fullmatch(r"Cardiomegaly \(score 0\.\d\d\)", finding.options[0])
+    # What the search withheld is not stated here.
+    warning = next(one.value for one in app.warning if "What is explained is a score" in one.value)
+    assert "shorter than nearly all of them" in warning
     compared = next(box for box in app.selectbox if box.label == "Compare with")
     assert len(compared.options) == 6
     compared.set_value(compared.options[1].split(" · ")[0].split(". ")[1]).run()
@@ -111,10 +115,10 @@ def test_profiles_and_stages(monkeypatch: pytest.MonkeyPatch, profile_casebook: 
 
 def test_no_query_no_case_and_a_link_to_nowhere(app: AppTest) -> None:
     _open(app)
-    assert app.header[0].value == "Explain a query or a case"
+    assert app.title[0].value == "Explain a query or a case"
     app.query_params["case"] = "<b>nobody</b>"
     _open(app)
-    assert app.header[0].value == "No such case here"
+    assert app.title[0].value == "No such case here"
     app.query_params["case"] = "case-000"
     app.query_params["with"] = "nobody"
     app.query_params["finding"] = "Fracture"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.casebook import Casebook
-from explorer.filters import Filter, matching_rows, parse_filter
+from explorer.search.filters import Filter, matching_rows, parse_filter
 from index_builder.datasets.base import Case
 from index_builder.errors import QueryError
 

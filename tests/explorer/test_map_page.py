@@ -16,8 +16,8 @@ _APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, small_casebook: Path) -> AppTest:
-    monkeypatch.setattr(sys, "argv", ["app.py", str(small_casebook)])
+def app(monkeypatch: pytest.MonkeyPatch, casebooks: list[Path]) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["app.py", *map(str, casebooks)])
     return AppTest.from_file(_APP, default_timeout=60)
 
 
@@ -51,7 +51,7 @@ def test_lays_filtered_cases_out_anew(app: AppTest, small_casebook: Path) -> Non
     casebook = Casebook.open(small_casebook)
     app.run()
     app.switch_page("../pages/map.py").run()
-    app.multiselect(key="filter:small:labels").set_value(["Nodule"]).run()
+    app.multiselect(key="filters:small:labels").set_value(["Nodule"]).run()
     nodules = sum("Nodule" in labels for labels in casebook.labels)
     assert f"{nodules} of 300 cases meet the filters" in _captions(app)
     app.button(key="map-refit-small-ask").click().run()
@@ -76,7 +76,7 @@ def test_compares_two_spaces_and_shows_what_is_chosen(app: AppTest, small_casebo
     app.run()
     _assert_calm(app)
     shown = int((casebook.has_vector("image") & casebook.has_vector("text"))[nodules].sum())
-    assert any(one.value == f"{shown} chosen cases" for one in app.subheader)
+    assert any(one.value == f"{shown} chosen cases" for one in app.header)
     html = _html(app)
     assert "100 % against 0 %, more often" in html
     assert html.count("Chest film of chosen case") == 24

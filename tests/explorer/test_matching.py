@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer.matching import shared_phrases, thumbnail_signature
+from explorer.search.phrases import shared_phrases, thumbnail_signature
 
 
 @pytest.mark.parametrize(

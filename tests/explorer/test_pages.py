@@ -13,11 +13,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
+from explorer.search.closeness import closeness_figure, closeness_words
 from explorer.tables import safe_cell
 from explorer.widgets.examples import example_profiles
 from explorer.widgets.export import result_csv, result_json
 from explorer.widgets.library import shelve
-from explorer.widgets.markup import closeness_words, excerpt_html, film_html, highlighted_html
+from explorer.widgets.markup import excerpt_html, film_html, highlighted_html
 from explorer.widgets.session import Outcome
 from index_builder.errors import CxrError
 from index_builder.systems.profile import profile_sentence
@@ -27,8 +28,8 @@ _DISCLAIMER = "For education and research, not for diagnosis."
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch, small_casebook: Path) -> AppTest:
-    monkeypatch.setattr(sys, "argv", ["app.py", str(small_casebook)])
+def app(monkeypatch: pytest.MonkeyPatch, casebooks: list[Path]) -> AppTest:
+    monkeypatch.setattr(sys, "argv", ["app.py", *map(str, casebooks)])
     return AppTest.from_file(_APP, default_timeout=60)
 
 
@@ -42,7 +43,12 @@ def test_search_page_before_and_after_a_text(app: AppTest) -> None:
     captions = " ".join(caption.value for caption in app.caption)
     assert "Predictions of a program, not a diagnosis" in captions
     assert "diversity of these cases" in captions
-    assert re.search(r"Cardiomegaly</th><td[^>]*>.*\d %.*\d of 7", _html(app))
+    assert "nothing is stated: predictions were calibrated on whole reports" in captions
+    assert "say nothing of what has no label here, such as pneumothorax, tuberculosis, lung cancer" in captions
+    assert re.search(r"Cardiomegaly</th><td[^>]*>.*score 0\.\d\d.*\d of 7", _html(app))
+    # The cases come before the table, which is folded away.
+    assert _html(app).index('aria-label="Neighbour 5') < _html(app).index("Predicted findings")
+    assert not next(one for one in app.expander if one.label == "What cases like these carry").proto.expanded
     assert re.search(r"Nodule</th><td><span class=\"cxr-muted\">not known to it", _html(app))
 
 
@@ -93,14 +99,14 @@ def test_upload_becomes_the_query_and_is_let_go(app: AppTest, film_folder: Path)
     _assert_calm(app)
     assert _html(app).count('aria-label="Neighbour ') == 5
     assert "Your film, as the app sees it" in _html(app)
-    assert not app.file_uploader
+    assert [uploader.label for uploader in app.file_uploader] == ["Second film"]
     assert "Doe" not in _html(app)
     # The film itself is a case of this casebook, so it is found, as near as can be.
     assert 'aria-label="Neighbour 1: case case-005"' in _html(app)
     app.text_area(key="query_text").set_value("normal heart").run()
     assert app.slider(key="image_weight").value == 0.5
     app.button(key="remove-film").click().run()
-    assert app.file_uploader
+    assert [uploader.label for uploader in app.file_uploader] == ["Chest film"]
     assert "image_weight" not in [slider.key for slider in app.slider]
 
 
@@ -118,7 +124,7 @@ def test_filters_are_applied_and_cleared(app: AppTest, small_casebook: Path) -> 
     casebook = Casebook.open(small_casebook)
     app.run()
     app.text_area(key="query_text").set_value("normal heart").run()
-    app.multiselect(key="filter:small:labels").set_value(["Nodule"]).run()
+    app.multiselect(key="filters:small:labels").set_value(["Nodule"]).run()
     app.button_group(key="filter:small:sex").set_value(["F"]).run()
     _assert_calm(app)
     wanted = sum(
@@ -126,10 +132,10 @@ def test_filters_are_applied_and_cleared(app: AppTest, small_casebook: Path) -> 
         for labels, sex, held in zip(casebook.labels, casebook.column("sex"), casebook.has_vector("text"), strict=True)
         if held
     )
-    assert any(f"{wanted} of 300 cases compared" in caption.value for caption in app.caption)
+    assert any(f"{wanted} of 300 cases searched by what" in caption.value for caption in app.caption)
     next(button for button in app.button if button.label == "Clear filters").click().run()
-    assert app.multiselect(key="filter:small:labels").value == []
-    assert not any(" of 300 cases compared" in caption.value for caption in app.caption)
+    assert app.multiselect(key="filters:small:labels").value == []
+    assert not any(" of 300 cases searched" in caption.value for caption in app.caption)
 
 
 def test_filters_that_nothing_meets_say_so(app: AppTest) -> None:
@@ -173,11 +179,14 @@ def test_case_page_without_the_source_shows_the_small_copy_and_says_so(
 def test_unknown_case_and_unknown_casebook(app: AppTest) -> None:
     app.run()
     app.query_params["case"] = "nobody"
-    app.query_params["casebook"] = "elsewhere"
     app.switch_page("../pages/case.py").run()
     _assert_calm(app)
-    assert app.header[0].value == "No such case here"
-    assert "not open here" in app.warning[0].value
+    assert app.title[0].value == "No such case here"
+    app.query_params["casebook"] = "elsewhere"
+    app.run()
+    _assert_calm(app)
+    assert app.title[0].value == "This casebook is not open here"
+    assert "“elsewhere”" in app.warning[0].value
 
 
 @pytest.mark.parametrize("page", ["map", "about"])
@@ -213,6 +222,11 @@ def test_downloads_hold_the_result_and_no_formulas(small_casebook: Path) -> None
     result = casebook.search(query, k=4)
     outcome = Outcome(0, shelved, query, SearchOptions(k=4), result)
     rows = list(csv.DictReader(io.StringIO(result_csv(outcome).decode("utf-8-sig"))))
+    assert {row["warning"] for row in rows} == {
+        "No report of this casebook has the word “hyperlink”. The rest was searched for."
+    }
+    assert [row["match"] for row in rows] == [closeness_words(hit.closeness) for hit in result.neighbours]
+    assert {row["synthetic"] for row in rows} == {"no"}
     assert [row["case_id"] for row in rows] == [hit.case_id for hit in result.neighbours]
     content = json.loads(result_json(outcome))
     assert content["disclaimer"] == _DISCLAIMER
@@ -250,9 +264,17 @@ def test_markup_escapes_what_it_shows() -> None:
 
 
 def test_closeness_in_words() -> None:
-    assert closeness_words(0.84) == "closer than 84 % of cases are to their own nearest neighbour"
-    assert closeness_words(0.01) == "no close match"
-    assert "nearly all" in closeness_words(1.0)
+    figures = [0.0, 0.049, 0.05, 0.28, 0.499, 0.5, 0.84, 1.0]
+    assert [closeness_words(one) for one in figures] == [
+        *["no close match"] * 2,
+        *["fairly close"] * 3,
+        *["very close"] * 3,
+    ]
+    assert closeness_figure(0.28, 0.831) == (
+        "Cosine similarity 0.83, higher than that of 28 % of cases to their own nearest neighbour"
+    )
+    assert "nearly all cases" in closeness_figure(1.0, 0.99)
+    assert "fewer than 1 %" in closeness_figure(0.001, 0.2)
 
 
 def _first_case(app: AppTest) -> str:

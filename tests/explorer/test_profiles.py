@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.profiles import ProfileField, parse_profile
+from explorer.search.profiles import ProfileField, parse_profile
 from explorer.widgets.examples import example_profiles, example_texts
 from index_builder.build import BuildRequest, build
 from index_builder.errors import QueryError

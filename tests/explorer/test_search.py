@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.casebook import LABEL_OVERLAP
-from explorer.filters import matching_rows
+from explorer.search.filters import matching_rows
+from explorer.search.query import Mode
 from index_builder.casebook import SPACES, Space, read_manifest, write_manifest
 from index_builder.errors import ModelError, QueryError
 from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.ranking import Ranking
+from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
 from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
 from index_builder.systems import runtime
@@ -79,7 +79,9 @@ def test_neighbours_are_those_of_brute_force(
         pixels=None if given == "text" else pixels, text=None if given == "film" else text, image_weight=weight
     )
     parsed = tuple(parse_filter(one) for one in filters)
-    result = casebook.search(query, SearchOptions(k=7, space=space, filters=parsed))
+    # A film is compared by vectors in every mode.
+    mode: Mode = "hybrid" if given == "film" else "dense"
+    result = casebook.search(query, SearchOptions(k=7, space=space, filters=parsed, mode=mode))
     held = casebook.vectors(space).any(axis=1)
     rows = np.flatnonzero(matching_rows(casebook, parsed) & held)
     assert [one.case_id for one in result.neighbours] == nearest(casebook, space, vector, rows)[:7]
@@ -174,7 +176,7 @@ def ranked_casebook(tmp_path_factory: pytest.TempPathFactory, small_casebook: Pa
 
 @pytest.mark.parametrize("weight", [0.4, 1.0])
 def test_rerank_mixes_similarity_with_the_system_s_own_score(ranked_casebook: Casebook, weight: float) -> None:
-    options = SearchOptions(k=20, rerank=weight, filters=(parse_filter("split=test"),))
+    options = SearchOptions(k=20, rerank=weight, filters=(parse_filter("split=test"),), mode="dense")
     result = ranked_casebook.search(Query(text="nodule with effusion"), options)
     rows = np.flatnonzero((ranked_casebook.column("split") == "test") & ranked_casebook.has_vector("text"))
     cosine = ranked_casebook.vectors("text")[rows].astype(np.float32) @ result.vector
@@ -221,7 +223,7 @@ def test_a_vote_has_the_temperature_of_the_modality_that_was_given(tmp_path: Pat
 def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(casebook: Casebook) -> None:
     record = casebook.manifest.system
     assert (record.vote_neighbours, record.vote_temperature) == (7, 0.05)
-    result = casebook.search(Query(text="nodule"), k=7)
+    result = casebook.search(Query(text="nodule"), SearchOptions(k=7, mode="dense"))
     scores = np.array([one.score for one in result.neighbours])
     weights = np.exp((scores - scores[0]) / 0.05)
     weights /= weights.sum()
@@ -280,7 +282,8 @@ def test_diversity_is_the_mean_difference_of_pairs(casebook: Casebook) -> None:
 
 
 def test_results_are_ready_for_json(casebook: Casebook) -> None:
-    content = json.loads(json.dumps(casebook.search(Query(text="small effusion")).as_dict()))
+    report = next(case.report for case in map(casebook.case, casebook.case_ids) if case.report)
+    content = json.loads(json.dumps(casebook.search(Query(text=report)).as_dict()))
     first = content["neighbours"][0]
     assert {"rank", "case_id", "score", "labels", "split", "report"} <= set(first)
     assert {"embed", "search", "match", "total"} == set(content["timings_ms"])
@@ -324,6 +327,7 @@ def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
         (Query(text="a"), SearchOptions(k=0), "k = 0"),
         (Query(text="a"), SearchOptions(k=201), "k = 201"),
         (Query(text="a"), SearchOptions(rerank=2), "rerank = 2"),
+        (Query(text="a"), SearchOptions(mode="words"), "mode 'words': give one of hybrid"),
         (Query(text="a", image_weight=-1), SearchOptions(), "image weight"),
         (Query(text="a", image_weight=float("nan")), SearchOptions(), "image weight"),
     ],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.widgets.export import predictions_csv, result_json
+from explorer.assess import Verdict
+from explorer.widgets.export import predictions_csv, result_csv, result_json
 from explorer.widgets.library import shelve
 from explorer.widgets.session import Outcome
 from index_builder.casebook import Layout
@@ -26,8 +29,9 @@ _APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
 _FIRST = "Look at this film first"
 
 
-def opened(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AppTest:
-    monkeypatch.setattr(sys, "argv", ["app.py", str(folder)])
+def opened(monkeypatch: pytest.MonkeyPatch, folder: Path, *others: Path) -> AppTest:
+    """The app on a casebook, and on others that lie beside it."""
+    monkeypatch.setattr(sys, "argv", ["app.py", str(folder), *map(str, others)])
     return AppTest.from_file(_APP, default_timeout=90).run()
 
 
@@ -48,15 +52,16 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def test_findings_with_both_sources_verdicts_and_their_coverage(
-    monkeypatch: pytest.MonkeyPatch, small_casebook: Path
+    monkeypatch: pytest.MonkeyPatch, small_casebook: Path, stage_casebook: Path, profile_casebook: Path
 ) -> None:
-    app = opened(monkeypatch, small_casebook)
-    app.text_area(key="query_text").set_value("small left pleural effusion").run()
+    app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
     casebook = Casebook.open(small_casebook)
+    report = casebook.case("case-000").report
+    app.text_area(key="query_text").set_value(report).run()
     count = len(casebook.held_out["text", "vote"].truth)
-    assert f"Calibrated on {count} validation cases. Predictions of a program" in captions(app)
+    assert f"Calibrated on {count} validation cases of this casebook. Predictions of a program" in captions(app)
     assert "At 90 % coverage" in html(app)
-    found = casebook.search(Query(text="small left pleural effusion")).assessment
+    found = casebook.search(Query(text=report)).assessment
     assert found is not None
     for one in found.findings:
         assert f"{one.votes} of {found.voters}" in html(app)
@@ -67,8 +72,13 @@ def test_findings_with_both_sources_verdicts_and_their_coverage(
 
 def test_without_validation_cases_it_says_so(monkeypatch: pytest.MonkeyPatch, profile_casebook: Path) -> None:
     app = opened(monkeypatch, profile_casebook)
-    app.button(key="example-profile-0").click().run()
-    assert "Not calibrated: this casebook has fewer than 20 labelled validation cases" in captions(app)
+    casebook = Casebook.open(profile_casebook)
+    for field in casebook.searched_fields:
+        value = casebook.case(casebook.case_ids[0]).profile[field.name]
+        told = ("yes" if value else "no") if field.kind == "flag" else value
+        app.session_state[f"profile:{profile_casebook.name}:{field.name}"] = told
+    app.run()
+    assert "Scores, not calibrated: this casebook has fewer than 20 labelled validation cases" in captions(app)
     assert "Reliability unknown" in html(app)
     assert "coverage" not in [group.key for group in app.button_group]
 
@@ -87,14 +97,27 @@ def staged(tmp_path: Path, stage_casebook: Path) -> Path:
     return folder
 
 
+def test_no_stage_is_stated_of_a_fragment(
+    monkeypatch: pytest.MonkeyPatch, staged: Path, small_casebook: Path, profile_casebook: Path
+) -> None:
+    app = opened(monkeypatch, staged, small_casebook, profile_casebook)
+    app.text_area(key="query_text").set_value("small rounded opacities").run()
+    assert "this text is shorter than nearly all of them" in captions(app)
+    assert html(app).count("score 0.") + html(app).count("score 1.") == 2 * len(DUST_STAGES)
+    assert_nothing_stated(app)
+
+
 def test_stages_with_threshold_and_risk(monkeypatch: pytest.MonkeyPatch, staged: Path) -> None:
     app = opened(monkeypatch, staged)
-    app.text_area(key="query_text").set_value("small rounded opacities, category 2").run()
+    casebook = Casebook.open(staged)
+    app.text_area(key="query_text").set_value(casebook.case(casebook.case_ids[0]).report).run()
     first = html(app)
     assert "answers 92 % of the 40 validation cases; 3 % of the answers are wrong" in first
     assert "Classifier</caption>" in first
     assert "Neighbours</caption>" in first
-    assert ("Read again" in first) or ("Reliable" in first)
+    assert first.count("cxr-reliability") == 1
+    assert re.search(r"<strong>(Read again</strong> <span>|Reliable</strong> <span>at the stated risk of 5 %)", first)
+    assert not ("<strong>Reliable" in first and ": unsure" in first)
     assert "Possible at 90 % coverage" in first
     app.select_slider(key="risk").set_value(0.1).run()
     assert "answers 100 % of the 40 validation cases; 10 % of the answers are wrong" in html(app)
@@ -110,13 +133,19 @@ def test_a_photograph_is_told_before_results_which_come_on_request(
     photo = (Path(sklearn.__file__).parent / "datasets" / "images" / "flower.jpg").read_bytes()
     app = opened(monkeypatch, phantom_casebook)
     app.file_uploader[0].set_value(("flower.jpg", photo, "image/jpeg")).run()
-    assert app.subheader[0].value == _FIRST
+    assert app.header[0].value == _FIRST
     assert "does not look like a chest film" in app.warning[0].value
     assert 'aria-label="Neighbour ' not in html(app)
     app.button(key="accept-film").click().run()
     assert html(app).count('aria-label="Neighbour ') == 5
     assert "does not look like a chest film" in app.warning[0].value
-    assert _FIRST not in [header.value for header in app.subheader]
+    assert _FIRST not in [header.value for header in app.header]
+    assert_nothing_stated(app)
+    assert not next(one for one in app.expander if one.label == "Scores, not probabilities").proto.expanded
+    app.switch_page("../pages/explain.py").run()
+    assert "does not look like a chest film" in app.warning[0].value
+    assert "What is explained is a score, no probability" in app.warning[1].value
+    assert all("(score 0." in name for box in app.selectbox if box.label == "Finding" for name in box.options)
 
 
 def test_a_turned_film_is_set_upright(monkeypatch: pytest.MonkeyPatch, phantom_casebook: Path) -> None:
@@ -131,15 +160,94 @@ def test_a_turned_film_is_set_upright(monkeypatch: pytest.MonkeyPatch, phantom_c
     assert "set upright, as you asked" in html(app)
 
 
+@pytest.mark.parametrize(
+    ("text", "said", "readable"),
+    [
+        ("asdf qwer zxcv", "No report of this casebook has the words “asdf”, “qwer”, “zxcv”", False),
+        ("Увеличенное сердце", "This text is written in Cyrillic script. No report", False),
+        ("心臓肥大", "This text is written in Chinese characters", False),
+        ("vergrößertes Herz", "has the words “vergrößertes”, “herz”", False),
+        ("?! 123", "There is no word in this text", False),
+        ("normal heart size zxcv", "has the word “zxcv”. The rest was searched for", True),
+        ("left pneumothorax", "This casebook has no label for pneumothorax; predictions cannot speak of it", True),
+    ],
+)
+def test_a_text_that_was_not_understood_is_told_before_results(
+    monkeypatch: pytest.MonkeyPatch,
+    small_casebook: Path,
+    stage_casebook: Path,
+    profile_casebook: Path,
+    text: str,
+    said: str,
+    readable: bool,
+) -> None:
+    app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
+    app.text_area(key="query_text").set_value(text).run()
+    told = app.info if readable else app.warning
+    assert said in told[0].value.replace("\\", "")
+    assert html(app).count('aria-label="Neighbour ') == 5
+    assert_nothing_stated(app)
+
+
+def test_about_names_what_is_known_and_what_is_not(
+    monkeypatch: pytest.MonkeyPatch, small_casebook: Path, stage_casebook: Path, profile_casebook: Path
+) -> None:
+    app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
+    app.switch_page("../pages/about.py").run()
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", html(app)))
+    assert facts["Told by classifier and neighbours"] == "Cardiomegaly"
+    assert facts["Told by neighbours alone"] == "Effusion, Nodule"
+    assert facts["Known to the system, but no case here has it"] == "Normal"
+    assert facts["Without a label here"].startswith(
+        "pneumothorax, tuberculosis, lung cancer, pneumonia, pulmonary edema"
+    )
+
+
+def assert_nothing_stated(app: AppTest) -> None:
+    """No verdict, no coverage, no stage on the page, and none of the controls that set them."""
+    shown = html(app)
+    for word in ("cxr-verdict", "cxr-reliability", "cxr-likeliest", "cxr-warn", "coverage", "Possible at", "θ"):
+        assert word not in shown, word
+    assert "Calibrated on" not in captions(app)
+    assert "coverage" not in [group.key for group in app.button_group]
+
+
+@pytest.mark.parametrize("kind", ["small_casebook", "stage_casebook"])
+def test_downloads_of_a_flagged_film_state_nothing_and_warn_in_every_row(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    folder = request.getfixturevalue(kind)
+    casebook, shelved = Casebook.open(folder), next(iter(shelve([folder]).values()))
+    query = Query(pixels=np.full((64, 64), 0.4, np.float32))
+    result = casebook.search(query, k=3)
+    outcome = Outcome(0, shelved, query, SearchOptions(k=3), result)
+    synthetic = "yes" if casebook.manifest.dataset.synthetic else "no"
+    for content in (predictions_csv(outcome), result_csv(outcome)):
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+        assert rows
+        assert {row["warning"] for row in rows} == {"The film is blank: it has no contrast at all."}
+        assert {row["synthetic"] for row in rows} == {synthetic}
+    for row in csv.DictReader(io.StringIO(predictions_csv(outcome).decode("utf-8-sig"))):
+        stating = ("probability", "verdict", "sources_disagree", "uncertainty", "theta", "read_again", "coverage")
+        assert [row[name] for name in stating] == [""] * len(stating)
+        assert row["score"]
+        assert row["withheld"] == "the film was flagged (blank)."
+    told = json.loads(result_json(outcome))
+    assert told["warnings"] == ["The film is blank: it has no contrast at all."]
+    assert all(one["warnings"] == told["warnings"] for one in told["neighbours"])
+    assert told["synthetic"] is casebook.manifest.dataset.synthetic
+    assert not re.search('"(suggested|not suggested|uncertain)"', json.dumps(told))
+
+
 def test_downloads_carry_the_predictions(small_casebook: Path) -> None:
     casebook, shelved = Casebook.open(small_casebook), shelve([small_casebook])["small"]
-    query = Query(text="effusion")
+    query = Query(text=casebook.case("case-000").report)
     result = casebook.search(query, k=2)
     outcome = Outcome(0, shelved, query, SearchOptions(k=2), result)
     rows = list(csv.DictReader(io.StringIO(predictions_csv(outcome).decode("utf-8-sig"))))
     assert result.assessment is not None
     assert {row["label"] for row in rows} == {one.label for one in result.assessment.findings}
-    assert {row["verdict"] for row in rows} <= {"present", "absent", "undecided"}
+    assert {row["verdict"] for row in rows} <= set(get_args(Verdict))
     assert {row["note"] for row in rows} == {"For education and research, not for diagnosis."}
     content = json.loads(result_json(outcome))
     assert content["assessment"] == json.loads(json.dumps(result.assessment.as_dict()))

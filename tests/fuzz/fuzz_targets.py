@@ -16,9 +16,9 @@ from fuzz_mutation import Groups, mutated, with_png_sums
 from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.filters import parse_filter
-from explorer.profiles import parse_profile
-from explorer.search import Query, SearchOptions
+from explorer.search.filters import parse_filter
+from explorer.search.profiles import parse_profile
+from explorer.search.query import Query, SearchOptions
 from index_builder.datasets import openi
 from index_builder.datasets.base import SPLITS, Case
 from index_builder.datasets.covid import Covid

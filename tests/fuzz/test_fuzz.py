@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import fuzz_inputs as inputs
@@ -12,9 +13,9 @@ from imaging_samples import codes, dicom, picture
 from run_fuzz import fuzz
 
 from explorer.casebook import Casebook
-from explorer.filters import parse_filter
-from explorer.matching import shared_phrases
-from explorer.search import Query
+from explorer.search.filters import parse_filter
+from explorer.search.phrases import shared_phrases
+from explorer.search.query import Query
 from index_builder.datasets.manifest import Manifest
 from index_builder.datasets.openi import OpenI
 from index_builder.errors import DatasetError, ImagingError, QueryError
@@ -47,8 +48,7 @@ def test_a_hang_and_hoarded_memory_are_caught(monkeypatch: pytest.MonkeyPatch, t
     """The harness itself: what it stands for is worth nothing unless it notices."""
     import run_fuzz
 
-    code = Path(run_fuzz.__file__).read_text("utf-8").replace("SECONDS = 5.0,", "SECONDS = 2.0,")
-    (tmp_path / "run_fuzz.py").write_text(code, "utf-8")
+    shutil.copy(run_fuzz.__file__, tmp_path / "run_fuzz.py")
     (tmp_path / "fuzz_targets.py").write_text(
         "import pathlib, tempfile\n"
         "class Aim:\n"

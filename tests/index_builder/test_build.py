@@ -1,8 +1,6 @@
 """The pipeline: what it writes, what it refuses, and what a killed build leaves."""
 
 import json
-import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -184,29 +182,26 @@ def test_a_swap_that_died_half_way_is_undone(
     assert verify(out) == []
 
 
-def _hold(folder: str, ready: "multiprocessing.synchronize.Event", done: "multiprocessing.synchronize.Event") -> None:
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    ready.set()
-    done.wait(60)
+#: Another process that holds a folder's lock until its input ends. No `multiprocessing`: what that starts runs the
+#: program's main module again, which is the app's once a test has run a page.
+_HOLD = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_two_builds_cannot_share_a_target(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
     out = tmp_path / "small"
     building(out).mkdir()
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    holder = context.Process(target=_hold, args=(str(building(out)), ready, done))
-    holder.start()
-    try:
-        assert ready.wait(60)
+    command = [sys.executable, "-c", _HOLD, str(building(out))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
         with pytest.raises(CasebookError, match="another build"):
             build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), quiet)
-    finally:
-        done.set()
-        holder.join()
+        holder.communicate()
 
 
 def test_a_foreign_folder_is_never_touched(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:

@@ -101,6 +101,25 @@ def test_begun_here_and_ended_on_ray_with_a_truncated_shard_and_a_killed_worker_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "small"]
 
 
+@pytest.mark.slow
+def test_films_that_cannot_be_read_are_left_out_as_they_are_here(
+    ray: Any, tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
+) -> None:
+    root = shutil.copytree(film_folder, tmp_path / "films")
+    for name in ("006.png", "250.png"):
+        (root / name).write_bytes(b"no film at all")
+    request = BuildRequest("manifest", root, tmp_path / "ray", tiny_checkpoint, limit=140, ray=TWO)
+    with pytest.raises(ImagingError, match=r"^(006|250)\.png: .*--skip-unreadable"):
+        build(request, quiet)
+    build(replace(request, skip_unreadable=True), quiet)
+    here = replace(request, out=tmp_path / "here", ray=None, skip_unreadable=True)
+    build(here, quiet)
+    there, expected = read_manifest(tmp_path / "ray"), read_manifest(tmp_path / "here")
+    assert there.files == expected.files
+    assert there.unreadable == expected.unreadable
+    assert [(one.film, one.kept) for one in there.unreadable] == [("006.png", False), ("250.png", True)]
+
+
 def test_what_a_worker_cannot_read_is_told_as_if_read_here(
     ray: Any, tmp_path: Path, film_folder: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +138,7 @@ def test_what_a_worker_cannot_read_is_told_as_if_read_here(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_full_or_read_only_disk_is_told_and_with_room_the_build_goes_on(
     ray: Any, small_disk: Callable[[str], Path], film_folder: Path, tiny_checkpoint: Path, small_casebook: Path
 ) -> None:
@@ -140,7 +160,9 @@ def test_what_the_disk_of_a_worker_refuses_reaches_the_build_as_it_is(
     tmp_path: Path, film_folder: Path, tiny_checkpoint: Path
 ) -> None:
     dataset = open_dataset("manifest", film_folder)
-    worker = embed_ray._Worker(lambda: (dataset, load_system(tiny_checkpoint), dataset.cases()), str(tmp_path / "gone"))
+    worker = embed_ray._Worker(
+        lambda: (dataset, load_system(tiny_checkpoint), dataset.cases()), str(tmp_path / "gone"), False
+    )
     with pytest.raises(embed_ray._WorkerFailed) as raised:
         worker({"number": np.array([2])})
     error = embed_ray._cause(pickle.loads(pickle.dumps(raised.value)))

@@ -58,7 +58,7 @@ def test_check_warns_of_films_with_text(tmp_path: Path) -> None:
     image.save(tmp_path / "clean.png")
     ImageDraw.Draw(image).text((20, 20), "DOE^JOHN 1957", 255, ImageFont.load_default(16))
     image.save(tmp_path / "named.png")
-    (tmp_path / "manifest.csv").write_text("case_id,image\na,clean.png\nb,named.png\n", "utf-8")
+    (tmp_path / "manifest.csv").write_text("case_id,patient_id,image\na,1,clean.png\nb,2,named.png\n", "utf-8")
     report = check_dataset(Manifest(tmp_path), text=True)
     assert report.ok
     assert report.undecodable_films == 0

@@ -8,10 +8,11 @@ import pytest
 from table_samples import sample, write_film
 
 from index_builder.datasets.base import Case, DatasetCard
-from index_builder.datasets.check import check_dataset
+from index_builder.datasets.check import check_dataset, problem_lines, reader_lines
 from index_builder.datasets.covid import Covid
 from index_builder.datasets.manifest import Manifest
 from index_builder.datasets.nih import NIH
+from index_builder.datasets.tables import Problem, ProblemKind
 from index_builder.errors import DatasetError
 from index_builder.imaging import Film, read_film
 
@@ -135,3 +136,57 @@ def test_readers_without_a_table(tmp_path: Path) -> None:
     broken = check_dataset(_OtherReader([], tmp_path))
     assert [str(problem) for problem in broken.problems] == ["other: other.xml: not a report."]
     assert (broken.cases, broken.ok) == (0, False)
+
+
+def test_warnings_of_a_kind_are_one_line_with_their_number_and_an_example(tmp_path: Path) -> None:
+    rows = [f"{number:08d}_000.png,Mass,0,{number},{200 if number % 2 else 50},F,oblique" for number in range(300)]
+    header = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
+    (tmp_path / "Data_Entry.csv").write_text("\n".join([header, *rows]) + "\n")
+    for number in range(4):
+        write_film(tmp_path / "images" / f"{number:08d}_000.png", number)
+    report = check_dataset(NIH(tmp_path))
+    assert (len(report.problems), report.missing_films) == (296 + 2 + 4, 296)
+    lines = [line.strip() for line in report.lines()]
+    assert lines[lines.index("problems: 0 errors, 302 warnings") + 1 :] == [
+        "warning: 4 × view, e.g. Data_Entry.csv, row 2, column 'View Position': 'oblique' is not a view of the chest. "
+        "Write PA, AP or LATERAL, or leave it empty.",
+        "warning: 2 × age, e.g. Data_Entry.csv, row 3, column 'Patient Age': an age of '200' is not plausible. "
+        "Give 0 to 120 years or leave it empty.",
+        "warning: 296 × missing film, e.g. Data_Entry.csv, row 6, column 'Image Index': film '00000004_000.png' is "
+        f"not in {tmp_path}/images*; left out.",
+    ]
+    assert len(report.as_dict()["problems"]) == 302
+
+
+@pytest.mark.parametrize("kind", ["duplicate film", "text in film", "undecodable film"])
+def test_warnings_of_films_are_grouped_too(kind: ProblemKind) -> None:
+    problems = [Problem(kind, "odd.", f"{number}.png", severity="warning") for number in range(1_200)]
+    assert problem_lines(problems) == [f"warning: 1,200 × {kind}, e.g. 0.png: odd."]
+
+
+def test_errors_are_listed_first_and_one_by_one_up_to_twenty() -> None:
+    problems = [Problem("missing film", "gone.", "t.csv", row, "image") for row in range(2, 52)]
+    problems += [Problem("view", "odd.", "t.csv", 2, "view", "warning"), Problem("age", "old.", "t.csv", 9, "age")]
+    lines = problem_lines(problems)
+    assert lines[:20] == [f"error: t.csv, row {row}, column 'image': gone." for row in range(2, 22)]
+    assert lines[20:] == [
+        "error: missing film: 30 more; --json lists them all",
+        "error: t.csv, row 9, column 'age': old.",
+        "warning: t.csv, row 2, column 'view': odd.",
+    ]
+
+
+def test_what_is_said_of_a_whole_table_is_said_in_full() -> None:
+    said = [Problem("column", f"column {name} left out.", "t.csv", severity="warning") for name in "abc"]
+    assert problem_lines(said) == [f"warning: t.csv: column {name} left out." for name in "abc"]
+
+
+def test_unknown_labels_are_counted_and_notes_told(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("text,labels,patient\na,Mass,1\nb,,2\nc,Nodule,3\nd,Unknown,4\n")
+    dataset = Manifest(tmp_path)
+    report = check_dataset(dataset)
+    assert (report.unknown, report.unlabelled) == ({"Mass": 2, "Nodule": 2}, 2)
+    assert report.notes == dataset.notes()
+    assert "unknown: Mass 2, Nodule 2" in report.lines()
+    assert [line for line in report.lines() if line.startswith("note: ")] == reader_lines(dataset)
+    assert json.loads(json.dumps(report.as_dict()))["unknown"] == {"Mass": 2, "Nodule": 2}

@@ -20,6 +20,7 @@ import httpx
 import pytest
 from openi_samples import dicom_film, png_film, report_xml, tgz
 
+from index_builder.casebook import read_manifest
 from index_builder.datasets import unpack
 from index_builder.datasets.fetch import CHECKSUMS_FILE, fetch_openi
 from index_builder.datasets.openi import OpenI, film_key
@@ -583,3 +584,25 @@ def test_download_notes_version_for_the_next_run(site, tmp_path, waits):
     state = json.loads((tmp_path / f"{REPORTS}.part.json").read_text())
     assert state["size"] == len(site.files[REPORTS])
     assert state["etag"].startswith('"')
+
+
+def test_demo_of_real_films_fetches_a_sample_and_goes_on_where_it_stopped(site, archives, tmp_path, capsys):
+    from explorer.cli import app
+
+    command = ["demo", "--real", "--no-serve", "--sample", "2", "--base-url", site.base, "--out", str(tmp_path)]
+    del site.files[PNG]
+    with pytest.raises(DownloadError, match=r"real films could not be fetched.*need no connection: cxr-explorer demo"):
+        app(command, standalone_mode=False)
+    assert "about 1 MB into" in capsys.readouterr().out  # told before anything is fetched
+    site.files[PNG] = archives[PNG]
+    app(command, standalone_mode=False)
+    assert site.count(REPORTS) == 1
+    manifest = read_manifest(tmp_path / "openi")
+    assert not manifest.dataset.synthetic
+    assert manifest.cases == 6
+    assert manifest.films >= 2
+    app(command, standalone_mode=False)
+    assert "already built" in capsys.readouterr().out
+    assert site.count(PNG) == 2  # one was refused
+    with pytest.raises(CxrError, match="are for demo --real"):
+        app(["demo", "--sample", "2"], standalone_mode=False)

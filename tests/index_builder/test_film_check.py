@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from explorer import Casebook, Query
-from explorer.film_report import FilmReport, examine, look
+from explorer.search.film_report import FilmReport, examine, look
 from index_builder.datasets.base import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import TURNS, FilmCheck, is_blank, nearest_distances, righted, turned, unit
 from index_builder.film_check.features import recorded_features
-from index_builder.film_check.fit import _similarity_percentiles, fit_film_check, reference_rows
+from index_builder.film_check.fit import _similarity_percentiles, fit_film_check, reference_films
+from index_builder.films import film_counts
 from index_builder.systems.encoders import ImageEncoder
 
 
@@ -30,7 +31,7 @@ def casebook(phantom_casebook: Path) -> Iterator[Casebook]:
     check = opened.film_check
     assert check is not None
     held_in = opened.column("split")[check.rows] != "test"
-    vars(opened)["film_check"] = replace(check, references=check.references[held_in], rows=check.rows[held_in])
+    vars(opened)["film_check"] = check.of_references(held_in)
     return opened
 
 
@@ -122,16 +123,17 @@ def test_with_few_films_or_patients_nothing_is_checked(phantom_casebook: Path) -
     opened = Casebook.open(phantom_casebook)
     cases = [opened.case(case_id) for case_id in opened.case_ids]
     features = np.random.default_rng(0).random((len(cases), 8))
-    rows = reference_rows(cases)
+    rows = reference_films(film_counts(cases)).rows
 
-    def jpeg(row: int) -> bytes:
-        found = opened.thumbnail(opened.case_ids[row])
+    def jpeg(place: int) -> bytes:
+        found = opened.thumbnail(opened.case_ids[place])
         assert found is not None
         return found
 
     def fitted(chosen: list[Case]) -> FilmCheck | None:
-        own = reference_rows(chosen)
-        return fit_film_check(opened.system, chosen, own, features[own], opened.vectors("image")[own], jpeg)
+        own = reference_films(film_counts(chosen))
+        known, vectors = features[own.rows], opened.vectors("image")[own.rows]
+        return fit_film_check(opened.system, chosen, own, known, vectors, jpeg, numbered=False)
 
     assert rows.tolist() == list(range(64))
     assert fitted(cases[:15]) is None
@@ -148,7 +150,9 @@ def test_few_films_call_none_far(films: int, told: bool) -> None:
 
 def test_many_films_are_compared_with_some(phantom_casebook: Path) -> None:
     case = Casebook.open(phantom_casebook).case(Casebook.open(phantom_casebook).case_ids[0])
-    rows = reference_rows([case, replace(case, image=None)] * 2500)
+    chosen = reference_films(film_counts([case, replace(case, image=None)] * 2500))
+    rows = chosen.rows
+    assert not chosen.places.any()
     assert len(rows) <= 2000
     assert (rows % 2 == 0).all()
     assert rows[-1] > 4000

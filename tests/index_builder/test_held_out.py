@@ -174,10 +174,15 @@ def test_a_checkpoint_lends_its_answers_where_the_casebook_has_fewer(stage_caseb
 def test_answers_travel_with_a_checkpoint(tmp_path: Path, stage_casebook: Path) -> None:
     system = Opened(stage_casebook).system
     logits = np.random.default_rng(2).normal(size=(30, 4)).astype(np.float32)
-    system.held_out = {("image", "classifier"): HeldOut.of(DUST_STAGES, True, logits, np.eye(4, dtype=bool)[[0] * 30])}
+    answers = HeldOut.of(DUST_STAGES, True, logits, np.eye(4, dtype=bool)[[0] * 30])
+    system.held_out = {"phantom-dust": {("image", "classifier"): answers}, "jsrt": {("image", "vote"): answers}}
     system.save(tmp_path / "system", portable=True)
-    found = load_system(tmp_path / "system").held_out["image", "classifier"]
-    np.testing.assert_array_equal(found.logits, logits)
+    found = load_system(tmp_path / "system").held_out
+    assert {name: set(one) for name, one in found.items()} == {
+        "phantom-dust": {("image", "classifier")},
+        "jsrt": {("image", "vote")},
+    }
+    np.testing.assert_array_equal(found["phantom-dust"]["image", "classifier"].logits, logits)
 
 
 def test_a_subset_votes_anew_and_keeps_the_classifier_and_the_check_of_films(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import struct
 import warnings
 import zlib
@@ -11,10 +13,13 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from imaging_samples import STEP, codes, dicom, film, full_window, lut, picture, png_chunk
+from imaging_samples import STEP, Written, codes, dicom, film, full_window, lut, picture, png_chunk
+from jpeg_samples import dct_jpeg, lossless_jpeg
 from PIL import Image
 from pydicom.data import get_testdata_file
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.dataelem import DataElement
+from pydicom.encaps import get_frame
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -24,6 +29,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from index_builder.datasets.check import check_dataset
+from index_builder.datasets.manifest import Manifest
+from index_builder.errors import ImagingError
 from index_builder.imaging import (
     model_input,
     read_film,
@@ -70,9 +78,9 @@ def test_real_film_is_the_same_in_every_container(bits: int) -> None:
         stored = np.round(real * (2**bits - 1)).astype(np.uint16)
         inverse = (2**bits - 1) - stored
         variants = [
-            dicom(stored, bits),
+            dicom(stored, bits, **full_window(bits)),
             dicom(inverse, bits, PhotometricInterpretation="MONOCHROME1", **full_window(bits)),
-            dicom(stored, bits, syntax=RLELossless, allocated=8 if bits == 8 else 16),
+            dicom(stored, bits, syntax=RLELossless, allocated=8 if bits == 8 else 16, **full_window(bits)),
             dicom(stored, bits, syntax=JPEG2000Lossless, **full_window(bits)),
             picture(np.round(real * 65535).astype(np.uint16)),
         ]
@@ -80,6 +88,11 @@ def test_real_film_is_the_same_in_every_container(bits: int) -> None:
             other = film(data).pixels
             assert np.abs(other - real).max() <= STEP / 2 + 1e-6
             assert np.abs(model_input(other, 224) - model_input(real, 224)).max() <= STEP
+        # Without a window the film's own range is shown, which networks do not see at all.
+        stretched = film(dicom(stored, bits)).pixels
+        assert (stretched.min(), stretched.max()) == (0, 1)
+        assert np.corrcoef(stretched.ravel(), real.ravel())[0, 1] > 0.99999
+        assert np.abs(model_input(stretched, 224) - model_input(real, 224)).max() <= STEP
 
 
 @pytest.mark.parametrize(
@@ -107,8 +120,12 @@ def test_agrees_with_pydicom(file: str) -> None:
     ds = pydicom.dcmread(path)
     values = apply_modality_lut(ds.pixel_array, ds).astype(np.float64)
     slope, intercept = float(ds.get("RescaleSlope", 1)), float(ds.get("RescaleIntercept", 0))
-    lowest = -(2 ** (ds.BitsStored - 1)) if ds.PixelRepresentation else 0
-    low, high = (lowest * slope + intercept, (lowest + 2**ds.BitsStored - 1) * slope + intercept)
+    if "WindowCenter" in ds:
+        # pydicom windows to the range of all values that could be stored.
+        lowest = -(2 ** (ds.BitsStored - 1)) if ds.PixelRepresentation else 0
+        low, high = (lowest * slope + intercept, (lowest + 2**ds.BitsStored - 1) * slope + intercept)
+    else:
+        low, high = values.min(), values.max()
     expected = (apply_voi_lut(values, ds) - low) / (high - low)
     np.testing.assert_allclose(read_film(Path(path)).pixels, expected, atol=1e-5)
 
@@ -161,7 +178,7 @@ def test_window_is_in_rescaled_units_and_the_first_of_several_counts() -> None:
     assert "first of 2 windows" in result.notes
 
 
-def test_rescale_without_window_still_maps_the_stored_range() -> None:
+def test_rescale_without_window_still_maps_the_range_of_the_pixels() -> None:
     values = codes(10)
     plain = film(dicom(values, 10)).pixels
     np.testing.assert_allclose(
@@ -291,3 +308,97 @@ def test_content_decides_not_the_name(tmp_path: Path) -> None:
     path = tmp_path / "really_a_png.dcm"
     path.write_bytes(picture(codes(8).astype(np.uint8)))
     assert read_film(path).source_format == "png"
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_lossless_jpeg_files_are_read(bits: int) -> None:
+    values = codes(bits)
+    result = film(lossless_jpeg(values, bits))
+    np.testing.assert_allclose(result.pixels, values / (2**bits - 1), atol=1e-6)
+    assert (result.source_format, result.notes) == ("jpeg", (f"lossless JPEG, {bits} bits",))
+
+
+@pytest.mark.parametrize("scan", [b"\0\x3f\0", b"\0\0\0"])
+def test_12_bit_jpeg_files_are_read(scan: bytes) -> None:
+    """The second has an odd scan header, as some scanners write it."""
+    values = codes(12, 96, 72)
+    result = film(dct_jpeg(values, scan=scan))
+    np.testing.assert_allclose(result.pixels, values / 4095, atol=1e-3)
+    assert "12-bit JPEG, 12 bits" in result.notes
+    assert bool(result.ignored) == (scan == b"\0\0\0")
+
+
+def test_jpeg_ls_files_are_read() -> None:
+    path = get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)
+    assert isinstance(path, str)
+    ds = pydicom.dcmread(path)
+    result = film(get_frame(ds.PixelData, 0, number_of_frames=1))
+    values = ds.pixel_array.astype(np.uint16)
+    np.testing.assert_allclose(result.pixels, values / 65535, atol=1e-6)
+    assert result.notes == ("JPEG-LS, 16 bits",)
+
+
+def test_scan_header_of_pydicoms_own_odd_film() -> None:
+    """The same film as JPGExtended.dcm, whose scan header was mended by hand."""
+    odd, mended = (get_testdata_file(name, download=False) for name in ("JPEG-lossy.dcm", "JPGExtended.dcm"))
+    assert isinstance(odd, str)
+    assert isinstance(mended, str)
+    result = read_film(Path(odd))
+    np.testing.assert_array_equal(result.pixels, read_film(Path(mended)).pixels)
+    assert result.ignored == ("ignored: scan header, which no 12-bit JPEG can have",)
+
+
+def test_palette_of_pydicoms_own_film() -> None:
+    path = get_testdata_file("examples_palette.dcm", download=False)
+    assert isinstance(path, str)
+    ds = pydicom.dcmread(path)
+    expected = apply_color_lut(ds.pixel_array, ds) @ np.array([0.299, 0.587, 0.114]) / 65535
+    np.testing.assert_allclose(read_film(Path(path)).pixels, expected, atol=1e-5)
+
+
+def test_a_decimal_comma_is_told_and_not_seen_in_doubles() -> None:
+    values = codes(12)
+    comma = film(dicom(values, 12, WindowCenter=Written("DS", b"2048,0"), WindowWidth=Written("DS", b"4096"))).notes
+    assert "window has a decimal comma, read as a point" in comma
+    centre = DataElement("WindowCenter", "FD", 2070.0)
+    assert b"," in struct.pack("<d", 2070.0)
+    double = film(dicom(values, 12, WindowCenter=centre, WindowWidth=DataElement("WindowWidth", "FD", 4096.0))).notes
+    assert not any("comma" in note for note in double)
+
+
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "RescaleSlope", "WindowCenter", "PixelAspectRatio"])
+def test_a_blank_number_is_an_absent_one(keyword: str) -> None:
+    vr = "IS" if keyword in {"NumberOfFrames", "PixelAspectRatio"} else "DS"
+    blank = film(dicom(codes(12), 12, **{keyword: Written(vr, b"    ")}))
+    assert blank.ignored == ()
+    np.testing.assert_array_equal(blank.pixels, film(dicom(codes(12), 12)).pixels)
+
+
+def test_no_library_speaks_while_films_are_read(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Over all of pydicom's films, of which many are malformed, and a PNG and JPEG with broken extras."""
+    caplog.set_level(logging.WARNING)
+    grey = codes(8).astype(np.uint8)
+    cut_exif = picture(grey, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01\x03\0")
+    no_animation = picture(grey)
+    no_animation = no_animation[:33] + png_chunk(b"acTL", bytes(8)) + no_animation[33:]
+    films = [path.read_bytes() for path in Path(pydicom.__file__).parent.glob("data/test_files/*.dcm")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for data in (*films, cut_exif, no_animation):
+            with contextlib.suppress(ImagingError):
+                film(data)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.text == ""
+
+
+def test_check_tells_what_of_a_film_was_ignored(tmp_path: Path) -> None:
+    (tmp_path / "sound.dcm").write_bytes(dicom(codes(12), 12))
+    (tmp_path / "odd.dcm").write_bytes(dicom(codes(12), 12, NumberOfFrames=0))
+    (tmp_path / "manifest.csv").write_text("case_id,patient_id,image\na,1,sound.dcm\nb,2,odd.dcm\n", "utf-8")
+    report = check_dataset(Manifest(tmp_path), decode=True)
+    assert report.ok
+    assert [(one.kind, one.file, one.message) for one in report.warnings] == [
+        ("malformed film", "odd.dcm", "ignored: NumberOfFrames, which is no count (case 'b')")
+    ]

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from imaging_samples import codes, dicom, film, lut, picture, png_chunk, png_header
+from imaging_samples import Written, codes, dicom, film, full_window, lut, picture, png_chunk, png_header
+from jpeg_samples import dct_jpeg, lossless_jpeg
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     RLELossless,
 )
 
@@ -29,6 +31,12 @@ from index_builder.imaging import (
     decode_film,
     read_film,
 )
+
+
+def renamed_jpeg(marker: int) -> bytes:
+    """A grey JPEG that calls itself another process."""
+    return picture(codes(8).astype(np.uint8), "JPEG").replace(b"\xff\xc0", bytes([0xFF, marker]), 1)
+
 
 VALID = dicom(codes(12), 12)
 OFFENDERS: dict[str, tuple[bytes, str]] = {
@@ -41,8 +49,16 @@ OFFENDERS: dict[str, tuple[bytes, str]] = {
     "no rows": (dicom(codes(12), 12, Rows=None), "Rows is missing"),
     "zero rows": (dicom(codes(12), 12, Rows=0), "71 x 0 pixels"),
     "zero PNG": (png_header(0, 5), "0 x 5 pixels"),
-    "NaN slope": (dicom(codes(12), 12, RescaleSlope=float("nan"), RescaleIntercept=0), "not finite"),
-    "zero slope": (dicom(codes(12), 12, RescaleSlope=0, RescaleIntercept=0), "RescaleSlope is 0"),
+    "32 bits": (dicom(codes(12), 12, BitsAllocated=32), "a pixel of 32 bits"),
+    "float pixels": (dicom(codes(12), 12, PixelData=None, FloatPixelData=bytes(4 * 90 * 71)), "floating point pixels"),
+    "double pixels": (
+        dicom(codes(12), 12, PixelData=None, DoubleFloatPixelData=bytes(8 * 90 * 71)),
+        "floating point pixels",
+    ),
+    "arithmetic-coded JPEG": (
+        dicom(codes(8), 8, allocated=8, syntax=JPEGBaseline8Bit, stream=renamed_jpeg(0xC9)),
+        "arithmetic-coded JPEG",
+    ),
     "palette": (dicom(codes(8), 8, PhotometricInterpretation="PALETTE COLOR"), "photometric"),
     "one bit": (dicom(codes(8), 1, BitsAllocated=1), "a pixel of 1 bits"),
     "bits": (dicom(codes(8), 8, BitsStored=17, HighBit=16), "17 bits stored"),
@@ -64,6 +80,21 @@ def test_refusals_name_the_file_and_a_remedy(case: str) -> None:
     assert reason in message
     assert any(remedy in message for remedy in ("Export", "Choose"))
     assert "DOE" not in message
+
+
+@pytest.mark.parametrize(
+    ("marker", "kind"),
+    [(0xC9, "arithmetic-coded JPEG"), (0xCA, "arithmetic-coded JPEG"), (0xC5, "hierarchical JPEG")],
+)
+def test_a_jpeg_that_cannot_be_read_is_named_not_called_damaged(marker: int, kind: str) -> None:
+    with pytest.raises(ImagingError, match=f"^ward.jpg: {kind} is not supported. Save the film as PNG"):
+        decode_film(renamed_jpeg(marker), name="ward.jpg")
+
+
+def test_a_lossless_jpeg_in_colour_is_named_not_called_damaged() -> None:
+    colour = picture(np.dstack([codes(8).astype(np.uint8)] * 3), "JPEG").replace(b"\xff\xc0", b"\xff\xc3", 1)
+    with pytest.raises(ImagingError, match="lossless JPEG in colour is not supported"):
+        decode_film(colour, name="ward.jpg")
 
 
 def test_unreadable_path_and_byte_limit(tmp_path: Path) -> None:
@@ -90,8 +121,24 @@ def bomb_files() -> dict[str, bytes]:
         "JPEG of many scans": picture(codes(8).astype(np.uint8), "JPEG") + b"\xff\xda" * 10_000,
         "DICOM 65535 x 65535": dicom(codes(12), 12, Rows=65535, Columns=65535),
         "deflated DICOM": deflated[:meta_end] + swollen,
+        "lossless JPEG 65000 x 65000": b"\xff\xd8\xff\xc3"
+        + struct.pack(">HBHHB", 11, 12, 65000, 65000, 1)
+        + b"\1\x11\0",
+        "JPEG-LS 65000 x 65000": b"\xff\xd8\xff\xf7" + struct.pack(">HBHHB", 11, 12, 65000, 65000, 1) + b"\1\x11\0",
         "JPEG 2000 with a larger codestream": j2k[:siz] + struct.pack(">2I", 60000, 60000) + j2k[siz + 8 :],
     }
+
+
+def test_a_table_of_millions_of_items_costs_nothing() -> None:
+    """All parsed, they would take minutes and gigabytes."""
+    items = Written("SQ", b"\xfe\xff\x00\xe0\0\0\0\0" * 2**21)
+    data = dicom(codes(12), 12, VOILUTSequence=items, **full_window(12))
+    tracemalloc.start()
+    try:
+        assert film(data).ignored == ("ignored: VOI LUT, which has no sound table",)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(data)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("bomb", bomb_files().items(), ids=lambda item: item[0])
@@ -140,6 +187,8 @@ VALID_FILES = [
     dicom(codes(8), 8, syntax=DeflatedExplicitVRLittleEndian, allocated=8),
     picture(codes(16)),
     picture(codes(8).astype(np.uint8), "JPEG", progressive=True),
+    lossless_jpeg(codes(12, 16, 16), 12),
+    dct_jpeg(codes(12, 16, 16)),
     *(
         Path(str(get_testdata_file(name, download=False))).read_bytes()
         for name in ("MR_small_jpeg_ls_lossless.dcm", "JPGExtended.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm")

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from explorer.casebook import Casebook
-from explorer.filters import matching_rows, parse_filter, stored_conditions
-from explorer.search import Query, SearchOptions
+from explorer.search.filters import matching_rows, parse_filter, stored_conditions
+from explorer.search.query import Query, SearchOptions
 from index_builder import indexing
 from index_builder.build import BuildRequest, build
 from index_builder.case_table import CaseRows, cases_table
@@ -201,9 +201,18 @@ def test_a_casebook_on_milvus_answers_as_one_on_faiss(
         spaces[space] = record
         nearest = on_faiss.manifest.spaces[space].nearest_similarity
         np.testing.assert_allclose(spaces[space].nearest_similarity, nearest, atol=2e-4)
+    # The index of reports is the casebook's own, whatever the store.
+    shutil.copytree(small_casebook / "index" / "lexical", folder / "index" / "lexical")
     write_manifest(folder, on_faiss.manifest.model_copy(update={"store": "milvus:", "spaces": spaces}))
     on_milvus = Casebook.open(folder)
-    expressions = ("label!=Effusion", "age>=50", "sex=F", "report~effusion", "label=all(Cardiomegaly,Effusion)")
+    expressions = (
+        "label!=Effusion",
+        "age>=50",
+        "sex=F",
+        "report~effusion",
+        "label=all(Cardiomegaly,Effusion)",
+        "side=left",
+    )
     for filters in ((), *((parse_filter(one),) for one in expressions)):
         options = SearchOptions(k=7, filters=filters)
         for query in (Query(text="small effusion"), Query(case_id="case-009")):
@@ -215,3 +224,27 @@ def test_a_casebook_on_milvus_answers_as_one_on_faiss(
             assert all(met[on_milvus.row(one.case_id)] for one in ours.neighbours)
     assert stored_conditions(on_milvus, [parse_filter("report~effusion")]) is None
     on_milvus.store("text").close()
+
+
+@pytest.mark.parametrize("few", [0, milvus._FEW_KEYS])
+def test_laterals_are_found_as_by_faiss(
+    tmp_path: Path,
+    study_folder: Path,
+    study_casebook: Path,
+    tiny_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    few: int,
+) -> None:
+    build(
+        BuildRequest("manifest", study_folder, tmp_path / "studies", tiny_checkpoint, store="milvus:"), lambda *_: None
+    )
+    monkeypatch.setattr(milvus, "_FEW_KEYS", few)
+    by_faiss, by_milvus = Casebook.open(study_casebook), Casebook.open(tmp_path / "studies")
+    lateral = by_faiss.film("004-3.png").pixels
+    for filters in ((), (parse_filter("label=Nodule"),)):
+        options = SearchOptions(k=60, filters=filters)
+        found = [one.search(Query(pixels=lateral), options) for one in (by_faiss, by_milvus)]
+        assert found[0].laterals
+        assert [(one.case_id, one.film) for one in found[0].neighbours] == [
+            (one.case_id, one.film) for one in found[1].neighbours
+        ]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openi_samples import dicom_film, packaged_reports, png_film, report_xml, tgz
+from table_samples import sample
 
 from index_builder.datasets import openi
 from index_builder.datasets.base import SPLITS
@@ -166,6 +167,27 @@ def test_dicom_layout_at_any_depth_and_preferred_to_png(reports):
     film = dataset.load_film(case.image)
     assert film.pixels.shape == (48, 48)
     assert film.pixels.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("forms", "chosen"),
+    [((".jpg",), ".jpg"), ((".jpeg", ".jpg"), ".jpg"), ((".jpg", ".png"), ".png"), ((".JPG", ".dcm", ".png"), ".dcm")],
+)
+def test_jpeg_films_count_and_the_best_form_of_a_film_is_used(reports, forms, chosen):
+    for form in forms:
+        (reports.parent / f"CXR10_IM-0002-2001{form}").touch()
+    case = by_id(OpenI(reports.parent))["CXR10"]
+    assert (case.image, case.other_images) == (f"CXR10_IM-0002-2001{chosen}", ())
+
+
+def test_real_jpeg_films_match_their_reports(cases):
+    """Film ids, reports and parts are those of the reports alone."""
+    with_films = OpenI(sample("openi_films")).cases()
+    assert [(case.case_id, case.split) for case in with_films] == [(case.case_id, case.split) for case in cases]
+    present = [case for case in with_films if case.image]
+    assert len(present) == 3437
+    assert sum(1 + len(case.other_images) for case in present) == 6671
+    assert Counter(case.view for case in present) == {"PA": 2817, "AP": 310, None: 165, "LATERAL": 145}
 
 
 def test_load_film_decodes_png_and_stays_in_its_folder(reports, tmp_path):

@@ -55,6 +55,33 @@ def test_neighbours_an_approximate_index_misses_are_filled_with_the_last_found()
     np.testing.assert_allclose(graph.similarities, [[0.8, 0.8], [0.9, 0.9], [0.9, 0.8]])
 
 
+@pytest.mark.parametrize("count", [1, 2, 11, 12, 40])
+@pytest.mark.parametrize("rounding", [0, 2e-4])
+def test_equal_vectors_lie_at_random_in_no_cluster(count: int, rounding: float) -> None:
+    """Halves of half precision apart, too, as batches of two sizes give them."""
+    vectors = np.tile(np.eye(1, 16, dtype=np.float32), (count, 1))
+    vectors[::2, 1] += rounding
+    cases = MappedCases(graph_of(vectors, TSNE_REACH), vectors, np.zeros((count, 0), bool), [["same"]] * count)
+    drawn, again = (draw_maps(cases, 3, lambda *step: None) for _ in range(2))
+    assert set(drawn.positions) == set(map_names(count))
+    for name, places in drawn.positions.items():
+        assert np.isfinite(places).all()
+        assert len(np.unique(places, axis=0)) == count
+        np.testing.assert_array_equal(places, again.positions[name])
+    assert (drawn.clusters == -1).all()
+
+
+@pytest.mark.parametrize("others", [1, 20])
+def test_copies_of_two_kinds_lie_apart(others: int) -> None:
+    vectors = np.eye(2, 16, dtype=np.float32)[[0] * 20 + [1] * others]
+    cases = MappedCases(graph_of(vectors, TSNE_REACH), vectors, np.zeros((len(vectors), 0), bool), [[]] * len(vectors))
+    drawn = draw_maps(cases, 0, lambda *step: None)
+    for places in drawn.positions.values():
+        assert np.isfinite(places).all()
+        first, second = places[:20], places[20:]
+        assert np.linalg.norm(first.mean(0) - second.mean(0)) > 0.5
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 def test_umap_keeps_clusters_apart_and_repeats(dims: int) -> None:
     vectors, member = clusters(150)

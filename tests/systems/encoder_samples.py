@@ -104,3 +104,90 @@ def _save(model: Any, folder: Path) -> Any:
             parameter.add_(torch.randn_like(parameter) * 0.05)  # fresh ones are partly zero, which hides mix-ups
     model.save_pretrained(folder)
     return model.eval()
+
+
+def save_processor(kind: str, folder: Path, **settings: Any) -> Any:
+    """An image processor of transformers, e.g. "CLIPImageProcessor", beside an encoder."""
+    getattr(transformers(), kind)(**settings).save_pretrained(folder)
+    return transformers().AutoImageProcessor.from_pretrained(folder)
+
+
+def save_siglip(folder: Path) -> Any:
+    """A SigLIP repository: both halves, image processor, and a tokenizer that brings all texts to one length."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    library = transformers()
+    words = [
+        "<unk>",
+        "</s>",
+        *(f"▁{one}" for one in ["the", "heart", "is", "large", "clear", "lungs", "no", "effusion"]),
+    ]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    library.PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="<unk>", pad_token="</s>", eos_token="</s>", model_input_names=["input_ids"]
+    ).save_pretrained(folder)
+    half = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2}
+    config = library.SiglipConfig(
+        text_config={**half, "vocab_size": len(words), "max_position_embeddings": 12, "projection_size": 16},
+        vision_config={**half, "image_size": 32, "patch_size": 8},
+    )
+    return _save(library.SiglipModel(config), folder)
+
+
+def save_xrv(home: Path) -> Any:
+    """A DenseNet of torchxrayvision with random weights where its cache is below a home; gives the library's model."""
+    import warnings
+
+    with warnings.catch_warnings():
+        xrv = importlib.import_module("torchxrayvision")
+        models = xrv.models
+        torch.manual_seed(0)
+        settings = models.model_urls["densenet121-res224-all"]
+        model = models.DenseNet(num_classes=18, op_threshs=torch.tensor(settings["op_threshs"]))
+        model.train()(torch.randn(2, 1, 64, 64) * 500)  # batch statistics of a network that has seen something
+        folder = home / ".torchxrayvision" / "models_data"
+        folder.mkdir(parents=True)
+        torch.save(model, folder / Path(settings["weights_url"]).name)
+    return model.eval()
+
+
+def save_open_clip(folder: Path, text_encoder: Path, *, pickled: bool) -> Any:
+    """A repository of open_clip like BiomedCLIP's: a timm tower for images, a BERT for texts; model and transform."""
+    import json
+
+    open_clip = importlib.import_module("open_clip")
+    library = transformers()
+    settings = {
+        "embed_dim": 8,
+        "vision_cfg": {
+            "timm_model_name": "test_vit",
+            "timm_model_pretrained": False,
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 160,
+        },
+        "text_cfg": {
+            "hf_model_name": str(text_encoder),
+            "hf_tokenizer_name": str(text_encoder),
+            "hf_proj_type": "mlp",
+            "hf_pooler_type": "cls_last_hidden_state_pooler",
+            "hf_model_pretrained": False,
+            "context_length": 32,
+        },
+    }
+    torch.manual_seed(0)
+    model = open_clip.model.CustomTextCLIP(**settings).eval()
+    folder.mkdir(exist_ok=True)
+    prepared = {"mean": [0.48, 0.45, 0.4], "std": [0.26, 0.27, 0.28], "resize_mode": "shortest"}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": settings, "preprocess_cfg": prepared}))
+    if pickled:
+        torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    else:
+        importlib.import_module("safetensors.torch").save_file(
+            model.state_dict(), folder / "open_clip_model.safetensors"
+        )
+    library.AutoTokenizer.from_pretrained(text_encoder).save_pretrained(folder)
+    model, transform = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    return model.eval(), transform  # open_clip leaves dropout on

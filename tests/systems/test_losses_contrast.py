@@ -90,9 +90,10 @@ def test_order_of_cases_does_not_matter_to_contrast(order: list[int]) -> None:
         symmetric_info_nce(a[order], b[order], 0.1, SAME[order][:, order]), symmetric_info_nce(a, b, 0.1, SAME)
     )
     labels, group, case = functional.one_hot(CLASSES).float(), torch.tensor([0, 0, 0, 0, 1, 1]), torch.arange(6)
+    known = torch.ones_like(labels, dtype=torch.bool)
     torch.testing.assert_close(
-        label_contrast(a[order], labels[order], group[order], case[order], 0.1),
-        label_contrast(a, labels, group, case, 0.1),
+        label_contrast(a[order], labels[order], known[order], group[order], case[order], 0.1),
+        label_contrast(a, labels, known, group, case, 0.1),
     )
 
 
@@ -109,13 +110,14 @@ def test_label_contrast_has_the_value_of_its_formula() -> None:
     vectors = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     labels = torch.tensor([[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
     group, case = torch.zeros(3, dtype=torch.long), torch.tensor([0, 1, 1])
+    known = torch.ones_like(labels, dtype=torch.bool)
     # Overlap squared: 0-1 (1/2)² = 1/4; 1-2 are one case and count 1; 0-2 share nothing.
     s01, s02, s12 = 0.6 / 0.5, 0.0, 0.8 / 0.5
     first = -(s01 - math.log(math.exp(s01) + math.exp(s02)))
     norm = math.log(math.exp(s01) + math.exp(s12))
     second = -(0.25 * (s01 - norm) + s12 - norm) / 1.25
     third = -(s12 - math.log(math.exp(s02) + math.exp(s12)))
-    found = label_contrast(vectors, labels, group, case, 0.5)
+    found = label_contrast(vectors, labels, known, group, case, 0.5)
     assert found.item() == pytest.approx((first + second + third) / 3, rel=1e-5)
 
 
@@ -123,7 +125,8 @@ def test_label_contrast_has_the_value_of_its_formula() -> None:
 def test_label_contrast_without_positives_is_an_exact_zero_with_gradient(cases: int) -> None:
     vectors = pairs(5, cases)[0].requires_grad_()
     number = torch.arange(cases)
-    loss = label_contrast(vectors, torch.ones(cases, 3), number, number, 0.1)  # every case a dataset of its own
+    labels = torch.ones(cases, 3)
+    loss = label_contrast(vectors, labels, labels.bool(), number, number, 0.1)  # every case a dataset of its own
     loss.backward()
     assert loss.item() == 0
     assert vectors.grad is not None
@@ -134,4 +137,29 @@ def test_gradients_of_label_contrast() -> None:
     vectors = pairs(6, 5)[0].double().requires_grad_()
     labels = torch.tensor([[1, 1], [1, 0], [0, 0], [0, 1], [1, 1]], dtype=torch.double)
     group, case = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([0, 1, 1, 2, 3])
-    assert torch.autograd.gradcheck(lambda x: label_contrast(x, labels, group, case, 0.3), vectors)
+    known = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)) < 0.7
+    assert torch.autograd.gradcheck(lambda x: label_contrast(x, labels, known, group, case, 0.3), vectors)
+
+
+def test_label_contrast_neither_draws_nor_pushes_by_an_unknown_label() -> None:
+    labels = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    known = torch.tensor([[True, True], [True, True], [False, True], [True, True]])
+    group, case = torch.zeros(4, dtype=torch.long), torch.arange(4)
+    vectors = pairs(7, 4)[0]
+
+    def gradient(told: torch.Tensor) -> torch.Tensor:
+        moved = vectors.clone().requires_grad_()
+        label_contrast(moved, labels, told, group, case, 0.3).backward()
+        assert moved.grad is not None
+        return moved.grad
+
+    # Whether case 2 has the first label is unknown: to cases 0 and 1 it is no negative, and it has no positive.
+    without = vectors[[0, 1, 3]].clone()
+    expected = label_contrast(without, labels[[0, 1, 3]], known[[0, 1, 3]], group[:3], case[:3], 0.3)
+    torch.testing.assert_close(label_contrast(vectors, labels, known, group, case, 0.3), expected)
+    assert not gradient(known)[2].any()
+    assert gradient(torch.ones_like(known))[2].any()
+    # What an unknown entry holds is not read.
+    guessed = labels.clone()
+    guessed[2, 0] = 1
+    torch.testing.assert_close(label_contrast(vectors, guessed, known, group, case, 0.3), expected)

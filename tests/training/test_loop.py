@@ -86,7 +86,8 @@ def test_training_learns_what_the_films_show(
 ) -> None:
     system = fresh(configs[name], cases[name])
     before = validation_scores(system, cases[name])
-    schedule = Schedule(epochs=12, batch=16, learning_rate=1e-2, patience=12)
+    # At 1e-2, ten times the shipped rate, rounding to bfloat16, which only some processors compute, decides.
+    schedule = Schedule(epochs=12, batch=16, learning_rate=3e-3, patience=12)
     fitted = fit(system, cases[name], schedule, tmp_path, silent)
     assert not system.training
     assert fitted.scores["manifest/image"] > max(0.6, before["manifest/image"] - 0.01)
@@ -232,6 +233,7 @@ def test_macro_average_precision_leaves_out_labels_that_few_cases_decide() -> No
     truth = np.zeros((10, 3), np.float32)
     truth[:4, 0], truth[:2, 1], truth[:8, 2] = 1, 1, 1
     scores = np.tile(np.linspace(1, 0, 10, dtype=np.float32)[:, None], 3)
-    assert macro_average_precision(scores, truth) == 1
-    assert macro_average_precision(-scores, truth) == pytest.approx(np.mean([k / (6 + k) for k in (1, 2, 3, 4)]))
-    assert macro_average_precision(scores[:, 1:], truth[:, 1:]) is None
+    known = np.ones(truth.shape, bool)
+    assert macro_average_precision(scores, truth, known) == 1
+    assert macro_average_precision(-scores, truth, known) == pytest.approx(np.mean([k / (6 + k) for k in (1, 2, 3, 4)]))
+    assert macro_average_precision(scores[:, 1:], truth[:, 1:], known[:, 1:]) is None

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from index_builder.systems.base import SystemConfig, system_class
+from index_builder.systems.encoding import Encoding
 from index_builder.training.augment import fixed_views, weak_view
-from index_builder.training.memory import FeatureMemory
+from index_builder.training.memory import FeatureMemory, TextMemory
 
 
 def test_each_film_is_looked_at_once(tmp_path: Path) -> None:
@@ -41,3 +43,24 @@ def test_views_of_a_film_come_again() -> None:
     assert [len(views) for views in seen] == [2, 2, 2]
     other, _ = fixed_views(films, [0, 1, 2], 1, weak_view, generator, salt=1)
     assert all(view.numpy().tobytes() not in views for view, views in zip(other, seen, strict=True))
+
+
+def test_texts_are_read_once_and_come_out_as_they_were(configs: dict[str, SystemConfig]) -> None:
+    system = system_class("unified")(configs["unified"]).eval()
+    read: list[list[str]] = []
+
+    def encode(texts: list[str]) -> Encoding:
+        read.append(texts)
+        return system.encode_texts(texts)
+
+    memory = TextMemory(encode)
+    texts = ["the lung is clear", "mild small nodule", "left and right nodule with opacity"]
+    memory(texts[1:])
+    found = memory([*texts, texts[0]])
+    assert read == [texts[1:], texts[:1]]
+    with torch.no_grad():
+        expected = system.encode_texts([*texts, texts[0]])
+    assert torch.equal(found.mask, expected.mask)
+    torch.testing.assert_close(found.vector, expected.vector, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.tokens[found.mask], expected.tokens[expected.mask], atol=5e-3, rtol=1e-3)
+    assert not found.vector.requires_grad

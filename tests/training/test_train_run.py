@@ -105,12 +105,13 @@ def test_queries_that_tell_little_are_voted_on_by_all_neighbours_alike() -> None
             for stage in (truth, labels)
         )
     held["joint"][:] = 0
-    found = choices.vote_settings(held, base, truth, labels)
+    known = np.ones(truth.shape, bool), np.ones(labels.shape, bool)
+    found = choices.vote_settings(held, base, truth, labels, *known)
     temperatures = found["vote_temperatures"]
     assert set(temperatures) == {"image", "text"}
     assert found["vote_temperature"] == temperatures["image"] < temperatures["text"]
     nobody = {space: np.zeros_like(rows) for space, rows in base.items()}
-    assert choices.vote_settings(held, nobody, truth, labels) == {}
+    assert choices.vote_settings(held, nobody, truth, labels, *known) == {}
 
 
 def test_a_trained_checkpoint_embeds_a_casebook(
@@ -205,3 +206,45 @@ def test_the_command_trains_by_preset_and_file(
 def test_bad_requests_are_refused(tmp_path: Path, options: list[str], told: str) -> None:
     with pytest.raises(CxrError, match=told):
         app(["train", *options, "--out", str(tmp_path / "out")], standalone_mode=False)
+
+
+def test_a_checkpoint_is_trained_on_with_parts_kept_and_labels_added(
+    tmp_path: Path, configs: dict[str, SystemConfig], workers: Source
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    config = configs["unified"].model_copy(update={"queries": 0.5})
+    schedule = Schedule(epochs=1, batch=16)
+    train(TrainRequest(config, schedule, [workers], first), quiet, silent)
+    kept = ("image_encoder", "image_tower", "classifier")
+    further = TrainRequest(
+        config, schedule.model_copy(update={"kept": kept, "views": 1}), [workers, Source("openi")], second,
+        fraction=0.02, start=first,
+    )  # fmt: skip
+    train(further, quiet, silent)
+    before, after = load_system(first), load_system(second)
+    labels = before.config.label_names
+    assert after.config.label_names[: len(labels)] == labels
+    assert "Cardiomegaly" in after.config.label_names[len(labels) :]
+    held, found = before.state_dict(), after.state_dict()
+    for name, tensor in held.items():
+        same = torch.equal(found[name][: len(tensor)] if name.startswith("classifier") else found[name], tensor)
+        if name.startswith(kept):
+            assert same, f"{name} was to be kept"
+    assert not torch.equal(found["text_tower.pool.queries"], held["text_tower.pool.queries"])
+    card = (second / "README.md").read_text("utf-8")
+    assert "Begun with the weights" in card
+    assert card.count(f"| {workers.open().card.name} |") == 2
+    mixed = replace(further, out=tmp_path / "mixed", blend=0.25)
+    train(mixed, quiet, silent)
+    name = "text_tower.pool.queries"
+    wanted = 0.75 * held[name] + 0.25 * found[name]
+    torch.testing.assert_close(load_system(mixed.out).state_dict()[name], wanted, atol=2e-3, rtol=0)
+    assert "75% of these" in (mixed.out / "README.md").read_text("utf-8")
+    with pytest.raises(ModelError, match="no weights to mix with"):
+        train(replace(mixed, start=None, out=tmp_path / "nothing"), quiet, silent)
+    wrong = replace(further, schedule=Schedule(kept=("image_twoer",)), out=tmp_path / "third")
+    with pytest.raises(ModelError, match="no part of unified"):
+        train(wrong, quiet, silent)
+    (first / "README.md").unlink()
+    with pytest.raises(ModelError, match="needs its card"):
+        train(replace(further, out=tmp_path / "fourth"), quiet, silent)

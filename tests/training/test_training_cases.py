@@ -23,7 +23,7 @@ from index_builder.systems.mskpt import MskPt
 from index_builder.systems.siclip import SiClip
 from index_builder.systems.unified import Unified
 from index_builder.training.cases import Source, TrainingCases, batch_rows, gather
-from index_builder.training.meaning import decided, meaning
+from index_builder.training.meaning import decided, meaning, undecided
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,26 @@ def test_training_and_validation_cases_are_read_and_test_cases_are_not(cases: Tr
         if example.film is not None:
             pixels = model_input(workers.open().load_film(str(case.image)).pixels, 32)
             np.testing.assert_allclose(cases.films[example.film] / 255, pixels, atol=0.5 / 255 + 1e-6)
+
+
+def test_every_film_of_a_study_is_trained_on_and_the_primary_one_validated(tmp_path: Path, workers: Source) -> None:
+    read = workers.open()
+    filmed = [case for case in read.cases() if case.image]
+    train = [case for case in filmed if case.split == "train"][:3]
+    held = [case for case in filmed if case.split == "val"][:2]
+    further = str(filmed[-1].image)
+    studies = [replace(case, other_images=(further,)) for case in (*train, *held)]
+    source = Opened("manifest", dataset=Renamed(read, "studies", studies, read.label_names))
+    cases = gather([source], Unified, 32, tmp_path / "films.npy", quiet)
+    assert len(cases.of("train")) == 6
+    assert len(cases.of("val")) == 2
+    for primary, lateral in zip(cases.of("train")[::2], cases.of("train")[1::2], strict=True):
+        assert lateral.texts == primary.texts
+        np.testing.assert_array_equal(lateral.labels, primary.labels)
+    expected = model_input(read.load_film(further).pixels, 32)
+    place = cases.of("train")[1].film
+    assert place is not None
+    np.testing.assert_allclose(cases.films[place] / 255, expected, atol=0.5 / 255 + 1e-6)
 
 
 def test_each_system_is_given_the_texts_it_reads(tmp_path: Path, workers: Source) -> None:
@@ -270,3 +290,25 @@ def test_batches_of_a_part_cover_it_once(cases: TrainingCases) -> None:
         assert sum(len(batch.texts) for batch in batches) == len(cases.of("train"))
         total = sum(batch.labels.sum(0) for batch in batches)
         assert total.tolist() == sum(example.labels for example in cases.of("train")).tolist()
+
+
+def test_what_is_unknown_of_a_case_is_no_target(tmp_path: Path, workers: Source) -> None:
+    dataset = workers.open()
+    hedged = [
+        replace(case, labels=(), unknown=case.labels) if number % 2 else case
+        for number, case in enumerate(dataset.cases())
+    ]
+    source = Opened("manifest", dataset=Renamed(dataset, "hedged", hedged, dataset.label_names))
+    found = gather([source], Unified, 32, tmp_path / "films.npy", quiet)
+    kept = [case for case in hedged if case.split != "test"]
+    for case, example in zip(kept, found.examples, strict=True):
+        told = {name for name, known in zip(found.label_names, example.known, strict=True) if known}
+        assert told == set(dataset.label_names) - set(case.unknown)
+    batch = found.batch(found.examples[:4])
+    assert not batch.known.all()
+
+
+def test_what_an_unknown_label_also_means_is_unknown_too() -> None:
+    case = Case("1", "p", "train", ("Consolidation",), unknown=("Effusion", "Pneumonia"))
+    # Consolidation means Airspace Disease, so that is told although Pneumonia, which means it too, is unknown.
+    assert undecided(case) == {"Effusion", "Pneumonia", "Pleural Effusion"}

@@ -12,7 +12,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 function createPanel(map, title, label) {
   const element = document.createElement("div");
   element.className = "panel";
-  element.innerHTML = `<h4></h4><div class="stage"><canvas class="points"></canvas>
+  element.innerHTML = `<h2></h2><div class="stage"><canvas class="points"></canvas>
     <canvas class="over" tabindex="0" role="application"></canvas><div class="waiting">Loading the map …</div>
     <div class="tip" role="status" hidden><div class="tip-film"><img alt=""><span class="mark" hidden>synthetic</span></div>
     <div class="tip-text"></div></div><div class="tools" role="group" aria-label="Zoom">
@@ -23,8 +23,8 @@ function createPanel(map, title, label) {
   const ground = element.querySelector(".points");
   const canvas = element.querySelector(".over");
   const tip = element.querySelector(".tip");
-  element.querySelector("h4").textContent = title;
-  element.querySelector("h4").hidden = !title;
+  element.querySelector("h2").textContent = title;
+  element.querySelector("h2").hidden = !title;
   canvas.setAttribute("aria-label", label);
 
   let positions = null;

@@ -111,6 +111,10 @@ class PhantomOpenI:
         """Finding name -> [512, 512] bool of what was drawn. Raises `ImagingError` for an unknown reference."""
         return dict(self._render(self._known(reference)).masks)
 
+    def drawn(self, reference: str) -> PhantomFilm:
+        """The film of a case with its anatomy and masks. Raises `ImagingError` for an unknown reference."""
+        return self._render(self._known(reference))
+
     def spec(self, reference: str) -> ChestSpec:
         """What is drawn for a case. Raises `ImagingError` for an unknown reference."""
         case = self._known(reference)

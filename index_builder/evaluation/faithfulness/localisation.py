@@ -71,7 +71,9 @@ def knows_regions(dataset: Dataset) -> bool:
     return isinstance(dataset, PhantomOpenI | PhantomDust | NIH)
 
 
-def regions(dataset: Dataset, case: Case, pixels: NDArray[np.float32], size: int) -> list[Region]:
+def regions(
+    dataset: Dataset, case: Case, pixels: NDArray[np.float32], size: int, geometry: InputGeometry | None = None
+) -> list[Region]:
     """Where the findings of a case's film lie, by label, as far as the dataset tells.
 
     Exact masks for phantoms. For ChestX-ray14 the boxes that radiologists drew on 880 of its films (Wang et al., CVPR
@@ -82,8 +84,9 @@ def regions(dataset: Dataset, case: Case, pixels: NDArray[np.float32], size: int
         case: With a film.
         pixels: [H, W] float32, `Film.pixels` of that film.
         size: S.
+        geometry: Of the film in the network input; None: that of `imaging.model_input`.
     """
-    geometry = input_geometry(pixels, size)
+    geometry = geometry or input_geometry(pixels, size)
     found = []
     for label, focal, mask in _on_film(dataset, case, pixels.shape):
         inside = _to_input(mask, geometry, size)

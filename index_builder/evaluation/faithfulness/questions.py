@@ -17,7 +17,6 @@ from index_builder.evaluation.faithfulness.localisation import Region, knows_reg
 from index_builder.evaluation.prediction import has_classifier
 from index_builder.evaluation.task import Part
 from index_builder.explanation import FindingTarget, Inputs, SimilarityTarget, Target, Voters
-from index_builder.imaging import model_input
 from index_builder.systems.base import RetrievalSystem
 
 #: Training cases that vote where there is no classifier, and among which each case has its nearest neighbour.
@@ -48,11 +47,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """Training cases: patients, [N, D] float32 vectors, L2-normalised, and labels."""
+    """Training cases: patients, [N, D] float32 vectors, L2-normalised, and the cases themselves."""
 
     patients: NDArray[np.str_]
     vectors: NDArray[np.float32]
-    labels: list[tuple[str, ...]]
+    cases: list[Case]
 
 
 def draw_questions(
@@ -93,7 +92,7 @@ def draw_questions(
     if not train:
         raise DatasetError(f"{dataset.card.name}: no train case with {modality}. Give a dataset that has some.")
     vectors = whole(embed_modality(system, dataset, train, modality, progress).spaces[modality])
-    base = _Base(np.array([case.patient_id for case in train]), vectors, [case.labels for case in train])
+    base = _Base(np.array([case.patient_id for case in train]), vectors, train)
     found: list[list[Question]] = []
     for number, case in enumerate(asked, start=1):
         if questions := _questions(system, dataset, case, modality, base, located=located):
@@ -111,7 +110,7 @@ def draw_questions(
 
 
 def _holds(system: RetrievalSystem, case: Case, modality: Space) -> bool:
-    has_film, has_text = case.image is not None, bool(system.text_of(case))
+    has_film, has_text = case.image is not None, bool(system.read(case))
     return {"image": has_film, "text": has_text, "joint": has_film and has_text}[modality]
 
 
@@ -122,14 +121,14 @@ def _questions(
     labels: dict[str, Region | None] = {label: None for label in case.labels if label in known}
     film = None
     if modality != "text":
-        size = system.config.image_size
         pixels = dataset.load_film(str(case.image)).pixels
         if located:
-            labels = {one.label: one for one in regions(dataset, case, pixels, size) if one.label in known}
-        film = model_input(pixels, size)
+            found = regions(dataset, case, pixels, system.config.image_size, system.geometry(pixels))
+            labels = {one.label: one for one in found if one.label in known}
+        film = system.prepare(pixels)
     if not labels:
         return []
-    inputs = Inputs(film, "" if modality == "image" else system.text_of(case))
+    inputs = Inputs(film, "" if modality == "image" else system.read(case))
     cosines = base.vectors @ _vector(system, inputs)
     # A film of the same patient would be no neighbour in search either.
     cosines[base.patients == case.patient_id] = -np.inf
@@ -141,8 +140,9 @@ def _questions(
     for label, region in labels.items():
         voters = electorate = None
         if votes:
-            carries = np.array([label in base.labels[row] for row in others])
-            electorate = Voters(base.vectors[others], carries, temperature)
+            heard = [row for row in others if label not in base.cases[row].unknown] or list(others)
+            carries = np.array([label in base.cases[row].labels for row in heard])
+            electorate = Voters(base.vectors[heard], carries, temperature)
             count = system.config.vote_neighbours
             voters = Voters(electorate.vectors[:count], carries[:count], temperature)
         asked.append(Question(case.patient_id, label, inputs, FindingTarget(label, voters), region, electorate))

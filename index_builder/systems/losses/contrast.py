@@ -38,25 +38,33 @@ def symmetric_info_nce(a: Tensor, b: Tensor, temperature: float | Tensor, same: 
 
 
 @full_precision
-def label_contrast(vectors: Tensor, labels: Tensor, group: Tensor, case: Tensor, temperature: float) -> Tensor:
+def label_contrast(
+    vectors: Tensor, labels: Tensor, known: Tensor, group: Tensor, case: Tensor, temperature: float
+) -> Tensor:
     """Supervised contrast with graded positives (after Khosla et al. 2020, multi-label).
 
     Each vector's softmax over the others of its group is drawn towards their label overlap (Jaccard index); a case's
-    own other modality counts fully. Two films of one finding are thus never pushed apart.
+    own other modality counts fully. Two films of one finding are thus never pushed apart; nor are two that share none
+    as far as is known, where one has a finding that is unknown of the other.
 
     Args:
         vectors: [M, D], L2-normalised.
         labels: [M, C] of 0 and 1.
+        known: [M, C] bool.
         group: [M], dataset number; labels of different datasets are not compared.
         case: [M], equal for the modalities of one case.
         temperature: Of the softmax.
     """
-    shared = labels @ labels.T
-    counts = labels.sum(1)
-    overlap = shared / (counts[:, None] + counts[None] - shared).clamp(min=1)
-    overlap = torch.where(case[:, None] == case[None], 1.0, overlap**2)
+    present, decided = labels * known, known.to(labels.dtype)
+    shared = present @ present.T
+    counts = present @ decided.T  # [M, M]: labels of the one that are known of the other
+    overlap = shared / (counts + counts.T - shared).clamp(min=1)
+    own = case[:, None] == case[None]
+    overlap = torch.where(own, 1.0, overlap**2)
     itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
-    same = (group[:, None] == group[None]) & ~itself
+    undecided = present @ (1 - decided).T
+    compared = own | (shared > 0) | (undecided + undecided.T == 0)
+    same = (group[:, None] == group[None]) & ~itself & compared
     target = overlap * same
     weight = target.sum(1)
     logits = (vectors @ vectors.T / temperature).masked_fill(~same, -1e4)

@@ -1,0 +1,1 @@
+"""Search of a casebook: encode, retrieve, rerank, describe."""

@@ -1,0 +1,30 @@
+"""What a casebook holds, in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.casebook import Casebook
+
+
+def summary(casebook: Casebook) -> dict[str, Any]:
+    """What a casebook holds, ready for JSON; where labels are unknown, of how many cases each is."""
+    manifest, names = casebook.manifest, casebook.label_names
+    unknown = dict(zip(names, (~casebook.known_matrix).sum(0).tolist(), strict=True))
+    return {
+        "name": manifest.name,
+        "dataset": manifest.dataset.title,
+        "synthetic": manifest.dataset.synthetic,
+        "cases": manifest.cases,
+        "films": manifest.films,
+        "reports": manifest.reports,
+        "splits": casebook.counts("split"),
+        "labels": dict(zip(names, casebook.label_matrix.sum(0).tolist(), strict=True)),
+        **({"unknown_labels": unknown} if any(unknown.values()) else {}),
+        "fields": dict.fromkeys(casebook.profile_fields, "profile"),
+        "spaces": {space: f"{one.count} vectors, {one.index}" for space, one in manifest.spaces.items()},
+        "system": manifest.system.model_dump(),
+        "licence": manifest.dataset.licence,
+        "subset_of": manifest.subset_of,
+    }
