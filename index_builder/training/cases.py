@@ -18,7 +18,7 @@ from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case, Dataset, Split
 from index_builder.errors import DatasetError
 from index_builder.systems.base import Batch, RetrievalSystem
-from index_builder.training.augment import fixed_views, moved, strong_view, weak_view
+from index_builder.training.augment import View, fixed_views, moved, strong_view, weak_view
 from index_builder.training.copies import left_out_copies
 from index_builder.training.films import CELLS, Progress, decode_films
 from index_builder.training.meaning import decided, meaning, undecided
@@ -122,14 +122,16 @@ class TrainingCases:
         *,
         strong: bool = False,
         views: int = 0,
+        view: View = weak_view,
     ) -> Batch:
         """Put examples together; augmented by `generator`, as they are without one.
 
         Args:
             examples: Which.
-            generator: Draws the wording of each text, the weak view of each film and typed queries.
+            generator: Draws the wording of each text, the view of each film and typed queries.
             strong: Add a strong view.
             views: Views of each film to draw from; 0: a new one each time.
+            view: Makes the views.
         """
         size = self.films.shape[-1]
         films = torch.zeros(len(examples), size, size)
@@ -143,9 +145,9 @@ class TrainingCases:
             given = films.clone()
             motion = torch.zeros(len(examples), 2, 3)
             if views:
-                films[has_film], motion[has_film] = fixed_views(given[has_film], rows, views, weak_view, generator)
+                films[has_film], motion[has_film] = fixed_views(given[has_film], rows, views, view, generator)
             else:
-                films, motion = weak_view(given, generator)
+                films, motion = view(given, generator)
             if strong:
                 second = torch.zeros_like(given)
                 second[has_film], _ = (
@@ -177,6 +179,7 @@ class TrainingCases:
         *,
         strong: bool = False,
         views: int = 0,
+        view: View = weak_view,
     ) -> Iterator[Batch]:
         """All batches of a part: shuffled and augmented by `generator`, in order and as they are without one.
 
@@ -186,7 +189,7 @@ class TrainingCases:
         for rows in batch_rows(
             [len(example.texts[0]) if example.texts else 0 for example in examples], size, generator
         ):
-            yield self.batch([examples[row] for row in rows], generator, strong=strong, views=views)
+            yield self.batch([examples[row] for row in rows], generator, strong=strong, views=views, view=view)
 
 
 def batch_rows(lengths: Sequence[int], size: int, generator: torch.Generator | None) -> list[list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from torch import Tensor
 from index_builder.casebook import UnreadableFilm
 from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.training.augment import strong_view, weak_view
 from index_builder.training.cases import TrainingCases
 from index_builder.training.depthwise import quick_depthwise
 from index_builder.training.memory import FeatureMemory, TextMemory
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 LAST = "last.ckpt"
 LOG = "log.csv"
 
-_KEPT = ("phase", "epoch", "stale", "seconds", "epochs", "scores")
+_STATE = ("phase", "epoch", "stale", "seconds", "epochs", "scores", "best", "entrance", "average")
 
 #: (phase, epoch, of epochs, what is worth showing: losses and validation scores)
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -150,6 +152,7 @@ def _run_phase(
     report: Report,
 ) -> None:
     strong = phase in system.strong_phases
+    view = strong_view if schedule.augmentation == "strong" else weak_view
     progress.enter(system)
     with fabric.autocast():
         system.begin_phase(phase, _Plain(cases, schedule.batch, fabric.device))
@@ -173,7 +176,9 @@ def _run_phase(
         for part in schedule.kept:
             getattr(system, part).eval()
         sums: dict[str, float] = {}
-        for batch in _ahead(cases.batches("train", schedule.batch, generator, strong=strong, views=schedule.views)):
+        for batch in _ahead(
+            cases.batches("train", schedule.batch, generator, strong=strong, views=schedule.views, view=view)
+        ):
             with fabric.autocast():
                 terms = system.losses(to_device(batch, fabric.device), phase)
             loss = torch.stack(list(terms.values())).sum()
@@ -184,13 +189,14 @@ def _run_phase(
             torch.nn.utils.clip_grad_norm_(system.parameters(), 1.0)
             fabric_optimiser.step()
             plan.step()
+            progress.step(system, schedule.average)
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(term.detach()) / steps
         progress.epoch += 1
         if progress.epoch % schedule.validate_every == 0 or progress.epoch == schedule.epochs:
-            with fabric.autocast():
+            with progress.averaged(system), fabric.autocast():
                 scores = validation_scores(system, cases)
-            progress.judge(system, scores)
+                progress.judge(system, scores, cases)
             sums |= scores
         progress.seconds += time.perf_counter() - began
         _log(out / LOG, phase, progress.epoch, sums)
@@ -230,6 +236,7 @@ class _Progress:
         self.scores: dict[str, float] = {}
         self.best: dict[str, Tensor] | None = None
         self.entrance: dict[str, Tensor] | None = None
+        self.average: dict[str, Tensor] | None = None
         self._pending: dict[str, Any] | None = None
 
     @classmethod
@@ -248,7 +255,7 @@ class _Progress:
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
             # What torch says of it is a page long and advises to load files unsafely.
             raise ModelError(f"{path}: damaged. Delete it to train anew.") from error
-        for name in (*_KEPT, "best", "entrance"):
+        for name in _STATE:
             setattr(progress, name, state[name])
         progress._pending = state
         return progress
@@ -272,11 +279,38 @@ class _Progress:
             plan.load_state_dict(self._pending["plan"])
         self._pending = None
 
-    def judge(self, system: RetrievalSystem, scores: dict[str, float]) -> None:
-        """Keep the weights if they are the best yet; where nothing can be scored, the latest."""
-        mean = sum(scores.values()) / len(scores) if scores else 0.0
-        before = sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
-        if self.best is None or mean > before or not scores:
+    def step(self, system: RetrievalSystem, share: float) -> None:
+        """Take the weights after a step into the running average, of which `share` stays; 0: there is none."""
+        if not share:
+            return
+        if self.average is None:
+            self.average = trained_weights(system)
+        state = system.state_dict()
+        for name, mean in self.average.items():
+            if mean.is_floating_point():
+                mean.lerp_(state[name], 1 - share)
+            else:
+                mean.copy_(state[name])
+
+    @contextmanager
+    def averaged(self, system: RetrievalSystem) -> Iterator[None]:
+        """Put the running average into the system for a while, where there is one."""
+        if self.average is None:
+            yield
+            return
+        latest = trained_weights(system)
+        load_trained(system, self.average)
+        try:
+            yield
+        finally:
+            load_trained(system, latest)
+
+    def judge(self, system: RetrievalSystem, scores: dict[str, float], cases: TrainingCases) -> None:
+        """Keep the weights if they are the best yet; where nothing can be scored, the latest.
+
+        Scores count as their dataset has validation cases, so that forty films do not outweigh four hundred.
+        """
+        if self.best is None or not scores or _mean(scores, cases) > _mean(self.scores, cases):
             self.best, self.scores, self.stale = trained_weights(system), scores, 0
         else:
             self.stale += 1
@@ -285,16 +319,23 @@ class _Progress:
         """Begin the next phase from the kept weights."""
         self.epochs.append(self.epoch)
         self.phase, self.epoch, self.stale = self.phase + 1, 0, 0
-        self.best = self.entrance = None
+        self.best = self.entrance = self.average = None
 
     def save(self, path: Path, system: RetrievalSystem, optimiser: torch.optim.Optimizer, plan: Any) -> None:
         """Write everything that going on needs; a death while writing leaves the state before."""
-        state = {name: getattr(self, name) for name in (*_KEPT, "best", "entrance")}
+        state = {name: getattr(self, name) for name in _STATE}
         state |= {"fingerprint": self.fingerprint, "weights": trained_weights(system)}
         state |= {"optimiser": optimiser.state_dict(), "plan": plan.state_dict()}
         unfinished = path.with_suffix(".writing")
         torch.save(state, unfinished)
         unfinished.replace(path)
+
+
+def _mean(scores: dict[str, float], cases: TrainingCases) -> float:
+    """Mean of scores by "dataset/space", each dataset weighing as its validation cases are many."""
+    held = Counter(cases.groups[example.group] for example in cases.of("val"))
+    weights = [held[name.rpartition("/")[0]] for name in scores]
+    return sum(w * score for w, score in zip(weights, scores.values(), strict=True)) / sum(weights)
 
 
 def trained_weights(system: RetrievalSystem) -> dict[str, Tensor]:

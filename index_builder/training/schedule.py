@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -16,6 +18,9 @@ class Schedule(BaseModel):
         weight_decay: Of AdamW.
         views: Augmented views of each film, drawn once and met in turn, so that a frozen image encoder need look at
             each only once; 0: another view at every epoch.
+        augmentation: How far a view is from its film, see `augment.weak_view` and `augment.strong_view`.
+        average: Share of the running average of the weights that each step leaves; the average is what is validated
+            and kept (Polyak averaging as by Tarvainen and Valpola 2017). 0: the weights as they are.
         validate_every: Epochs between validations.
         patience: Validations without improvement before a phase ends.
         seed: Of weights, order and augmentation.
@@ -30,6 +35,8 @@ class Schedule(BaseModel):
     encoder_learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.02, ge=0)
     views: int = Field(default=0, ge=0)
+    augmentation: Literal["weak", "strong"] = "weak"
+    average: float = Field(default=0.0, ge=0, lt=1)
     validate_every: int = Field(default=1, ge=1)
     patience: int = Field(default=6, ge=1)
     seed: int = 0
