@@ -104,7 +104,7 @@ def test_another_query_begins_at_the_top_and_back_returns_to_the_place(app, page
     page.get_by_role("article").nth(4).scroll_into_view_if_needed()
     settle(page)
     place = expect_evaluated(page, _SCROLLED, lambda place: place > 300)
-    page.wait_for_timeout(_PLACE_IS_KEPT)
+    page.evaluate(_PLACE_IS_KEPT)
     page.get_by_role("link", name=fourth, exact=True).click()
     expect(page.get_by_role("heading", name=fourth, level=1)).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(6)
@@ -167,8 +167,8 @@ def test_a_case_is_printed_on_one_page_in_black_on_white(app, browser: Browser, 
 
 
 _SCROLLED = "document.querySelector('.stMain').scrollTop"
-#: Milliseconds, more than those after which the app keeps how far a page is scrolled. Nothing on the page tells of it.
-_PLACE_IS_KEPT = 400
+#: The app keeps how far a page is scrolled by a timer of 120 milliseconds; a longer one begun later ends later.
+_PLACE_IS_KEPT = "new Promise((done) => setTimeout(done, 150))"
 
 #: Words that stand on two lines; those with a hyphen may.
 _BROKEN_WORDS = r"""() => {
