@@ -1,4 +1,4 @@
-"""What the tests of pages share: Streamlit looks for components among the installed packages once, not in every test."""
+"""What tests of pages share: Streamlit looks for components among the installed packages once, not in each test."""
 
 from __future__ import annotations
 
