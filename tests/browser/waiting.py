@@ -67,7 +67,7 @@ def answered(page: Page, act: Callable[[], object]) -> None:
     settle(page)
 
 
-def expect_soon(page: Page, read: Callable[[], _T], wanted: _T | Callable[[_T], bool], what: str = "") -> _T:
+def expect_soon(page: Page, read: Callable[[], _T], wanted: _T | Callable[[_T], bool], what: str) -> _T:
     """Read until `wanted` is read, or holds for what is read; gives what was read.
 
     Raises:
@@ -80,7 +80,7 @@ def expect_soon(page: Page, read: Callable[[], _T], wanted: _T | Callable[[_T], 
             return found
         if time.monotonic() > end:
             asked = "something else" if callable(wanted) else repr(wanted)
-            raise AssertionError(f"{what or 'expected'}: wanted {asked}, found {found!r} at {page.url}")
+            raise AssertionError(f"{what}: wanted {asked:.500}, found {found!r:.2000} at {page.url}")
         page.wait_for_timeout(50)  # between two readings Playwright hears of what happens in the page
 
 
