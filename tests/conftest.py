@@ -66,12 +66,25 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     return make
 
 
+@pytest.fixture(scope="session")
+def compiled_maps() -> None:
+    """UMAP's loops are kept on disk once compiled: else each process that draws maps compiles them, for ten seconds."""
+    from umap import layouts, umap_
+
+    for loop in (
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+        layouts._nb_optimize_layout_euclidean_single_epoch,
+    ):
+        loop.enable_caching()
+
+
 #: Builds a casebook that all workers share: its name, dataset, root and checkpoint, and a limit of cases.
 Built = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def built(once: Once) -> Built:
+def built(once: Once, compiled_maps: None) -> Built:
     """Casebooks built once per run."""
 
     def make(name: str, dataset: str, root: Path | None, checkpoint: Path, limit: int | None = None) -> Path:
@@ -96,7 +109,7 @@ def tiny_settings(tiny_text_encoder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(once: Once, tiny_text_encoder: Path) -> Path:
+def tiny_checkpoint(once: Once, tiny_text_encoder: Path, compiled_maps: None) -> Path:
     """`unified` as `save_untrained` saves it; it knows one of the labels of `film_folder`."""
     return once("tiny-system", lambda folder: save_unified(folder, tiny_text_encoder))
 
