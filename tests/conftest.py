@@ -68,7 +68,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture(scope="session")
 def compiled_maps() -> None:
-    """UMAP's loops are kept on disk once compiled: else each process that draws maps compiles them, for ten seconds."""
+    """UMAP's loops are kept on disk once compiled: else each process that draws maps compiles them, five seconds."""
     from umap import layouts, umap_
 
     for loop in (
