@@ -14,11 +14,18 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/cxr-explorer demo --port $(PORT)
 
+# Types are checked beside the tests, which wait for a browser much of the time.
 test: $(VENV)/installed-test
 	@$(PYTHON) tests/install_browser.py
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+.PHONY: types tests
+types:
 	$(BIN)/mypy
+
+tests:
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/installed-test

@@ -1,14 +1,20 @@
-"""Casebooks and systems that many tests share, each made once per run."""
+"""Casebooks and systems that many tests share, each made once per run, whatever the number of its workers."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Beside one another, test processes and the apps they start wait longer for their threads than several threads save.
+# Before anything imports PyTorch, which reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from tiny_samples import (
     save_text_encoder,
@@ -36,10 +42,64 @@ def quiet(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
+#: Makes a folder that all workers of a run share: its name, and what fills it.
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def tiny_text_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Folders made by the worker that asks first; the others wait for it. What is in them is read only."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def compiled_maps() -> None:
+    """UMAP's loops are kept on disk once compiled: else each process that draws maps compiles them, five seconds."""
+    from umap import layouts, umap_
+
+    for loop in (
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+        layouts._nb_optimize_layout_euclidean_single_epoch,
+    ):
+        loop.enable_caching()
+
+
+#: Builds a casebook that all workers share: its name, dataset, root and checkpoint, and a limit of cases.
+Built = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def built(once: Once, compiled_maps: None) -> Built:
+    """Casebooks built once per run."""
+
+    def make(name: str, dataset: str, root: Path | None, checkpoint: Path, limit: int | None = None) -> Path:
+        def fill(folder: Path) -> None:
+            build(BuildRequest(dataset, root, folder / name, checkpoint, limit=limit), quiet)
+
+        return once(f"casebook-{name}", fill) / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_text_encoder(once: Once) -> Path:
     """A random two-layer BERT in the hub's own file format."""
-    return save_text_encoder(tmp_path_factory.mktemp("tiny-bert"))
+    return once("tiny-bert", save_text_encoder)
 
 
 @pytest.fixture(scope="session")
@@ -49,109 +109,96 @@ def tiny_settings(tiny_text_encoder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_text_encoder: Path) -> Path:
+def tiny_checkpoint(once: Once, tiny_text_encoder: Path, compiled_maps: None) -> Path:
     """`unified` as `save_untrained` saves it; it knows one of the labels of `film_folder`."""
-    return save_unified(tmp_path_factory.mktemp("tiny-system"), tiny_text_encoder)
+    return once("tiny-system", lambda folder: save_unified(folder, tiny_text_encoder))
 
 
 @pytest.fixture(scope="session")
-def tiny_siclip(
-    tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], tiny_text_encoder: Path
-) -> Path:
+def tiny_siclip(once: Once, tiny_settings: dict[str, Any], tiny_text_encoder: Path) -> Path:
     """`siclip` as `save_untrained` saves it."""
     from index_builder.systems.siclip import SiClipConfig
 
     config = SiClipConfig(**tiny_settings, label_names=DUST_STAGES, vote_neighbours=5)
-    return save_untrained(tmp_path_factory.mktemp("tiny-siclip"), config, tiny_text_encoder)
+    return once("tiny-siclip", lambda folder: save_untrained(folder, config, tiny_text_encoder))
 
 
 @pytest.fixture(scope="session")
-def tiny_mskpt(
-    tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, Any], tiny_text_encoder: Path
-) -> Path:
+def tiny_mskpt(once: Once, tiny_settings: dict[str, Any], tiny_text_encoder: Path) -> Path:
     """`mskpt` as `save_untrained` saves it."""
     from index_builder.systems.mskpt import MskPtConfig
 
     config = MskPtConfig(**tiny_settings, label_names=DUST_STAGES, theta=0.4)
-    return save_untrained(tmp_path_factory.mktemp("tiny-mskpt"), config, tiny_text_encoder)
+    return once("tiny-mskpt", lambda folder: save_untrained(folder, config, tiny_text_encoder))
 
 
 @pytest.fixture(scope="session")
-def film_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def film_folder(once: Once) -> Path:
     """A manifest of 300 small cases: films with reports, films alone, reports alone, shared patients, one copy."""
-    return write_films(tmp_path_factory.mktemp("films"), 300)
+    return once("films", lambda folder: write_films(folder, 300))
 
 
 @pytest.fixture(scope="session")
-def small_casebook(tmp_path_factory: pytest.TempPathFactory, film_folder: Path, tiny_checkpoint: Path) -> Path:
+def small_casebook(built: Built, film_folder: Path, tiny_checkpoint: Path) -> Path:
     """The 300 cases of `film_folder`, embedded by the untrained system. Read only."""
-    out = tmp_path_factory.mktemp("casebooks") / "small"
-    build(BuildRequest("manifest", film_folder, out, tiny_checkpoint), quiet)
-    return out
+    return built("small", "manifest", film_folder, tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
-def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study_folder(once: Once) -> Path:
     """A manifest of 96 studies, most of a frontal film and a lateral; see `write_studies`."""
-    return write_studies(tmp_path_factory.mktemp("studies"), 96)
+    return once("studies", lambda folder: write_studies(folder, 96))
 
 
 @pytest.fixture(scope="session")
-def study_casebook(tmp_path_factory: pytest.TempPathFactory, study_folder: Path, tiny_checkpoint: Path) -> Path:
+def study_casebook(built: Built, study_folder: Path, tiny_checkpoint: Path) -> Path:
     """The studies of `study_folder`, embedded by the untrained system. Read only."""
-    out = tmp_path_factory.mktemp("casebooks") / "studies"
-    build(BuildRequest("manifest", study_folder, out, tiny_checkpoint), quiet)
-    return out
+    return built("studies", "manifest", study_folder, tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
-def report_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+def report_casebook(once: Once, built: Built, tiny_checkpoint: Path) -> Path:
     """The cases of `write_reports`, embedded by the untrained system. Read only."""
-    folder, out = write_reports(tmp_path_factory.mktemp("reports")), tmp_path_factory.mktemp("casebooks") / "reports"
-    build(BuildRequest("manifest", folder, out, tiny_checkpoint), quiet)
-    return out
+    return built("reports", "manifest", once("reports", write_reports), tiny_checkpoint)
 
 
 @pytest.fixture(scope="session")
-def hedged_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hedged_folder(once: Once) -> Path:
     """120 cases like those of `film_folder` with a column a label, in which labels are unknown of some cases."""
-    return write_hedged_films(tmp_path_factory.mktemp("hedged"), 120)
+    return once("hedged", lambda folder: write_hedged_films(folder, 120))
 
 
 @pytest.fixture(scope="session")
-def hedged_casebook(tmp_path_factory: pytest.TempPathFactory, hedged_folder: Path, tiny_checkpoint: Path) -> Path:
+def hedged_casebook(once: Once, hedged_folder: Path, tiny_checkpoint: Path) -> Path:
     """The cases of `hedged_folder`, embedded by the untrained system. Read only."""
-    out, told = tmp_path_factory.mktemp("casebooks") / "hedged", list[str]()
-    build(BuildRequest("manifest", hedged_folder, out, tiny_checkpoint), quiet, told.append)
-    # Before anything is embedded, a build says what it made of the table.
-    assert told == reader_lines(Manifest(hedged_folder))
-    assert told[0].startswith("note: Columns as mapped: case_id from 'case_id'")
-    assert "uncertain cells, taken as unknown" in told[1]
-    return out
+
+    def fill(folder: Path) -> None:
+        told = list[str]()
+        build(BuildRequest("manifest", hedged_folder, folder / "hedged", tiny_checkpoint), quiet, told.append)
+        # Before anything is embedded, a build says what it made of the table.
+        assert told == reader_lines(Manifest(hedged_folder))
+        assert told[0].startswith("note: Columns as mapped: case_id from 'case_id'")
+        assert "uncertain cells, taken as unknown" in told[1]
+
+    return once("casebook-hedged", fill) / "hedged"
 
 
 @pytest.fixture(scope="session")
-def phantom_casebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantom_casebook(built: Built) -> Path:
     """64 cases of phantom-openi, embedded by the shipped system. Read only."""
-    out = tmp_path_factory.mktemp("casebooks") / "phantom-openi"
-    build(BuildRequest("phantom-openi", None, out, checkpoint_for("phantom-openi"), limit=64), quiet)
-    return out
+    return built("phantom-openi", "phantom-openi", None, checkpoint_for("phantom-openi"), limit=64)
 
 
 @pytest.fixture(scope="session")
-def profile_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_siclip: Path) -> Path:
+def profile_casebook(built: Built, tiny_siclip: Path) -> Path:
     """40 cases of phantom-dust, embedded by an untrained system that reads profiles. Read only."""
-    out = tmp_path_factory.mktemp("casebooks") / "profiles"
-    build(BuildRequest("phantom-dust", None, out, tiny_siclip, limit=40), quiet)
-    return out
+    return built("profiles", "phantom-dust", None, tiny_siclip, limit=40)
 
 
 @pytest.fixture(scope="session")
-def stage_casebook(tmp_path_factory: pytest.TempPathFactory, tiny_mskpt: Path) -> Path:
+def stage_casebook(built: Built, tiny_mskpt: Path) -> Path:
     """40 cases of phantom-dust, embedded by an untrained system that stages films. Read only."""
-    out = tmp_path_factory.mktemp("casebooks") / "stages"
-    build(BuildRequest("phantom-dust", None, out, tiny_mskpt, limit=40), quiet)
-    return out
+    return built("stages", "phantom-dust", None, tiny_mskpt, limit=40)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from live_app import launch, serving
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from waiting import visit
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh visitor at a desk, in the dark; patient, as the first of an app waits until its system is loaded."""
-    expect.set_options(timeout=90_000)
-    visitor = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark")
-    visitor.set_default_timeout(90_000)
-    yield visitor
-    visitor.close()
+    """A fresh visitor at a desk, in the dark."""
+    with visit(browser, color_scheme="dark") as visitor:
+        yield visitor
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Seconds that an app may take to start or to end, on a busy machine.
+_PATIENCE = 120
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -45,19 +47,24 @@ def serving(
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent)
     url = f"http://localhost:{port}"
     try:
-        for _ in range(150):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                if process.poll() is not None:
-                    break
-                time.sleep(0.2)
-        else:
-            process.kill()
-        if process.poll() is not None:
-            raise RuntimeError(f"the app did not start:\n{log.read_text('utf-8')[-3000:]}")
+        _await(url, process, log)
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(_PATIENCE)
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until an app answers.
+
+    Raises:
+        RuntimeError: It ended, or does not answer in time. With the end of its log.
+    """
+    end = time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the app did not start:\n{log.read_text('utf-8')[-3000:]}")

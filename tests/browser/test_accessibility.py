@@ -9,6 +9,7 @@ from typing import Any, Literal
 import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from waiting import settle, visit
 
 from explorer import Casebook
 
@@ -55,9 +56,8 @@ def test_no_page_of_any_casebook_has_a_serious_barrier(app, browser: Browser, nu
 def _assert_no_barriers(app, browser: Browser, folder: Path, looks: tuple[Look, ...]) -> None:
     case_id = Casebook.open(folder).case_ids[0]
     found: list[str] = []
-    with browser.new_context() as visitor:
+    with visit(browser) as visitor:
         page = visitor.new_page()
-        page.set_default_timeout(60_000)
         for address, title in _PAGES:
             _open(page, app, folder.name, address.replace("CASE", case_id))
             expect(page).to_have_title(f"{title.replace('CASE', case_id)} · CXR Explorer")
@@ -74,13 +74,7 @@ def _assert_no_barriers(app, browser: Browser, folder: Path, looks: tuple[Look, 
 
 def _open(page: Page, app, casebook: str, address: str) -> None:
     page.goto(f"{app.url}/{address}{'&' if '?' in address else '?'}casebook={casebook}")
-    _settle(page)
-
-
-def _settle(page: Page) -> None:
-    page.locator("footer").wait_for()
-    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState === 'notRunning'")
-    page.wait_for_timeout(700)  # charts and canvases draw themselves after the script has ended
+    settle(page)
 
 
 def _barriers(page: Page, looks: tuple[Look, ...]) -> list[str]:
@@ -91,7 +85,7 @@ def _barriers(page: Page, looks: tuple[Look, ...]) -> list[str]:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         page.wait_for_function(_IS_LIGHT, arg=scheme == "light")
-        _settle(page)
+        settle(page)
         result: dict[str, Any] = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
         grave += [
             f"{scheme}: {rule['impact']} {rule['id']}: {node['html'][:120]} {node['failureSummary']}"

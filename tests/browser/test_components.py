@@ -40,17 +40,20 @@ _OVERTAKEN = """async ([bytes, script, html]) => {
   ];
   const press = (key) =>
     root.querySelector(".over").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
-  const rest = () => new Promise((done) => setTimeout(done, 150));
+  const frames = async (holds) => {
+    while (!holds()) await new Promise(requestAnimationFrame);
+    for (let frame = 0; frame < 10; frame += 1) await new Promise(requestAnimationFrame);
+  };
   const app = () => globalThis[Symbol.for("cxr-map-bytes")];
 
   const overtaken = call();
-  await rest();
+  await frames(() => root.querySelector(".over"));
   const canvas = root.querySelector(".over");
   press("ArrowRight");
   press(" ");
   for (const end of overtaken) end();
   call();
-  await rest();
+  await frames(() => told.includes("hover"));
   const tip = root.querySelector(".tip");
   const kept = [canvas.isConnected, !tip.hidden, root.querySelector(".chosen").textContent, app().arrays.size];
   const last = call();

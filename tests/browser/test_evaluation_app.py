@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
+from waiting import expect_evaluated, expect_fits, expect_soon, labels, settle, visit
 
 from explorer import Casebook
 from explorer.evaluation.measured import of_casebook
@@ -33,8 +34,8 @@ def test_a_cell_leads_to_its_cases_and_they_to_the_case_page(app, page: Page) ->
     number = next(place for place, name in enumerate(shown) if carried[name]["confusion"]["fn"])
     plot = page.locator(".js-plotly-plot").nth(2)
     plot.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
-    x, y = page.evaluate(_PLACE, [2, 1, 4 * number + 1])
+    settle(page)
+    x, y = _still_place(page, [2, 1, 4 * number + 1])
     # Beside the middle of the cell, as a reader clicks.
     page.mouse.move(x + 30, y)
     expect(page.get_by_text("click to see them")).to_be_visible()
@@ -43,10 +44,22 @@ def test_a_cell_leads_to_its_cases_and_they_to_the_case_page(app, page: Page) ->
     missed = carried[shown[number]]["confusion"]["fn"]
     cards = page.get_by_role("article", name=re.compile("^Case "))
     expect(cards).to_have_count(min(12, missed))
-    case_id = (cards.first.get_attribute("aria-label") or "").removeprefix("Case ")
+    settle(page)
+    case_id = labels(cards)[0].removeprefix("Case ")
     page.get_by_role("link", name=case_id, exact=True).first.click()
     expect(page.get_by_role("heading", name=case_id)).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
+
+
+def _still_place(page: Page, point: list[int]) -> list[float]:
+    """Where a point of a figure is, once it has stopped moving."""
+    places: list[list[float]] = []
+
+    def place() -> list[list[float]]:
+        places.append(page.evaluate(_PLACE, point))
+        return places[-2:]
+
+    return expect_soon(page, place, lambda last: len(last) == 2 and last[0] == last[1], "a point that stands still")[0]
 
 
 def test_figures_are_taken_away_as_csv_and_svg(app, page: Page) -> None:
@@ -66,22 +79,21 @@ def test_figures_are_taken_away_as_csv_and_svg(app, page: Page) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_no_section_is_wider_than_the_screen(app, browser: Browser, width: int, scheme: str) -> None:
-    visitor = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
-    page = visitor.new_page()
-    for section, landmark in (
-        ("Overview", "Each finding in figures"),
-        ("Confidence", "Risk against coverage"),
-        ("Systems", "Systems and baselines"),
-        ("Data%20quality", "Labels in each part"),
-    ):
-        page.goto(f"{app.url}/evaluation?section={section}")
-        expect(page.get_by_role("heading", name=landmark)).to_be_visible()
-        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        ground = page.evaluate("getComputedStyle(document.querySelector('.js-plotly-plot .main-svg')).background")
-        red = int(re.findall(r"\d+", ground)[0])
-        assert (red > 128) == (scheme == "light")
-    visitor.close()
+    ground = "getComputedStyle(document.querySelector('.js-plotly-plot .main-svg')).background.match(/\\d+/g)[0]"
+    with visit(browser, viewport={"width": width, "height": 860}, color_scheme=scheme) as visitor:
+        page = visitor.new_page()
+        for section, landmark in (
+            ("Overview", "Each finding in figures"),
+            ("Confidence", "Risk against coverage"),
+            ("Systems", "Systems and baselines"),
+            ("Data%20quality", "Labels in each part"),
+        ):
+            page.goto(f"{app.url}/evaluation?section={section}")
+            expect(page.get_by_role("heading", name=landmark)).to_be_visible()
+            expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+            settle(page)
+            expect_fits(page)
+            expect_evaluated(page, f"Number({ground}) > 128", scheme == "light")
 
 
 def test_the_report_draws_all_its_figures_without_a_network(
@@ -89,8 +101,19 @@ def test_the_report_draws_all_its_figures_without_a_network(
 ) -> None:
     report = tmp_path / "report.html"
     write_report(read_sources([phantom_casebook]), report, lambda *_: None)
-    visitor = browser.new_context(viewport={"width": 390, "height": 860}, offline=True)
-    page = visitor.new_page()
+    with visit(browser, viewport={"width": 390, "height": 860}, offline=True) as visitor:
+        _assert_drawn_offline(visitor.new_page(), report)
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("Chromium is Playwright's own here, and the report looks for an installed one.")
+    pdf = report.with_suffix(".pdf")
+    print_pdf(chromium, report, pdf)
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") > 5
+
+
+def _assert_drawn_offline(page: Page, report: Path) -> None:
     asked: list[Request] = []
     faults: list[str] = []
     page.on("request", lambda request: asked.append(request))
@@ -101,16 +124,7 @@ def test_the_report_draws_all_its_figures_without_a_network(
     expect(page.locator(".js-plotly-plot .plot-container")).to_have_count(figures)
     assert not faults
     assert [one.url[:60] for one in asked if not one.url.startswith(("file:", "data:", "blob:"))] == []
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    expect_fits(page)
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV").first.click()
     assert Path(download.value.path()).read_text("utf-8-sig").startswith("metric,finding")
-    visitor.close()
-    chromium = find_chromium()
-    if chromium is None:
-        pytest.skip("Chromium is Playwright's own here, and the report looks for an installed one.")
-    pdf = report.with_suffix(".pdf")
-    print_pdf(chromium, report, pdf)
-    content = pdf.read_bytes()
-    assert content.startswith(b"%PDF-")
-    assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") > 5

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
+from waiting import answered, case_ids, expect_fits, expect_soon, settle, visit
 
 from explorer import Casebook, Query
 from explorer.explain import Answer, Question, explain, findings_of, open_study
@@ -29,9 +30,7 @@ def test_from_a_result_to_its_reasons(app, page: Page) -> None:
     text = "enlarged heart with pleural effusion"
     page.get_by_label("Report or description").fill(text)
     page.get_by_role("button", name="Search", exact=True).click()
-    cards = page.get_by_role("article")
-    expect(cards).to_have_count(5)
-    case_id = (cards.first.get_attribute("aria-label") or "").split("case ", 1)[1]
+    case_id = case_ids(page)[0]
     page.locator("a[href*='with=']", has_text="Explain").first.click()
     _explained(page)
     expect(page.get_by_role("heading", name="Explain your query")).to_be_visible()
@@ -53,6 +52,7 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     laid = page.get_by_role("img", name=_LAID)
     _choose(page, "Film")
     expect(page.get_by_label("Words with their weight")).to_have_count(0)
+    settle(page)
     asked = re.search(r"Why (.+?) ·", page.get_by_text(re.compile("^Why .+ · ")).inner_text())
     assert asked is not None
     # The list says what the film alone gives, about the finding that was asked before.
@@ -63,7 +63,7 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     expect(page.get_by_role("combobox", name="Finding")).to_have_value(shown)
     _choose(page, "Grad-CAM")
     expect(page.get_by_text("What Grad-CAM shows")).to_be_visible()
-    _settled(page)
+    settle(page)
     expect(page.get_by_role("combobox", name="Stage")).to_be_visible()
 
     # What the browser draws is what Python draws.
@@ -73,11 +73,11 @@ def test_a_case_by_several_methods_with_opacity_and_download(app, page: Page) ->
     _assert_drawn(page, laid, _blended(answer, 0.8, 0.15))
     opacity = page.get_by_label("Opacity")
     opacity.focus()
-    for _ in range(40):
+    for _ in range(39):
         page.keyboard.press("ArrowLeft")
+    answered(page, lambda: page.keyboard.press("ArrowLeft"))
     expect(page.get_by_text("40 %", exact=True)).to_be_visible()
     _assert_drawn(page, laid, _blended(answer, 0.4, 0.15))
-    _settled(page)
 
     with page.expect_download() as download:
         page.get_by_role("button", name="Picture with legend").click()
@@ -104,27 +104,27 @@ def test_integrated_gradients_can_be_cancelled(app, page: Page) -> None:
     expect(page.get_by_text("What Grad-CAM shows")).to_be_visible()
     _choose(page, "Integrated Gradients")
     page.get_by_role("button", name="Compute it").click()
-    expect(page.get_by_text("What Integrated Gradients shows")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("What Integrated Gradients shows")).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1440, "dark")])
 def test_the_page_fits(app, browser: Browser, width: int, scheme: str) -> None:
-    visitor = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
-    page = visitor.new_page()
-    case_ids = Casebook.open(app.casebook).case_ids
-    page.goto(f"{app.url}/explain?case={case_ids[0]}&what=similarity&with={case_ids[3]}")
-    _explained(page)
-    expect(page.get_by_text(f"Why similar to case {case_ids[3]}")).to_be_visible()
-    expect(page.get_by_role("img", name=_LAID)).to_have_count(2)
-    expect(page.get_by_text("not for diagnosis").last).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    visitor.close()
+    with visit(browser, viewport={"width": width, "height": 860}, color_scheme=scheme) as visitor:
+        page = visitor.new_page()
+        ids = Casebook.open(app.casebook).case_ids
+        page.goto(f"{app.url}/explain?case={ids[0]}&what=similarity&with={ids[3]}")
+        _explained(page)
+        expect(page.get_by_text(f"Why similar to case {ids[3]}")).to_be_visible()
+        expect(page.get_by_role("img", name=_LAID)).to_have_count(2)
+        expect(page.get_by_text("not for diagnosis").last).to_be_visible()
+        settle(page)
+        expect_fits(page)
 
 
 def _explained(page: Page) -> None:
-    """Wait for an answer: the first one has the system to load."""
-    expect(page.get_by_text(re.compile("^What .+ shows$"))).to_be_visible(timeout=120_000)
+    """Wait for an answer."""
+    expect(page.get_by_text(re.compile("^What .+ shows$"))).to_be_visible()
 
 
 def _choose(page: Page, name: str) -> None:
@@ -147,24 +147,17 @@ def _blended(answer: Answer, opacity: float, threshold: float) -> NDArray[np.uin
     return blend(side.study.shown, shares, signed=answer.signed, opacity=opacity, threshold=threshold)
 
 
-def _settled(page: Page) -> None:
-    """Wait until Python has heard of everything and has answered."""
-    page.wait_for_timeout(800)
-    expect(page.get_by_role("img", name="Running...")).to_have_count(0)
-
-
 def _assert_drawn(page: Page, canvas: Locator, expected: NDArray[np.uint8]) -> None:
     """A canvas shows, before long, what Python draws; rounding of the map to 8 bits aside."""
-    difference = np.full(1, np.inf)
-    for _ in range(40):
+
+    def differences() -> tuple[float, float]:
         drawn = _pixels(canvas)
-        if drawn.shape == expected.shape:
-            difference = np.abs(drawn.astype(int) - expected)
-        if difference.mean() < 0.2:
-            break
-        page.wait_for_timeout(500)
-    assert difference.mean() < 0.2
-    assert np.percentile(difference, 99.9) <= 6
+        if drawn.shape != expected.shape:
+            return np.inf, np.inf
+        difference = np.abs(drawn.astype(int) - expected)
+        return float(difference.mean()), float(np.percentile(difference, 99.9))
+
+    expect_soon(page, differences, lambda found: found[0] < 0.2 and found[1] <= 6, "mean and largest difference")
 
 
 def _pixels(canvas: Locator) -> NDArray[np.uint8]:

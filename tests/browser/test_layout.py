@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
+from waiting import case_ids, expect_evaluated, expect_fits, expect_soon, labels, settle, still_box, visit
 
 from explorer import Casebook
 from index_builder.imaging import display_png
@@ -45,19 +46,17 @@ def test_a_long_report_can_be_pasted_with_its_lines(app, page: Page) -> None:
 @pytest.mark.parametrize("part", ["film", "id"])
 def test_film_and_id_of_a_result_are_links_that_keep_the_uploaded_film(app, page: Page, part: str) -> None:
     _search_film(app, page)
-    case_id = _case_ids(page)[0]
+    case_id = case_ids(page)[0]
     name = case_id if part == "id" else f"Film of {case_id}: open the case"
     link = page.get_by_role("link", name=name, exact=True)
-    assert re.fullmatch(rf".*case\?.*case={case_id}", link.get_attribute("href") or "")
+    expect(link).to_have_attribute("href", re.compile(rf"^.*case\?.*case={case_id}$"))
     if part == "film":
-        film = page.locator(".st-key-cxr-thumb-result-1 img").bounding_box()
-        box = link.bounding_box()
-        assert film is not None
-        assert box is not None
+        film = still_box(page, page.locator(".st-key-cxr-thumb-result-1 img"))
+        box = still_box(page, link)
         assert abs(film["width"] - box["width"]) < 3
         assert abs(film["height"] - box["height"]) < 3
     link.focus()
-    assert link.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    expect(link).to_have_css("outline-style", "solid")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name=case_id, level=1)).to_be_visible()
     expect(page.get_by_text("1 of 5 for your film")).to_be_visible()
@@ -73,8 +72,7 @@ def test_the_film_searched_with_opens_in_the_viewer(app, page: Page) -> None:
     film = dialog.get_by_role("img", name="The film you search with, to look at closely")
     expect(film).to_be_visible()
     expect(dialog.get_by_text("100 %")).to_be_visible()
-    box = film.bounding_box()
-    assert box is not None
+    box = still_box(page, film)
     assert min(box["width"], box["height"]) > 500
     film.click()
     page.keyboard.press("+")
@@ -92,7 +90,7 @@ def test_films_found_by_a_text_are_in_sight_below_its_notices(
     folder = (app.casebook, *app.others)[number]
     page.set_viewport_size({"width": width, "height": height})
     page.goto(f"{app.url}/?casebook={folder.name}&q=pneumothorax")
-    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)
+    expect(page.get_by_role("article")).to_have_count(5)
     expect(page.get_by_text("has no label for pneumothorax")).to_be_visible()
     for rank in range(1, films + 1):
         film = page.locator(f".st-key-cxr-thumb-result-{rank} img")
@@ -102,23 +100,22 @@ def test_films_found_by_a_text_are_in_sight_below_its_notices(
 def test_another_query_begins_at_the_top_and_back_returns_to_the_place(app, page: Page) -> None:
     page.goto(app.url)
     _search_text(page, "enlarged heart")
-    cards = page.get_by_role("article")
-    cards.nth(4).scroll_into_view_if_needed()
-    page.wait_for_timeout(400)
-    place = _scrolled(page)
-    assert place > 300
-    fourth = _case_ids(page)[3]
+    fourth = case_ids(page)[3]
+    page.get_by_role("article").nth(4).scroll_into_view_if_needed()
+    settle(page)
+    place = expect_evaluated(page, _SCROLLED, lambda place: place > 300)
+    page.evaluate(_PLACE_IS_KEPT)
     page.get_by_role("link", name=fourth, exact=True).click()
     expect(page.get_by_role("heading", name=fourth, level=1)).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(6)
-    assert _scrolled(page) == 0
+    expect_evaluated(page, _SCROLLED, 0)
     page.go_back()
     expect(page.get_by_text("5 cases for “enlarged heart”")).to_be_visible()
-    page.wait_for_function("place => Math.abs(document.querySelector('.stMain').scrollTop - place) < 3", arg=place)
-    page.wait_for_timeout(1500)
+    settle(page)
+    expect_evaluated(page, _SCROLLED, lambda found: abs(found - place) < 3)
     page.get_by_role("button", name="More like this").nth(4).click()
     expect(page.get_by_text("Searching with case")).to_be_visible()
-    page.wait_for_function("document.querySelector('.stMain').scrollTop === 0")
+    expect_evaluated(page, _SCROLLED, 0)
     expect(page.get_by_text("Searching with case")).to_be_in_viewport()
 
 
@@ -126,12 +123,12 @@ def test_neighbours_stand_in_their_order(app, page: Page) -> None:
     page.goto(f"{app.url}/case?case={Casebook.open(app.casebook).case_ids[0]}")
     cards = page.get_by_role("article")
     expect(cards).to_have_count(6)
-    names = [card.get_attribute("aria-label") or "" for card in cards.all()]
-    assert [name.split(":")[0] for name in names] == [f"Neighbour {rank}" for rank in range(1, 7)]
+    settle(page)
+    assert [name.split(":")[0] for name in labels(cards)] == [f"Neighbour {rank}" for rank in range(1, 7)]
     for width in (1440, 1024, 768, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(600)
-        boxes = [_box(page.locator(f".st-key-cxr-card-case-{rank}")) for rank in range(1, 7)]
+        settle(page)
+        boxes = [still_box(page, page.locator(f".st-key-cxr-card-case-{rank}")) for rank in range(1, 7)]
         read = sorted(range(6), key=lambda one: (round(boxes[one]["y"] / 20), boxes[one]["x"]))
         assert read == list(range(6)), width
         assert min(box["width"] for box in boxes) > 300, width
@@ -144,18 +141,19 @@ def test_no_word_of_a_result_is_broken(app, page: Page) -> None:
         page.emulate_media(media=medium)
         for width in (1440, 1100, 1024, 900, 768, 700, 390):
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(500)
-            assert page.evaluate(_BROKEN_WORDS) == [], (medium, width)
-            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (medium, width)
+            settle(page)
+            expect_soon(page, lambda: page.evaluate(_BROKEN_WORDS), [], f"broken words, {medium} at {width} pixels")
+            expect_fits(page)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (390, "light")])
 def test_a_case_is_printed_on_one_page_in_black_on_white(app, browser: Browser, width: int, scheme: str) -> None:
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as visitor:
+    with visit(browser, viewport={"width": width, "height": 900}, color_scheme=scheme) as visitor:
         page = visitor.new_page()
         casebook = Casebook.open(app.casebook)
         page.goto(f"{app.url}/case?case={casebook.case_ids[0]}")
         expect(page.get_by_role("article")).to_have_count(6)
+        settle(page)
         paper = page.pdf(format="A4")
         assert len(re.findall(rb"/Type /Page\b", paper)) == 1
         page.emulate_media(media="print")
@@ -164,11 +162,13 @@ def test_a_case_is_printed_on_one_page_in_black_on_white(app, browser: Browser, 
         expect(page.get_by_role("img", name="Chest film of case").first).to_be_visible()
         report = page.get_by_role("region", name="Report")
         expect(report).to_be_visible()
-        assert report.evaluate("one => getComputedStyle(one).color") == "rgb(0, 0, 0)"
-        assert (
-            page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor") == "rgb(255, 255, 255)"
-        )
+        expect(report).to_have_css("color", "rgb(0, 0, 0)")
+        expect(page.locator(".stApp")).to_have_css("background-color", "rgb(255, 255, 255)")
 
+
+_SCROLLED = "document.querySelector('.stMain').scrollTop"
+#: The app keeps how far a page is scrolled by a timer of 120 milliseconds; a longer one begun later ends later.
+_PLACE_IS_KEPT = "new Promise((done) => setTimeout(done, 150))"
 
 #: Words that stand on two lines; those with a hyphen may.
 _BROKEN_WORDS = r"""() => {
@@ -208,17 +208,3 @@ def _search_text(page: Page, text: str) -> None:
     page.get_by_role("button", name="Search", exact=True).click()
     expect(page.get_by_text(f"5 cases for “{text}”")).to_be_visible()
     expect(page.get_by_role("article")).to_have_count(5)
-
-
-def _case_ids(page: Page) -> list[str]:
-    return [(card.get_attribute("aria-label") or "").split("case ", 1)[1] for card in page.get_by_role("article").all()]
-
-
-def _scrolled(page: Page) -> float:
-    return page.evaluate("document.querySelector('.stMain').scrollTop")
-
-
-def _box(place: Locator) -> dict[str, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return {"x": box["x"], "y": box["y"], "width": box["width"]}

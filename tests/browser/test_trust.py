@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from waiting import expect_evaluated, settle, still_box
 
 from explorer import Casebook
 
@@ -38,20 +39,23 @@ def test_a_photograph_is_flagged_before_results(app, page: Page) -> None:
 
 
 @pytest.mark.parametrize(("width", "height", "films"), [(1440, 900, 3), (390, 844, 1)])
-@pytest.mark.parametrize("text", ["right upper lobe nodule", "pneumothorax", "asdf qwer zxcv"])
 def test_the_films_of_a_typed_text_are_seen_without_scrolling(
-    app, page: Page, text: str, width: int, height: int, films: int
+    app, page: Page, width: int, height: int, films: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    _search(page, app.url, text)
-    expect(page.get_by_role("article")).to_have_count(5)
-    shown = page.locator("[class*='st-key-cxr-thumb-result'] .cxr-film")
-    for number in range(films):
-        expect(shown.nth(number)).to_be_in_viewport(ratio=1)
-    assert page.evaluate("document.querySelector('section.stMain, [data-testid=stMain]').scrollTop") == 0
-    # The table is there for who wants it, folded.
-    expect(page.get_by_role("table")).to_have_count(0)
-    expect(page.get_by_text("What cases like these carry")).to_have_count(1)
+    page.goto(app.url)
+    for text in ("right upper lobe nodule", "pneumothorax", "asdf qwer zxcv"):
+        _type(page, text)
+        expect(page.get_by_text(f"cases for “{text}”")).to_be_visible()
+        expect(page.get_by_role("article")).to_have_count(5)
+        settle(page)
+        shown = page.locator("[class*='st-key-cxr-thumb-result'] .cxr-film")
+        for number in range(films):
+            expect(shown.nth(number)).to_be_in_viewport(ratio=1)
+        expect_evaluated(page, "document.querySelector('section.stMain, [data-testid=stMain]').scrollTop", 0)
+        # The table is there for who wants it, folded.
+        expect(page.get_by_role("table")).to_have_count(0)
+        expect(page.get_by_text("What cases like these carry")).to_have_count(1)
 
 
 def test_what_was_not_understood_is_told_above_the_results(app, page: Page) -> None:
@@ -60,6 +64,7 @@ def test_what_was_not_understood_is_told_above_the_results(app, page: Page) -> N
     expect(told).to_be_visible()
     first = page.get_by_role("article").first
     expect(first).to_be_visible()
+    settle(page)
     assert told.bounding_box()["y"] < first.bounding_box()["y"]
     _search(page, app.url, "right pneumothorax")
     expect(page.get_by_text("This casebook has no label for pneumothorax")).to_be_visible()
@@ -67,6 +72,10 @@ def test_what_was_not_understood_is_told_above_the_results(app, page: Page) -> N
 
 def _search(page: Page, url: str, text: str) -> None:
     page.goto(url)
+    _type(page, text)
+
+
+def _type(page: Page, text: str) -> None:
     field = page.get_by_label("Report or description")
     field.fill(text)
     field.press("Control+Enter")
@@ -78,7 +87,7 @@ def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
         casebook.case(case_id) for case_id in casebook.case_ids if "Cardiomegaly" in casebook.case(case_id).labels
     )
     _search(page, app.url, next(reports).report)
-    expect(page.get_by_role("article")).to_have_count(5, timeout=60_000)  # the system is loaded on the way
+    expect(page.get_by_role("article")).to_have_count(5)
     page.get_by_text("What cases like these carry").click()
     table = page.get_by_role("table").first
     expect(table.get_by_role("columnheader", name="Classifier")).to_be_visible()
@@ -90,13 +99,10 @@ def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
     page.get_by_text("Counter-evidence: cases with a finding").click()
     # The list closes when the page is drawn anew or moves: it is opened once both sides stand and nothing runs.
     expect(page.get_by_text("of cosine similarity")).to_be_visible()
-    expect(page.get_by_role("img", name="Running...")).to_have_count(0)
+    settle(page)
     finding = page.get_by_role("combobox", name="Finding")
     finding.scroll_into_view_if_needed()
-    before = None
-    while before != (now := finding.bounding_box()):
-        before = now
-        page.wait_for_timeout(400)  # the fold opens by degrees, and films come in
+    still_box(page, finding)
     finding.click()
     page.get_by_role("option", name="Cardiomegaly").click()
     expect(page.get_by_role("heading", name="Nearest with Cardiomegaly")).to_be_visible()

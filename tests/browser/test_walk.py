@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from waiting import settle, visit
 
 from explorer import Casebook
 from index_builder.imaging import display_png
@@ -76,7 +77,7 @@ def _press(app, browser: Browser, folders: Sequence[Path], addresses: Sequence[s
     for folder in folders:
         casebook = Casebook.open(folder)
         film = display_png(casebook.film(next(filter(None, casebook.table.column("image").to_pylist()))).pixels, None)
-        with browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light") as visitor:
+        with visit(browser, color_scheme="light") as visitor:
             visitor.grant_permissions(["clipboard-read", "clipboard-write"])
             walk = Walk(app, visitor.new_page(), folder.name, pressed)
             for address in addresses:
@@ -99,7 +100,7 @@ def _press(app, browser: Browser, folders: Sequence[Path], addresses: Sequence[s
 def test_every_page_is_drawn_in_every_size_light_and_dark(app, browser: Browser, number: int, width: int) -> None:
     folder = (app.casebook, *app.others)[number]
     case_id = Casebook.open(folder).case_ids[0]
-    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme="light") as visitor:
+    with visit(browser, viewport={"width": width, "height": 900}, color_scheme="light") as visitor:
         walk = Walk(app, visitor.new_page(), folder.name, set())
         for address in (f"?like={case_id}", f"case?case={case_id}", f"explain?case={case_id}"):
             walk.open(address)
@@ -107,7 +108,7 @@ def test_every_page_is_drawn_in_every_size_light_and_dark(app, browser: Browser,
         for name in _NAMES:
             walk.page.get_by_role("link", name=name, exact=True).filter(visible=True).first.click()
             expect(walk.page).to_have_title(re.compile(rf"{name} · CXR Explorer$"))
-            walk.settle()
+            settle(walk.page)
             walk.look_in_both(name)
     assert not walk.faults, "\n".join(walk.faults)
     assert "Traceback" not in app.log.read_text("utf-8")
@@ -121,14 +122,13 @@ class Walk:
         #: Path of a page and name of what was pressed on it.
         self.pressed = pressed
         self.faults: list[str] = []
-        page.set_default_timeout(60_000)
         page.on("filechooser", lambda _: None)
         page.on("pageerror", lambda error: self.faults.append(f"{page.url}: {error}"))
         page.on("console", self._hear)
 
     def open(self, address: str) -> None:
         self.page.goto(f"{self.url}/{address}&casebook={self.casebook}".replace("?&", "?"))
-        self.settle()
+        settle(self.page)
 
     def upload(self, film: bytes) -> None:
         self.open("?")
@@ -136,7 +136,7 @@ class Walk:
             {"name": "film.png", "mimeType": "image/png", "buffer": film}
         )
         self.page.get_by_role("button", name="View film").wait_for()
-        self.settle()
+        settle(self.page)
 
     def press_all(self, begin: Callable[[], None]) -> None:
         """Press what was not yet pressed of a page, each from the page as it was when it was opened."""
@@ -153,14 +153,14 @@ class Walk:
                 begin()
                 now = self._marked()
             self.page.locator(f'[data-walk="{now.index(name)}"]').click()
-            self.settle()
+            settle(self.page)
             self.look(f"{name} of {start}")
             if self.page.get_by_role("dialog").count():
                 self.page.keyboard.press("Escape")
-                self.settle()
+                settle(self.page)
             if self.page.url != start:
                 self.page.go_back()
-                self.settle()
+                settle(self.page)
             if self.page.url != start:
                 begin()
 
@@ -169,7 +169,7 @@ class Walk:
         for scheme in ("dark", "light"):
             self.look(f"{place}, not yet {scheme}")
             self.page.emulate_media(color_scheme=scheme)
-            self.settle()
+            settle(self.page)
         self.look(place)
 
     def look(self, place: str) -> None:
@@ -185,17 +185,11 @@ class Walk:
             wrong.append(f"its address names casebooks {named}")
         self.faults += [f"{place}: {one} ({self.page.url})" for one in wrong]
 
-    def settle(self) -> None:
-        """Wait until the page stands still."""
-        self.page.wait_for_timeout(150)  # what was pressed may take a moment to reach the server
-        self.page.locator("footer").wait_for()
-        self.page.wait_for_function(_STANDS_STILL)
-
     def _marked(self) -> list[str]:
         """Open all folds, and mark what can be pressed."""
         while self.page.evaluate(_OPEN_FOLDS):
             self.page.wait_for_function("!document.querySelector('.stApp details[open] [inert]')")
-            self.settle()  # an opened fold may be filled by another run, which would draw marked things anew
+            settle(self.page)  # an opened fold may be filled by another run, which would draw marked things anew
         return self.page.evaluate(_MARK)
 
     def _hear(self, message) -> None:
@@ -212,7 +206,4 @@ _OPEN_FOLDS = """() => {
   shown.forEach((one) => one.click());
   return shown.length;
 }"""
-#: The script has ended, and of no element the grey stand-in is left that Streamlit shows while it loads its code.
-_STANDS_STILL = """() => document.querySelector(".stApp").dataset.testScriptState === "notRunning"
-  && !document.querySelector(".stApp [data-testid=stSkeleton]")"""
 _IS_TOO_WIDE = "document.documentElement.scrollWidth > window.innerWidth"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,23 @@ from index_builder.systems import SYSTEMS
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "explorer.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """A command in this process: most of the time of one of its own goes into loading PyTorch."""
+
+    def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["cxr-explorer", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, stopped.value.code, printed.out, printed.err)
+
+    return run_here
 
 
 def refused(done: "subprocess.CompletedProcess[str]") -> str:
@@ -46,20 +64,20 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_build_search_info_verify(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
+def test_build_search_info_verify(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path, here: Here) -> None:
     out = tmp_path / "casebooks" / "mine"
     build = ["build", "--dataset", "manifest", "--root", film_folder, "--limit", "40", "--seed", "1", "--out", out]
     done = run(*build, "--checkpoint", tiny_checkpoint)
     assert done.returncode == 0, done.stderr
     assert "40 cases" in done.stdout
-    assert "--replace" in refused(run(*build, "--checkpoint", tiny_checkpoint))
+    assert "--replace" in refused(here(*build, "--checkpoint", tiny_checkpoint))
 
     assert run("verify", out).returncode == 0
-    info = json.loads(run("info", out, "--json").stdout)
+    info = json.loads(here("info", out, "--json").stdout)
     assert (info["cases"], info["synthetic"]) == (40, False)
 
     case_id = Casebook.open(out).case_ids[0]
-    done = run("search", out, "--case", case_id, "-k", "3", "--filter", "label!=Nodule", "--json")
+    done = here("search", out, "--case", case_id, "-k", "3", "--filter", "label!=Nodule", "--json")
     content = json.loads(done.stdout)
     assert len(content["neighbours"]) == 3
     for rank, one in enumerate(content["neighbours"], start=1):
@@ -70,18 +88,18 @@ def test_build_search_info_verify(tmp_path: Path, film_folder: Path, tiny_checkp
 
     thumbnails = out / "thumbnails.parquet"
     thumbnails.write_bytes(thumbnails.read_bytes()[:-9])
-    done = run("verify", out)
+    done = here("verify", out)
     assert done.returncode == 1
     assert "thumbnails.parquet: changed" in done.stdout
     (out / "manifest.json").unlink()
-    assert run("verify", out).returncode == 1
+    assert here("verify", out).returncode == 1
 
 
-def test_search_by_film_and_text(small_casebook: Path, film_folder: Path) -> None:
+def test_search_by_film_and_text(small_casebook: Path, film_folder: Path, here: Here) -> None:
     film = film_folder / "010.png"
     found = json.loads(run("search", small_casebook, "--image", film, "-k", 1, "--json").stdout)
     assert found["neighbours"][0]["case_id"] == "case-010"
-    both = run("search", small_casebook, "--image", film, "--text", "mild cardiomegaly", "--image-weight", "0.9")
+    both = here("search", small_casebook, "--image", film, "--text", "mild cardiomegaly", "--image-weight", "0.9")
     assert both.returncode == 0
     assert "not for diagnosis" in both.stdout
 
@@ -153,8 +171,7 @@ BAD = [
 def test_bad_input_is_one_line_and_exit_code_two(
     tmp_path: Path,
     small_casebook: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    here: Here,
     arguments: list[str],
     said: str,
 ) -> None:
@@ -162,16 +179,14 @@ def test_bad_input_is_one_line_and_exit_code_two(
     empty.mkdir()
     notes.write_text("not a film")
     places = {"CASEBOOK": small_casebook, "FILE": notes, "ABSENT": tmp_path / "absent", "EMPTY": empty}
-    monkeypatch.setattr(sys, "argv", ["cxr-explorer", *(str(places.get(one, one)) for one in arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    printed = capsys.readouterr()
-    assert said in refused(subprocess.CompletedProcess(arguments, stopped.value.code, printed.out, printed.err))
+    assert said in refused(here(*(places.get(one, one) for one in arguments)))
     assert not (tmp_path / "absent").exists()
 
 
-def test_check_lists_everything_and_says_whether_a_build_would_stop(tmp_path: Path, film_folder: Path) -> None:
-    done = run("check", "--dataset", "manifest", "--root", film_folder, "--decode")
+def test_check_lists_everything_and_says_whether_a_build_would_stop(
+    tmp_path: Path, film_folder: Path, here: Here
+) -> None:
+    done = here("check", "--dataset", "manifest", "--root", film_folder, "--decode")
     assert done.returncode == 0
     assert "300 cases of 150 patients" in done.stdout
     root = shutil.copytree(film_folder, tmp_path / "films")
