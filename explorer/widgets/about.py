@@ -148,18 +148,17 @@ def _what_is_known(shelved: Shelved) -> None:
     draw_html(learnt_html(learnt, labels, known, "What the system learnt the findings of these cases on"))
     st.caption(
         "AUROC: how often a film with the finding scores higher than one without; 0.5 is a guess. In brackets the 95 % "
-        "interval. The films are validation films of the data named, not of this casebook; epochs and thresholds were "
-        f"chosen on them, which flatters a little. {rule_words()}"
+        "interval. Epochs and thresholds were chosen on the same validation films, which flatters a little. "
+        f"{rule_words()}"
     )
     if others:
-        with st.expander(
-            f"{len(others)} more findings known to the system; no case here has them", key="known-elsewhere"
-        ):
-            st.caption("Nothing here calibrates them, so they are not shown with a query.")
+        with st.expander(f"Known to the system, but no case here has it ({len(others)})", key="known-elsewhere"):
+            st.caption("Nothing here calibrates these findings, so they are not shown with a query.")
             seen = [name for name in others if learnt.evidence(name)]
-            draw_html(learnt_html(learnt, seen, known, "What the system learnt other findings on"))
+            if seen:
+                draw_html(learnt_html(learnt, seen, known, "What the system learnt other findings on"))
             if never := [name for name in others if name not in seen]:
-                st.caption(f"Names of collections that no case had: {plain_markdown(_listed(never))}.")
+                st.caption(f"Names without a single example in its data: {plain_markdown(_listed(never))}.")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -69,7 +69,7 @@ class Measured:
         if min(self.positives, self.negatives) < FEWEST_CASES or self.auroc_interval is None:
             return False
         low, high = self.auroc_interval
-        return high - low <= WIDEST
+        return round(high - low, 4) <= WIDEST
 
     @property
     def words(self) -> str:
