@@ -37,7 +37,13 @@ def test_a_checkpoint_with_its_card_comes_out(
     out = tmp_path / "made" / name
     request = TrainRequest(configs[name], SHORT, [workers], out, fraction=0.5)
     fitted = train(request, quiet, silent)
-    assert {path.name for path in out.iterdir()} == {"README.md", "config.json", "log.csv", "model.safetensors"}
+    assert {path.name for path in out.iterdir()} == {
+        "README.md",
+        "config.json",
+        "learnt.json",
+        "log.csv",
+        "model.safetensors",
+    }
 
     system = load_system(out)
     config = system.config
