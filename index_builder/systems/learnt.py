@@ -134,6 +134,7 @@ class Learnt:
         """
         one = self.labels.get(label, LearntLabel())
         taught = {entry.dataset: entry for entry in one.taught}
+        datasets = dict.fromkeys((*taught, *(entry.dataset for entry in one.measured)))
         found = [
             Evidence(
                 dataset,
@@ -141,7 +142,7 @@ class Learnt:
                 taught.get(dataset),
                 {entry.space: entry for entry in one.measured if entry.dataset == dataset},
             )
-            for dataset in dict.fromkeys(entry.dataset for entry in (*one.taught, *one.measured))
+            for dataset in datasets
         ]
         shown = [each for each in found if each.positives or any(one.positives for one in each.measured.values())]
         return tuple(sorted(shown, key=lambda each: (each.synthetic, -each.positives)))
