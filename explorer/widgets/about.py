@@ -130,7 +130,7 @@ def _what_is_known(shelved: Shelved) -> None:
             {
                 "Told by classifier and neighbours": _listed(name for name in labels if name in classified),
                 "Told by neighbours alone": _listed(name for name in labels if name not in classified),
-                "Known to the system, but no case here has it": _listed(others),
+                "Known to the system, but no case here has it": _listed(others) if learnt is None else "",
                 "Without a label here": _listed(
                     f"{one.name} (known to the system)" if is_labelled(one, classified) else one.name
                     for one in without_label(casebook)
