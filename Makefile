@@ -44,9 +44,10 @@ FILMS = --dataset openi=$(REAL)/openi_films --dataset nih=$(REAL)/nih_sample --d
 	--dataset covid=$(REAL)/covid_sample --dataset radiography=$(REAL)/radiography_db \
 	--dataset hannover=$(REAL)/hannover_covid --dataset jsrt=$(REAL)/jsrt \
 	--dataset folder=$(REAL)/paediatric_pneumonia $(DRAWN)
+REDRAWN = --dataset phantom-openi=1 --dataset phantom-openi=2 --dataset phantom-openi=3
 checkpoints: $(VENV)/installed-test
 	@test -n "$(REAL)" || { echo "Give the folder of the real collections: make checkpoints REAL=DIR"; exit 2; }
-	$(TRAIN) unified $(DRAWN) --dataset phantom-openi=1 --dataset phantom-openi=2 --dataset phantom-openi=3 \
+	$(TRAIN) unified $(DRAWN) $(REDRAWN) \
 		--dataset nih=$(REAL)/nih_sample --dataset covid=$(REAL)/covid_sample --out $(CHECKPOINTS)/unified-reports
 	$(TRAIN) unified --from $(CHECKPOINTS)/unified-reports --blend 0.7 --config assets/training/typed-queries.yaml \
 		$(DRAWN) --dataset covid=$(REAL)/covid_sample --out $(CHECKPOINTS)/unified-texts
@@ -54,6 +55,7 @@ checkpoints: $(VENV)/installed-test
 		--out $(CHECKPOINTS)/unified-films
 	$(TRAIN) unified --from $(CHECKPOINTS)/unified-films --config assets/training/fusion.yaml $(WITH_TEXTS) \
 		--out $(CHECKPOINTS)/unified-compact
+	$(BIN)/cxr-explorer learnt $(CHECKPOINTS)/unified-compact $(FILMS) $(REDRAWN)
 	$(TRAIN) siclip --dataset phantom-dust --out $(CHECKPOINTS)/siclip-compact
 	$(TRAIN) mskpt --dataset phantom-dust --out $(CHECKPOINTS)/mskpt-compact
 

@@ -46,6 +46,7 @@ from index_builder.held_out import Answers, are_stages, read_answers, require_la
 from index_builder.labels import DUST_STAGES
 from index_builder.lexical.reports import Reports
 from index_builder.stores.base import VectorStore, case_key
+from index_builder.systems.learnt import Learnt, read_learnt
 from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
@@ -306,6 +307,11 @@ class Casebook:
             ModelError: The system's findings graph is damaged.
         """
         return Ranking.load(self._layout.system) or LABEL_OVERLAP
+
+    @cached_property
+    def learnt(self) -> Learnt | None:
+        """What the system has learnt of each label; None: not recorded. Raises `ModelError` where that is damaged."""
+        return read_learnt(self._layout.system)
 
     @cached_property
     def held_out(self) -> Answers:

@@ -17,6 +17,7 @@ from explorer.cli_anatomy import anatomy, train_anatomy
 from explorer.cli_demo import demo, print_built, serve
 from explorer.cli_evaluation import metrics, quality, report
 from explorer.cli_explain import explain
+from explorer.cli_learnt import learnt
 from explorer.cli_maps import maps, subset
 from explorer.cli_models import chosen_system, evaluate, systems, train
 from explorer.cli_options import (
@@ -213,6 +214,7 @@ app.command()(serve)
 app.command()(train)
 app.command()(evaluate)
 app.command()(systems)
+app.command()(learnt)
 app.command()(maps)
 app.command()(subset)
 app.command()(metrics)

@@ -8,13 +8,15 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from explorer.chest_findings import without_label
+from explorer.chest_findings import is_labelled, without_label
 from explorer.figures import label_frequency, number_histogram
 from explorer.widgets.draw import draw_html
+from explorer.widgets.learnt_table import learnt_html
 from explorer.widgets.library import Shelved
 from explorer.widgets.markup import facts_html, label_words, plain_markdown, space_words, title_html
 from explorer.widgets.shell import DISCLAIMER
 from index_builder.datasets.base import SPLITS
+from index_builder.systems.learnt import rule_words
 
 _INDEX_WORDS = {
     "flat": "exact comparison with every case",
@@ -116,10 +118,11 @@ def about_page(shelved: Shelved) -> None:
 
 
 def _what_is_known(shelved: Shelved) -> None:
-    """Which findings predictions can speak of, and which common ones they cannot."""
-    casebook = shelved.casebook
+    """Which findings predictions can speak of, what they were learnt on, and which common ones they cannot."""
+    casebook, learnt = shelved.casebook, shelved.casebook.learnt
     labels, known = casebook.label_names, casebook.manifest.system.label_names
     classified = known if casebook.manifest.system.predicts_by == "classifier" else ()
+    others = [name for name in known if name not in labels]
     st.subheader("What predictions can speak of", anchor=False)
     st.html(
         facts_html(
@@ -127,12 +130,35 @@ def _what_is_known(shelved: Shelved) -> None:
             {
                 "Told by classifier and neighbours": _listed(name for name in labels if name in classified),
                 "Told by neighbours alone": _listed(name for name in labels if name not in classified),
-                "Known to the system, but no case here has it": _listed(name for name in known if name not in labels),
-                "Without a label here": _listed(one.name for one in without_label(casebook)),
+                "Known to the system, but no case here has it": _listed(others) if learnt is None else "",
+                "Without a label here": _listed(
+                    f"{one.name} (known to the system)" if is_labelled(one, classified) else one.name
+                    for one in without_label(casebook)
+                ),
             },
         )
     )
-    st.caption("The last line lists common findings only: whatever has no label here is not predicted, however plain.")
+    st.caption(
+        "The last line lists common findings only: whatever has no label here is not predicted, however plain. Nothing "
+        "here can calibrate what the system knows but no case here has: it is not shown."
+    )
+    if learnt is None:
+        st.caption("What the system learnt each finding on was not recorded when it was trained.")
+        return
+    draw_html(learnt_html(learnt, labels, known, "What the system learnt the findings of these cases on"))
+    st.caption(
+        "AUROC: how often a film with the finding scores higher than one without; 0.5 is a guess. In brackets the 95 % "
+        "interval. Epochs and thresholds were chosen on the same validation films, which flatters a little. "
+        f"{rule_words()}"
+    )
+    if others:
+        with st.expander(f"Known to the system, but no case here has it ({len(others)})", key="known-elsewhere"):
+            st.caption("Nothing here calibrates these findings, so they are not shown with a query.")
+            seen = [name for name in others if learnt.evidence(name)]
+            if seen:
+                draw_html(learnt_html(learnt, seen, known, "What the system learnt other findings on"))
+            if never := [name for name in others if name not in seen]:
+                st.caption(f"Names without a single example in its data: {plain_markdown(_listed(never))}.")
 
 
 def _listed(names: Iterable[str]) -> str:

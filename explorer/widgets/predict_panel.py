@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.assess import RISK, Assessment, Finding, Opinion, Reading, Verdict, assess
 from explorer.chest_findings import without_label
+from explorer.learnt_words import other_data_words
 from explorer.prediction_words import (
     SOURCE_WORDS,
     basis,
@@ -75,10 +76,10 @@ def _panel(shelved: Shelved, found: Assessment) -> None:
     if found.readings:
         st.html(_readings_html(found))
     elif found.findings:
-        st.html(_findings_html(found, found.findings[:_SHOWN]))
+        st.html(_findings_html(shelved, found, found.findings[:_SHOWN]))
         if len(found.findings) > _SHOWN:
             with st.expander(f"{len(found.findings) - _SHOWN} more findings", key="more-findings"):
-                st.html(_findings_html(found, found.findings[_SHOWN:]))
+                st.html(_findings_html(shelved, found, found.findings[_SHOWN:]))
     else:
         st.caption("No case of this casebook carries a finding.")
     silent = ", ".join(one.name for one in without_label(shelved.casebook)[:_SILENT])
@@ -127,7 +128,7 @@ def _levels(found: Assessment) -> None:
             )
 
 
-def _findings_html(found: Assessment, shown: tuple[Finding, ...]) -> str:
+def _findings_html(shelved: Shelved, found: Assessment, shown: tuple[Finding, ...]) -> str:
     """A table of findings; columns that nothing fills are left out."""
     classifier = any(one.classifier for one in found.findings)
     calibrated = bool(found.cases)
@@ -139,7 +140,7 @@ def _findings_html(found: Assessment, shown: tuple[Finding, ...]) -> str:
     ]
     rows = []
     for one in shown:
-        cells = [f'<th scope="row">{label_html(one.label)}</th>']
+        cells = [f'<th scope="row">{_name_html(shelved, one)}</th>']
         if classifier:
             cells.append(_bar_cell("Classifier", one.classifier, ""))
         cells.append(_bar_cell("Neighbours", one.vote, f"{one.votes} of {found.voters}"))
@@ -151,6 +152,14 @@ def _findings_html(found: Assessment, shown: tuple[Finding, ...]) -> str:
         '<table class="cxr-predict"><caption>Predicted findings</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _name_html(shelved: Shelved, one: Finding) -> str:
+    """A finding; where the classifier learnt it on other data than the casebook's, the tooltip says on which."""
+    told = "" if one.classifier is None else other_data_words(shelved.casebook, one.label)
+    if not told:
+        return label_html(one.label)
+    return f'<span class="cxr-elsewhere" title="{escape(told, quote=True)}">{label_html(one.label)}</span>'
 
 
 def _bar_cell(name: str, opinion: Opinion | None, note: str) -> str:

@@ -28,6 +28,7 @@ from index_builder.systems import SYSTEMS as SYSTEMS
 from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
+from index_builder.systems.learnt import Learnt, read_learnt
 from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 
@@ -183,6 +184,8 @@ class RetrievalSystem(nn.Module, ABC):
     text_tower: Tower
     #: How search results are reordered by findings; None: by similarity alone.
     ranking: Ranking | None = None
+    #: What it has learnt of each label; None: nobody recorded it.
+    learnt: Learnt | None = None
 
     def __init__(self, config: SystemConfig, *, pretrained: bool = True, text_folder: Path | None = None) -> None:
         """Build encoders and towers; subclasses add what is their own.
@@ -353,7 +356,9 @@ class RetrievalSystem(nn.Module, ABC):
         if self.ranking is not None:
             self.ranking.save(folder)
         for dataset, answers in self.held_out.items():
-            write_answers(answers, folder / HELD_OUT_FILES.replace("*", dataset))
+            write_answers(answers, held_out_file(folder, dataset))
+        if self.learnt is not None:
+            self.learnt.save(folder)
         (folder / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", "utf-8")
 
     @classmethod
@@ -377,6 +382,7 @@ class RetrievalSystem(nn.Module, ABC):
             raise ModelError(f"{folder}: weights do not fit the configuration ({misfits[0]}). Restore both or rebuild.")
         system.load_state_dict(weights, strict=config.portable)
         system.ranking = Ranking.load(folder)
+        system.learnt = read_learnt(folder)
         before, after = HELD_OUT_FILES.split("*")
         system.held_out = {
             path.name.removeprefix(before).removesuffix(after): read_answers(path)
@@ -406,6 +412,11 @@ class RetrievalSystem(nn.Module, ABC):
             "text_encoder": self.text_encoder,
         }
         return {name: one for name, one in found.items() if one is not None}
+
+
+def held_out_file(folder: Path, dataset: str) -> Path:
+    """Where the answers on validation cases of a dataset, by its kind, lie in a system's folder."""
+    return folder / HELD_OUT_FILES.replace("*", dataset)
 
 
 def system_class(name: str) -> type[RetrievalSystem]:

@@ -74,6 +74,7 @@ class Example:
         known: [C] bool, labels its dataset decides and that are not unknown of this case.
         group: Number of its dataset.
         split: "train" or "val".
+        patient: Whose it is; patients of two datasets are never one.
         regions: [R, R] uint8 by column of the label: where its finding lies on the film, see `DecodedFilms`; None where
             the dataset does not tell.
     """
@@ -84,6 +85,7 @@ class Example:
     known: NDArray[np.bool_]
     group: int
     split: Split
+    patient: str = ""
     regions: Mapping[int, NDArray[np.uint8]] | None = None
 
 
@@ -217,6 +219,7 @@ def gather(
     with_queries: bool = False,
     skip_unreadable: bool = False,
     label_names: Sequence[str] = (),
+    training_films: bool = True,
 ) -> TrainingCases:
     """Read the training and validation cases of all sources and decode their films once.
 
@@ -236,6 +239,7 @@ def gather(
         with_queries: Make typed queries of the cases' reports.
         skip_unreadable: Go on without films that cannot be decoded, see `unreadable.without_unreadable`.
         label_names: Labels that are known before, in front of those of the sources.
+        training_films: Decode the films for training; False: training examples are only counted.
 
     Raises:
         DatasetError: A source cannot be read, or there is nothing to train on.
@@ -252,6 +256,8 @@ def gather(
     copies = left_out_copies(datasets, films_file, progress)
     kept = [(dataset, case) for dataset, case in kept if (dataset.card.name, case.image) not in copies]
     kept = [(dataset, view) for dataset, case in kept for view in _views(case)]
+    if not training_films:
+        kept = [(dataset, case.with_films(()) if case.split == "train" else case) for dataset, case in kept]
     _require_training([case for _, case in kept])
     origin = _origin(sources, [case for _, case in kept], image_size)
     decoded = decode_films(
@@ -285,7 +291,7 @@ def gather(
         place = film_of.get(row)
         drawn = None if place is None else decoded.regions.get(place)
         where = None if drawn is None else _by_column(drawn, labels, dataset, column)
-        examples.append(Example(place, texts, labels, known, group, case.split, where))
+        examples.append(Example(place, texts, labels, known, group, case.split, case.patient_id, where))
     queries = QueryMaker(label_names) if with_queries else None
     return TrainingCases(examples, decoded.films, groups, label_names, origin, unreadable, queries, len(copies))
 

@@ -36,7 +36,7 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     Only cases of the first dataset named are looked at: a casebook holds one dataset. The classifier's answers on
     validation cases are kept of all.
     """
-    system.held_out = _answers_by_dataset(system, cases, sources)
+    system.held_out = answers_by_dataset(system, cases, sources)
     cases = replace(cases, examples=[example for example in cases.examples if example.group == 0])
     if not cases.of("val") or not cases.of("train"):
         return
@@ -54,7 +54,8 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
         system.ranking = _ranking(system, cases, sources[0], held["joint"], base["joint"])
 
 
-def _answers_by_dataset(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> dict[str, Answers]:
+def answers_by_dataset(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> dict[str, Answers]:
+    """The classifier's answers on the validation cases of each dataset, by its kind; none without a classifier."""
     kinds = {source.open().card.name: source.kind for source in reversed(sources)}
     found = {}
     for number, name in enumerate(cases.groups):

@@ -15,6 +15,7 @@ from index_builder.training.cases import Source, gather
 from index_builder.training.choices import choose_after_training
 from index_builder.training.copies import copies_beside
 from index_builder.training.films import Progress, stored_beside
+from index_builder.training.learnt import learnt_record
 from index_builder.training.loop import LAST, Fitted, Report, fit
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
@@ -93,6 +94,8 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
         blend(system, before, request.blend)
         fitted = replace(fitted, scores=validation_scores(system, cases))
     choose_after_training(system, cases, request.sources)
+    learnt = learnt_record(system, cases, request.sources)
+    system.learnt = learnt.after(None if begun is None else begun.learnt, same_weights=False)
     system.save(out, portable=False)
     write_card(
         out,

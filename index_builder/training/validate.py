@@ -52,7 +52,7 @@ def validation_scores(system: RetrievalSystem, cases: TrainingCases) -> dict[str
             if voters is None:
                 found = classifier_logits(system, vectors[rows])
             else:
-                found = _voted(system, cases, space, vectors[rows], voters[space], number)
+                found = voted_shares(system, cases, space, vectors[rows], voters[space], number)
             score = None if found is None else macro_average_precision(found[:, columns], truth, told)
             if score is not None:
                 scores[f"{name}/{space}"] = score
@@ -82,7 +82,7 @@ def targets(cases: TrainingCases, split: Split) -> tuple[NDArray[np.float32], ND
     return labels, known, np.array([example.group for example in examples], np.int64)
 
 
-def _voted(
+def voted_shares(
     system: RetrievalSystem,
     cases: TrainingCases,
     space: Space,

@@ -61,14 +61,14 @@ def _assert_no_barriers(app, browser: Browser, folder: Path, looks: tuple[Look, 
         for address, title in _PAGES:
             _open(page, app, folder.name, address.replace("CASE", case_id))
             expect(page).to_have_title(f"{title.replace('CASE', case_id)} · CXR Explorer")
-            found += [f"{address}: {one}" for one in _barriers(page, looks)]
+            found += [f"{address}: {one}" for one in barriers(page, looks)]
         _open(page, app, folder.name, "")
         page.locator(".st-key-cxr-examples button").first.click()
         expect(page.get_by_role("article")).to_have_count(5)
-        found += [f"with results: {one}" for one in _barriers(page, looks)]
+        found += [f"with results: {one}" for one in barriers(page, looks)]
         page.get_by_role("button", name="More like this").first.click()
         expect(page.get_by_text("Searching with case")).to_be_visible()
-        found += [f"like a case: {one}" for one in _barriers(page, looks)]
+        found += [f"like a case: {one}" for one in barriers(page, looks)]
     assert not found, "\n".join(found)
 
 
@@ -77,7 +77,7 @@ def _open(page: Page, app, casebook: str, address: str) -> None:
     settle(page)
 
 
-def _barriers(page: Page, looks: tuple[Look, ...]) -> list[str]:
+def barriers(page: Page, looks: tuple[Look, ...]) -> list[str]:
     """Serious and critical violations in each look, and headings out of order."""
     page.evaluate(_AXE)
     grave = []

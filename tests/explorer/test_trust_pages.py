@@ -18,12 +18,14 @@ from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query, SearchOptions
 from explorer.assess import Verdict
+from explorer.learnt_words import other_data_words
 from explorer.widgets.export import predictions_csv, result_csv, result_json
 from explorer.widgets.library import shelve
 from explorer.widgets.session import Outcome
 from index_builder.casebook import Layout
 from index_builder.held_out import HeldOut, write_answers
 from index_builder.labels import DUST_STAGES
+from index_builder.systems.learnt import Learnt, LearntLabel, Measured, Taught
 
 _APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
 _FIRST = "Look at this film first"
@@ -201,6 +203,58 @@ def test_about_names_what_is_known_and_what_is_not(
     assert facts["Without a label here"].startswith(
         "pneumothorax, tuberculosis, lung cancer, pneumonia, pulmonary edema"
     )
+
+
+@pytest.fixture
+def taught_casebook(tmp_path: Path, small_casebook: Path) -> Path:
+    """`small_casebook` with a record of what its system learnt Cardiomegaly on: real films and drawn ones."""
+    folder = shutil.copytree(small_casebook, tmp_path / "taught")
+    chest, drawn = "NIH ChestX-ray14", "Phantom films"
+    taught = (Taught(drawn, 300, 2_358), Taught(chest, 31, 1_414))
+    measured = (
+        Measured(chest, "image", 12, 78, 0.812, (0.71, 0.9), 0.4),
+        Measured(drawn, "image", 7, 400, 0.99, (0.98, 1.0), 0.9),
+    )
+    Learnt({"Cardiomegaly": LearntLabel(taught, measured)}, (drawn,)).save(folder / "system")
+    return folder
+
+
+def test_about_says_on_which_data_a_finding_was_learnt_and_how_good_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, taught_casebook: Path, stage_casebook: Path, profile_casebook: Path
+) -> None:
+    app = opened(monkeypatch, taught_casebook, stage_casebook, profile_casebook)
+    app.switch_page("../pages/about.py").run()
+    here, *elsewhere = re.findall(r"<table.*?</table>", html(app))
+    rows = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr>(.*?)</tr>", here)]
+    assert [re.sub(r"\|+", "|", row).strip("|") for row in rows[1:]] == [
+        "Cardiomegaly|NIH ChestX-ray14|Training |31 with it, 1,414 without|AUROC |0.81 [0.71, 0.90], 12 with it",
+        "Phantom films (synthetic)|Training |300 with it, 2,358 without|AUROC |too few to say, 7 with it",
+        "Effusion|not learnt: told by neighbours alone",
+        "Nodule|not learnt: told by neighbours alone",
+    ]
+    assert not elsewhere
+    assert "Known to the system, but no case here has it (1)" in [one.label for one in app.expander]
+    assert "Names without a single example in its data: Normal." in captions(app).replace("\\", "")
+    assert "fewer than 10 validation cases" in captions(app)
+
+
+def test_a_finding_learnt_on_other_data_says_so(
+    monkeypatch: pytest.MonkeyPatch, taught_casebook: Path, stage_casebook: Path, profile_casebook: Path
+) -> None:
+    app = opened(monkeypatch, taught_casebook, stage_casebook, profile_casebook)
+    app.text_area(key="query_text").set_value(Casebook.open(taught_casebook).case("case-000").report).run()
+    told = re.findall(r'<span class="cxr-elsewhere" title="([^"]+)">([^<]+)</span>', html(app))
+    assert told == [
+        (
+            "The classifier learnt this on other data than this casebook&#x27;s: NIH ChestX-ray14 and 1 more; AUROC on "
+            "validation films there 0.81 [0.71, 0.90].",
+            "Cardiomegaly",
+        )
+    ]
+    casebook = Casebook.open(taught_casebook)
+    own = casebook.manifest.dataset.title
+    Learnt({"Cardiomegaly": LearntLabel((Taught(own, 5, 9),))}).save(taught_casebook / "system")
+    assert not other_data_words(Casebook.open(taught_casebook), "Cardiomegaly")
 
 
 def assert_nothing_stated(app: AppTest) -> None:

@@ -37,7 +37,13 @@ def test_a_checkpoint_with_its_card_comes_out(
     out = tmp_path / "made" / name
     request = TrainRequest(configs[name], SHORT, [workers], out, fraction=0.5)
     fitted = train(request, quiet, silent)
-    assert {path.name for path in out.iterdir()} == {"README.md", "config.json", "log.csv", "model.safetensors"}
+    assert {path.name for path in out.iterdir()} == {
+        "README.md",
+        "config.json",
+        "learnt.json",
+        "log.csv",
+        "model.safetensors",
+    }
 
     system = load_system(out)
     config = system.config
@@ -233,7 +239,7 @@ def test_a_checkpoint_is_trained_on_with_parts_kept_and_labels_added(
     assert not torch.equal(found["text_tower.pool.queries"], held["text_tower.pool.queries"])
     card = (second / "README.md").read_text("utf-8")
     assert "Begun with the weights" in card
-    assert card.count(f"| {workers.open().card.name} |") == 2
+    assert sum(line.startswith(f"| {workers.open().card.name} |") for line in card.splitlines()) == 2
     mixed = replace(further, out=tmp_path / "mixed", blend=0.25)
     train(mixed, quiet, silent)
     name = "text_tower.pool.queries"
