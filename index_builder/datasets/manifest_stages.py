@@ -55,13 +55,13 @@ class ManifestStages:
         if label_items(cell, self._columns.labels_separator):
             named = ", ".join(map(repr, self._names))
             message = f"{shown(' '.join(items))} is no stage. Write one of {named}, or nothing where it is unknown."
-            run.error("stage", message, row, column)
+            run.error("label", message, row, column)
         return None
 
     def _of_columns(self, row: Row, run: TablePass) -> str | None:
         held = [name for name in self._names if run.parsed(parse_mark, row, name, "label") == "present"]
         if len(held) > 1:
-            run.error("stage", f"{' and '.join(map(shown, held))} at once. A case has one stage.", row, held[1])
+            run.error("label", f"{' and '.join(map(shown, held))} at once. A case has one stage.", row, held[1])
         return held[0] if len(held) == 1 else None
 
 
