@@ -67,14 +67,25 @@ def parts(truth: NDArray, groups: NDArray, seed: int, *, val: bool) -> Iterator[
 
 
 class LookOnce:
-    """Lets the frozen encoders of all systems that are trained one after the other look at each film and text once."""
+    """Systems that are trained one after the other, and whose frozen encoders look at each film and text once."""
 
     def __init__(self, folder: Path) -> None:
         self._films = FeatureMemory(folder)
         self._texts: dict[str, NDArray[np.float32]] = {}
+        self._begun: tuple[SystemConfig, int, RetrievalSystem, dict[str, Tensor]] | None = None
 
-    def attach(self, system: RetrievalSystem) -> None:
-        """Remember what a system's encoders see from now on."""
+    def system(self, config: SystemConfig, seed: int) -> RetrievalSystem:
+        """An untrained system, until another is asked for."""
+        if self._begun is None or self._begun[:2] != (config, seed):
+            torch.manual_seed(seed)
+            system = system_class(config.system)(config)
+            self._attach(system)
+            self._begun = config, seed, system, {name: one.clone() for name, one in system.state_dict().items()}
+        _, _, system, weights = self._begun
+        system.load_state_dict(weights)
+        return system
+
+    def _attach(self, system: RetrievalSystem) -> None:
         image, text = system.image_encoder, system.text_encoder
         assert text is not None, "both systems read texts"
         image.features = partial(self._look, image.features)  # type: ignore[method-assign]
@@ -123,9 +134,7 @@ def trained(
     names: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
     split = [replace(one, split=names[str(own)]) for one, own in zip(cases.examples, part, strict=True)]
     cases = replace(cases, examples=split)
-    torch.manual_seed(schedule.seed)
-    system = system_class(config.system)(config.model_copy(update={"label_names": cases.label_names}))
-    once.attach(system)
+    system = once.system(config.model_copy(update={"label_names": cases.label_names}), schedule.seed)
     if phases is not None:
         system.phases = phases  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as out:

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/covid_stages.py COVID_FOLDER
 
-The 78 scored films of the COVID-19 image data collection become a manifest with `label_kind: stages`. Three radiologists'
-mean score of extent (`geographic_mean`, 0 to 8) is cut at 2 and 4; a fourth stage above 6 would have nine films. Five
+The 78 scored films of the COVID-19 image data collection become a manifest with `label_kind: stages`. The mean score of
+extent of three raters (`geographic_mean`, 0 to 8) is cut at 2 and 4; a fourth stage above 6 would have nine films. Five
 folds by patient (copies kept together), three times: folds, weights and order by seed. Notes are the reports of the
-first phase; the stage of a test film is read from the film alone. Encoders as in `covid_systems`. The last epoch is kept
-and nothing is chosen: a validation part of a dozen films would choose by luck.
+first phase; the stage of a test film is read from the film alone. Encoders as in `covid_systems`. The last epoch is
+kept and nothing is chosen: a validation part of a dozen films would choose by luck.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     python tests/benchmarks/covid_systems.py COVID_FOLDER [HANNOVER_FOLDER]
 
 The system is trained by the project's own loop on frozen encoders that never saw these cases (EfficientNet-Lite0 of
-ImageNet under a trained pyramid; MiniLM), in five folds by patient (copies kept together, see `covid_grouped_cv`), three
-times: folds, weights and order by seed. A quarter of the training part chooses the number of voters and their weights,
-then votes with the rest. The profile is age, sex, days since onset and symptoms found in the notes; no other word of
-them is read. With Hannover's folder, an arm trains on its films too; all of them show COVID-19.
+ImageNet under a trained pyramid; MiniLM), in five folds by patient (copies kept together, see `covid_grouped_cv`),
+three times: folds, weights and order by seed. A quarter of the training part chooses the number of voters and their
+weights, then votes with the rest. The profile is age, sex, days since onset and symptoms found in the notes; no other
+word of them is read. With Hannover's folder, an arm trains on its films too; all of them show COVID-19.
 
 The image encoder of the shipped `unified` is no arm: it learnt from these films.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
+import torch
 from covid_folds import RESAMPLES, SEEDS, SMALL, LookOnce, gained, gathered, parts, told, trained, write_manifest
 from covid_grouped_cv import LABEL, TELLING, film_features, groups_of, held_out_scores, text_features
 from numpy.typing import NDArray
@@ -159,6 +160,7 @@ def main() -> None:
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     root = Path(sys.argv[1])
+    torch.set_num_threads(1)
     dataset = open_dataset("covid", root)
     cases, rows = manifest_rows("covid", root)
     films = [model_input(dataset.load_film(str(case.image)).pixels, 224) for case in cases]

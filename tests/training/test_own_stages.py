@@ -64,10 +64,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def casebook(tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_settings: dict[str, Any]) -> Path:
+def casebook(tmp_path_factory: pytest.TempPathFactory, folder: Path, settings: dict[str, Any]) -> Path:
     """A casebook with `mskpt` trained on the stages."""
     out = tmp_path_factory.mktemp("out")
-    config = MskPtConfig(**tiny_settings | {"trained_image_stages": -1})
+    config = MskPtConfig(**settings | {"trained_image_stages": -1})
     request = TrainRequest(config, Schedule(epochs=6, batch=16), [Source("manifest", folder)], out / "system")
     train(request, quiet, quiet)
     build(BuildRequest("manifest", folder, out / "casebook", out / "system"), quiet)
@@ -81,18 +81,20 @@ def test_a_table_says_which_stages_there_are_and_in_which_order(folder: Path) ->
     cases = dataset.cases()
     assert cases[1].labels == ("slight",)
     assert (cases[11].labels, set(cases[11].unknown)) == ((), set(STAGES))
-    assert any("20 cases without one: unknown" in note for note in dataset.notes)
+    assert any("20 cases without one: unknown" in note for note in dataset.notes())
 
 
 def test_faults_of_stages_name_the_row_and_the_stages(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("text,grade,a,b\nx,3,1,1\ny,1.0,1,\nz,2 or 3,,0\n", "utf-8")
     fields = {"report": "text", "label_kind": "stages"}
     in_cells = Manifest(tmp_path, ColumnMap(**fields, labels="grade", stages=[1, 2, 3]))
-    assert [(one.row, one.kind) for one in in_cells.problems() if one.severity == "error"] == [(4, "label")]
-    assert "'2 or 3' is no stage. Write one of '1', '2', '3'" in in_cells.problems()[0].message
+    assert [one.labels for one in in_cells.reading.cases] == [("3",), ("1",)]
+    (error,) = (one for one in in_cells.problems() if one.severity == "error")
+    assert (error.row, error.kind) == (4, "label")
+    assert "'2 or 3' is no stage. Write one of '1', '2', '3'" in error.message
     in_columns = Manifest(tmp_path, ColumnMap(**fields, label_columns=["b", "a"]))
     assert in_columns.label_names == ("b", "a")
-    assert "'b' and 'a' at once" in in_columns.problems()[0].message
+    assert any("'b' and 'a' at once" in one.message for one in in_columns.problems())
 
 
 @pytest.mark.parametrize(
