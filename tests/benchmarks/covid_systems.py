@@ -129,7 +129,7 @@ def votes(
     if not arm.hannover:
         cases = replace(cases, examples=cases.examples[:count])
     config = SiClipConfig(**SMALL, image_contrast=arm.image_contrast)
-    schedule = Schedule(epochs=8, validate_every=8, views=2, seed=seed)
+    schedule = Schedule(epochs=12, validate_every=12, views=2, seed=seed)
     column = cases.label_names.index(LABEL)
     found: dict[Space, NDArray[np.float64]] = {space: np.zeros(count) for space in ("image", "text", "joint")}
     for part in parts(truth, groups, seed, val=True):
