@@ -19,7 +19,6 @@ from index_builder.errors import ModelError
 from index_builder.evaluation.conformal import COVERAGE, FindingThresholds, stage_sets, stage_threshold
 from index_builder.evaluation.uncertainty import threshold_for_risk
 from index_builder.held_out import FEWEST, SOURCES, Given, HeldOut, Source
-from index_builder.labels import DUST_STAGES
 from index_builder.systems.voting import vote_logits
 
 if TYPE_CHECKING:
@@ -288,7 +287,7 @@ def _readings(
     coverage: float,
     risk: float,
 ) -> tuple[Reading, ...]:
-    found, stages, withheld = [], DUST_STAGES, bool(scores.withheld)
+    found, stages, withheld = [], casebook.stages, bool(scores.withheld)
     if scores.classified is not None and all(name in scores.classified.logits for name in stages):
         logits = np.array([scores.classified.logits[name] for name in stages])
         plain = np.exp(logits - logits.max())

@@ -43,7 +43,6 @@ from index_builder.errors import CasebookError, QueryError
 from index_builder.film_check.check import FilmCheck
 from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
 from index_builder.held_out import Answers, are_stages, read_answers, require_labels
-from index_builder.labels import DUST_STAGES
 from index_builder.lexical.reports import Reports
 from index_builder.stores.base import VectorStore, case_key
 from index_builder.systems.learnt import Learnt, read_learnt
@@ -320,14 +319,20 @@ class Casebook:
         Raises:
             CasebookError: The file is damaged, or lacks a label of the cases.
         """
-        answers, labels = read_answers(self._layout.held_out), DUST_STAGES if self.staged else self.label_names
+        answers, labels = read_answers(self._layout.held_out), self.stages or self.label_names
         require_labels(answers, labels, self.manifest.system.label_names, self._layout.held_out)
         return answers
 
     @cached_property
     def staged(self) -> bool:
-        """Whether the labels are stages of which each case has exactly one."""
-        return are_stages(self.labels, self.manifest.dataset.label_names)
+        """Whether the labels are stages of which each case has exactly one, if its stage is known."""
+        dataset = self.manifest.dataset
+        return are_stages(dataset.label_kind, self.labels, dataset.label_names)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stages in their order, also those that no case carries; empty where the labels are findings."""
+        return self.manifest.dataset.label_names if self.staged else ()
 
     @cached_property
     def film_check(self) -> FilmCheck | None:

@@ -15,7 +15,6 @@ from explorer.casebook import Casebook
 from explorer.labelled import LABELS_UNKNOWN, NO_FINDING, labels_unknown
 from explorer.palette import ABSENT, CATEGORIES, REST, SEQUENCE
 from index_builder.casebook import Space
-from index_builder.labels import DUST_STAGES
 
 MAIN_FINDING = "main finding"
 CLUSTER = "cluster"
@@ -111,9 +110,9 @@ def _several(casebook: Casebook, field: str) -> bool:
 def _main_findings(casebook: Casebook) -> Colouring:
     """Each case's label that most cases carry, a finding before "Normal"; stages in their order."""
     names, matrix = casebook.label_names, casebook.label_matrix
-    if not set(names).difference(DUST_STAGES):
+    if casebook.staged:
         found = np.where(matrix.any(1), matrix.argmax(1), -1)
-        return _with_absent(list(names), found, _stage_colours(names), "no stage labelled", ordered=True)
+        return _with_absent(list(names), found, _stage_colours(names, casebook), "no stage labelled", ordered=True)
     weight = matrix.sum(0) + len(matrix) * np.array([name not in _NORMAL for name in names]) + 1
     found = np.where(matrix, weight, 0).argmax(1)
     known = ~labels_unknown(casebook)
@@ -150,15 +149,16 @@ def _predicted(casebook: Casebook, space: Space, field: str) -> Colouring:
         return _with_absent(
             ["right", "wrong"], found.wrong.astype(np.int64), [CATEGORIES[0], CATEGORIES[4]], "not known"
         )
-    if not set(found.names).difference(DUST_STAGES):
-        colours = _stage_colours(found.names)
+    if casebook.staged:
+        colours = _stage_colours(found.names, casebook)
         return _with_absent(list(found.names), found.likeliest, colours, "no prediction", ordered=True)
     return _by_text(_named(found.names, found.likeliest), "no prediction", quiet=_NORMAL)
 
 
-def _stage_colours(names: Sequence[str]) -> list[tuple[str, str]]:
-    steps = np.linspace(0, len(SEQUENCE) - 1, len(DUST_STAGES)).round().astype(int)
-    return [SEQUENCE[steps[DUST_STAGES.index(name)]] for name in names]
+def _stage_colours(names: Sequence[str], casebook: Casebook) -> list[tuple[str, str]]:
+    """A colour for each stage by its place; of more stages than the scale has colours, neighbours share one."""
+    steps = np.linspace(0, len(SEQUENCE) - 1, len(casebook.stages)).round().astype(int)
+    return [SEQUENCE[steps[casebook.stages.index(name)]] for name in names]
 
 
 def _named(names: Sequence[str], found: NDArray[np.integer]) -> np.ndarray:

@@ -369,6 +369,7 @@ def _dataset_record(request: BuildRequest, dataset: Dataset) -> DatasetRecord:
         label_definition=card.label_definition,
         label_names=dataset.label_names,
         synthetic=card.synthetic,
+        label_kind=card.label_kind,
     )
 
 

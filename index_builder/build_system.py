@@ -51,7 +51,7 @@ def teach(
     from index_builder.systems.frozen import Frozen
 
     assert isinstance(system, Frozen), "no other system learns from a casebook"
-    fit_on_casebook(system, cases, dataset.label_names, vectors)
+    fit_on_casebook(system, cases, dataset.label_names, vectors, stages=dataset.label_kind == "stages")
     taught, before = layout.folder / "system.taught", layout.folder / "system.before"
     for left in (taught, before):
         shutil.rmtree(left, ignore_errors=True)

@@ -48,7 +48,7 @@ def calibrate(
     def classify(found: NDArray[np.float32]) -> NDArray[np.float32] | None:
         return classifier_logits(system, found)
 
-    answers = held_out_answers(record, cases, dataset.label_names, vectors, stores, classify, films)
+    answers = held_out_answers(record, cases, dataset, vectors, stores, classify, films)
     answers |= carried_answers(system.held_out.get(dataset.kind, {}), answers, dataset.kind, record.label_names)
     write_answers(answers, layout.held_out)
     primary = ThumbnailReader(layout.thumbnails)

@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from index_builder.errors import CasebookError
+from index_builder.labels import LabelKind
 
 SCHEMA_VERSION = 7
 #: Versions that are read. In 4 no label of a case could be unknown, up to 5 reports were not indexed by words and
@@ -56,7 +57,11 @@ class _Record(BaseModel):
 
 
 class DatasetRecord(_Record):
-    """Where the cases came from, and how to open the source again for full-size films."""
+    """Where the cases came from, and how to open the source again for full-size films.
+
+    Attributes:
+        label_kind: What the labels are; None: written before datasets said so, see `held_out.are_stages`.
+    """
 
     kind: str
     root: str | None
@@ -70,6 +75,7 @@ class DatasetRecord(_Record):
     label_definition: str
     label_names: tuple[str, ...]
     synthetic: bool
+    label_kind: LabelKind | None = None
 
 
 class SystemRecord(_Record):

@@ -34,7 +34,9 @@ _ITERATIONS = 80
 _Vectors = Mapping[Space, NDArray[np.floating]]
 
 
-def fit_on_casebook(system: Frozen, cases: CaseRows, label_names: Sequence[str], vectors: _Vectors) -> None:
+def fit_on_casebook(
+    system: Frozen, cases: CaseRows, label_names: Sequence[str], vectors: _Vectors, *, stages: bool
+) -> None:
     """Fit head and vote; where the training part tells too little, the system keeps its vote's defaults and no head.
 
     Args:
@@ -42,6 +44,7 @@ def fit_on_casebook(system: Frozen, cases: CaseRows, label_names: Sequence[str],
         cases: All N of a casebook.
         label_names: Labels of their dataset.
         vectors: [N, D] per space, zero where a case lacks the modality.
+        stages: Whether these labels are stages of which one holds.
     """
     from index_builder.datasets.phantom.openi_cohort import UNCODED
 
@@ -65,6 +68,7 @@ def fit_on_casebook(system: Frozen, cases: CaseRows, label_names: Sequence[str],
         names = tuple(label_names[column] for column in columns)
         system.head = _fitted(base, held, truth[:, columns], told[:, columns], train, val)
         update |= {"fitted": names, "label_names": (*system.config.findings, *names)}
+        update["exclusive"] = stages and not system.config.findings and names == tuple(label_names)
     system.config = system.config.model_copy(update=update)
 
 

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.case_table import CaseRows, carried_labels, label_matrix
-from index_builder.casebook import SPACES, Space, SystemRecord
+from index_builder.casebook import SPACES, DatasetRecord, Space, SystemRecord
 from index_builder.errors import CasebookError
 from index_builder.films import FilmTable
-from index_builder.labels import DUST_STAGES
+from index_builder.labels import DUST_STAGES, LabelKind
 from index_builder.stores.base import VectorStore, case_keys
 from index_builder.systems.voting import vote, vote_logits
 
@@ -98,8 +98,16 @@ class HeldOut:
 Answers = dict[tuple[Given, Source], HeldOut]
 
 
-def are_stages(labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> bool:
-    """Whether a dataset's labels are stages and every case, whose labels are given, has exactly one."""
+def are_stages(kind: LabelKind | None, labels: Iterable[Sequence[str]], label_names: Sequence[str]) -> bool:
+    """Whether a casebook's labels are stages.
+
+    Args:
+        kind: What its record says. None, of casebooks of before 2026-12: stages were those of phantom-dust alone.
+        labels: Of every case, read only where the record does not say.
+        label_names: Of the dataset.
+    """
+    if kind is not None:
+        return kind == "stages"
     return set(label_names) == set(DUST_STAGES) and all(len(own) == 1 for own in labels)
 
 
@@ -110,6 +118,8 @@ def classifier_answers(
     vectors: _Vectors,
     truth: NDArray[np.bool_],
     truth_known: NDArray[np.bool_] | None = None,
+    *,
+    stages: bool = False,
 ) -> Answers:
     """What a checkpoint carries: its classifier's answers on validation cases, space by space.
 
@@ -120,11 +130,13 @@ def classifier_answers(
         vectors: [V, D] of every space, zero where a case lacks the modality.
         truth: [V, C].
         truth_known: [V, C], see `HeldOut.told`.
+        stages: Whether they are stages; cases whose stage is unknown are then not asked about.
     """
-    stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
     answers: Answers = {}
     for space in vectors:
         rows = with_modality(vectors, space)
+        if stages:
+            rows = rows[truth[rows].any(axis=1)]
         if len(rows) < FEWEST or not truth[rows].any():
             continue
         if (logits := classify(vectors[space][rows].astype(np.float32))) is not None:
@@ -138,7 +150,7 @@ def classifier_answers(
 def held_out_answers(
     record: SystemRecord,
     cases: CaseRows,
-    label_names: Sequence[str],
+    dataset: DatasetRecord,
     vectors: _Vectors,
     stores: Mapping[Space, VectorStore],
     classify: Classify | None,
@@ -152,7 +164,7 @@ def held_out_answers(
     Args:
         record: The system that embedded the cases.
         cases: All cases of the casebook, N.
-        label_names: Labels of its dataset.
+        dataset: Of the cases.
         vectors: [N, D] of every space, zero where a case lacks the modality.
         stores: Index per space.
         classify: The system's classifier; None: only the vote is asked.
@@ -165,14 +177,16 @@ def held_out_answers(
     """
     from index_builder.datasets.phantom.openi_cohort import UNCODED
 
-    stages = are_stages((case.labels for case in cases), label_names)
+    label_names = dataset.label_names
+    stages = are_stages(dataset.label_kind, (case.labels for case in cases), label_names)
     labels = cases.column("labels")
     carried = carried_labels(labels)
     names = [name for name in label_names if stages or name in carried]
     truth, told = label_matrix(labels, names), cases.known(names)
     known = [name for name in names if name in record.label_names]
     asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
-    asked &= told.any(axis=1) if names else True
+    # A case without a stage, whether or not it is said to be unknown, tells nothing of stages.
+    asked &= (truth if stages else told).any(axis=1) if names else True
     answers: Answers = {}
     for space, store in stores.items():
         for given, rows, found in _asking(space, vectors, films, np.flatnonzero(asked)):

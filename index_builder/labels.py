@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+#: What the labels of a dataset are: findings, of which a case carries any number, or ordered stages, of which a case
+#: whose stage is known carries exactly one.
+LabelKind = Literal["findings", "stages"]
+
 #: ChestX-ray14 findings in the published spelling (Wang et al., CVPR 2017); "No Finding" is the empty set.
 NIH_LABELS: tuple[str, ...] = (
     "Atelectasis",

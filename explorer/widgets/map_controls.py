@@ -18,7 +18,6 @@ from explorer.widgets.links import current_address
 from explorer.widgets.markup import label_words, plain_markdown, space_title
 from index_builder.casebook import MapName, Space
 from index_builder.errors import CxrError
-from index_builder.labels import DUST_STAGES
 
 MAP_WORDS: dict[MapName, str] = {
     "umap": "UMAP",
@@ -99,7 +98,7 @@ def map_controls(shelved: Shelved, settings: AppSettings, result: SearchResult |
 def field_title(shelved: Shelved, field: str) -> str:
     """A field that colours as a reader knows it."""
     if field == MAIN_FINDING:
-        return "Main finding" if set(shelved.casebook.label_names).difference(DUST_STAGES) else "Stage"
+        return "Stage" if shelved.casebook.staged else "Main finding"
     if field.startswith(LABEL_PREFIX):
         return f"Finding: {label_words(field.removeprefix(LABEL_PREFIX))}"
     return {

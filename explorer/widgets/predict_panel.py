@@ -223,13 +223,14 @@ def _meter_html(reading: Reading) -> str:
     if reading.uncertainty is None:
         return ""
     said = escape(compared_words(reading), quote=True)
-    mark = "" if reading.theta is None else f'<i style="left:{_on_meter(reading.theta)}%"></i>'
+    stages = len(reading.scores)
+    mark = "" if reading.theta is None else f'<i style="left:{_on_meter(reading.theta, stages)}%"></i>'
     return (
         f'<p>{said}</p><div class="cxr-meter" role="img" aria-label="{said}">'
-        f'<span style="width:{_on_meter(reading.uncertainty)}%"></span>{mark}</div>'
+        f'<span style="width:{_on_meter(reading.uncertainty, stages)}%"></span>{mark}</div>'
     )
 
 
-def _on_meter(uncertainty: float) -> int:
-    """Place on the meter in percent; its end is the uncertainty of four stages equally likely."""
-    return round(min(100 * uncertainty / 0.75, 100))
+def _on_meter(uncertainty: float, stages: int) -> int:
+    """Place on the meter in percent; its end is the uncertainty of so many stages equally likely."""
+    return round(min(100 * uncertainty / (1 - 1 / stages), 100))

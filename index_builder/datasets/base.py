@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from index_builder.labels import LabelKind
+
 if TYPE_CHECKING:
     from index_builder.imaging import Film
 
@@ -95,7 +97,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """What a reader of a casebook must know about its source."""
+    """What a reader of a casebook must know about its source.
+
+    Of stages (`label_kind`) every case carries exactly one, or has all of them in `Case.unknown`. Their order is that
+    of `Dataset.label_names`.
+    """
 
     name: str
     title: str
@@ -105,6 +111,7 @@ class DatasetCard:
     source: str
     label_definition: str
     synthetic: bool = False
+    label_kind: LabelKind = "findings"
 
 
 class Dataset(Protocol):
@@ -115,7 +122,7 @@ class Dataset(Protocol):
     """
 
     card: DatasetCard
-    #: All labels a case may carry, in display order.
+    #: All labels a case may carry, in display order; stages from lowest to highest.
     label_names: tuple[str, ...]
 
     def cases(self) -> Sequence[Case]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from index_builder.datasets.label_cells import State
 from index_builder.datasets.tables import Table
 from index_builder.errors import DatasetError
+from index_builder.labels import LabelKind
 
 #: A columns file is a page of text; beyond this it is something else.
 MAX_COLUMNS_FILE_BYTES = 256_000
@@ -28,6 +29,11 @@ def _as_mapping(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return {item: item for item in value}
     return value
+
+
+def _as_words(value: Any) -> Any:
+    """Stages that are plain numbers, which YAML reads as such, as words."""
+    return [str(item) if isinstance(item, int) else item for item in value] if isinstance(value, list) else value
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -63,6 +69,9 @@ class ColumnMap(BaseModel):
         report: Whole report, read as findings. Use `sections` where the parts are apart.
         sections: Section name to column, e.g. {findings: FINDINGS, impression: IMPRESSION}.
         labels: One column with all labels of a case, joined by `labels_separator` (or a JSONL/Parquet list).
+        label_kind: findings, of which a case has any number, or stages, of which it has exactly one.
+        stages: Names of the stages from lowest to highest, where `labels` holds them. Of `label_columns` the order is
+            that of the stages.
         label_columns: One column per label instead, holding 1/0, true/false or yes/no; -1 where nobody was sure. A
             column "No Finding" is no label: 1 there says that the others are absent.
         uncertain: What -1 in a label column means: absent, present, or unknown, which is neither trained on nor scored.
@@ -86,6 +95,8 @@ class ColumnMap(BaseModel):
     sections: dict[SectionName, Name] = Field(default_factory=dict)
     labels: Name | None = None
     labels_separator: Separator = "|"
+    label_kind: LabelKind = "findings"
+    stages: Annotated[list[Name], BeforeValidator(_as_words)] = Field(default_factory=list)
     label_columns: Annotated[list[Name], BeforeValidator(_as_list)] = Field(default_factory=list)
     uncertain: State = "unknown"
     blank: Literal["absent", "unknown"] = "unknown"
@@ -102,6 +113,7 @@ class ColumnMap(BaseModel):
     def _check(self) -> Self:
         if self.labels and self.label_columns:
             raise ValueError("give labels or label_columns, not both")
+        self._check_stages()
         if self.other_views and len(self.other_views) != len(self.other_images):
             raise ValueError("give other_views one column for each column of other_images, or none")
         if self.report and "findings" in self.sections:
@@ -109,6 +121,17 @@ class ColumnMap(BaseModel):
         if not (self.image or self.text_columns()):
             raise ValueError("give image, report or sections: a case needs a film or a text")
         return self
+
+    def _check_stages(self) -> None:
+        if self.label_kind == "findings":
+            if self.stages:
+                raise ValueError("stages are given, so say label_kind: stages")
+            return
+        if bool(self.labels) != bool(self.stages):
+            raise ValueError("give labels and the names of their stages in order, or label_columns in order")
+        names = self.stages or self.label_columns
+        if len({name.casefold() for name in names}) < max(2, len(names)):
+            raise ValueError("give at least two stages, each once")
 
     def text_columns(self) -> dict[str, str]:
         """Section name to column, the whole report as findings."""

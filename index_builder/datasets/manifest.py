@@ -12,6 +12,7 @@ from index_builder.datasets.column_guess import guess_columns, told_columns
 from index_builder.datasets.column_map import ColumnMap, check_columns, find_column_map
 from index_builder.datasets.film_names import FilmFinder, patient_in_path
 from index_builder.datasets.manifest_labels import ManifestLabels
+from index_builder.datasets.manifest_stages import ManifestStages
 from index_builder.datasets.reading import FilmFolder, FilmOutsideError, Reading, SplitRule, TableDataset, TablePass
 from index_builder.datasets.tables import TABLE_SUFFIXES, Row, Table, read_table
 from index_builder.datasets.values import (
@@ -30,6 +31,8 @@ from index_builder.errors import DatasetError, ImagingError
 TABLE_NAME = "manifest"
 
 MAX_NAME_CHARS = 200
+
+Labels = ManifestLabels | ManifestStages
 
 
 class Manifest(TableDataset):
@@ -87,7 +90,7 @@ class Manifest(TableDataset):
             for name, column in columns.profile.items()
             if name not in ("age", "sex")
         }
-        labels = ManifestLabels(table, columns)
+        labels = ManifestStages(columns) if columns.label_kind == "stages" else ManifestLabels(table, columns)
         firsts: dict[str, tuple[Case, int]] = {}
         untold: set[str] = set()
         for row in table.rows:
@@ -107,7 +110,7 @@ class Manifest(TableDataset):
         return replace(run.finish(), cases=cases), names
 
     def _case(
-        self, row: Row, rule: SplitRule, types: dict[str, type[ProfileValue]], labels: ManifestLabels, run: TablePass
+        self, row: Row, rule: SplitRule, types: dict[str, type[ProfileValue]], labels: Labels, run: TablePass
     ) -> Case | None:
         """Case of a row; None where anything in it is at fault, all of which is noted."""
         columns = self.columns
@@ -262,4 +265,5 @@ def _card(columns: ColumnMap, path: Path, guessed: str) -> DatasetCard:
         source=fields.source or "not stated",
         label_definition=fields.label_definition or "As given in the table.",
         synthetic=fields.synthetic,
+        label_kind=columns.label_kind,
     )

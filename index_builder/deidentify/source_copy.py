@@ -300,6 +300,7 @@ def _write_table(folder: Path, dataset: Dataset, rows: Sequence[Mapping[str, Any
         synthetic="_synthetic",
         sections=_fields("_section ", present),
         label_columns=labels,
+        label_kind=card.label_kind,
         profile=_fields("_profile ", present),
         card=CardFields(
             name=card.name,

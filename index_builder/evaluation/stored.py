@@ -27,6 +27,7 @@ from index_builder.errors import CxrError
 from index_builder.evaluation.embedding import Embedded, Prepare, Progress, frozen_features
 from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure_task, task_of
 from index_builder.evaluation.runs import Run
+from index_builder.held_out import are_stages
 from index_builder.imaging import Film
 from index_builder.systems.base import RetrievalSystem, load_system
 from index_builder.systems.encoders import ImageEncoder
@@ -39,6 +40,7 @@ class StoredCases:
     """Cases of a casebook as a dataset; the source they came from is opened for a film, and only then."""
 
     def __init__(self, record: DatasetRecord, cases: CaseRows) -> None:
+        staged = are_stages(record.label_kind, (case.labels for case in cases), record.label_names)
         self.card = DatasetCard(
             name=record.kind,
             title=record.title,
@@ -48,6 +50,7 @@ class StoredCases:
             source=record.source,
             label_definition=record.label_definition,
             synthetic=record.synthetic,
+            label_kind="stages" if staged else "findings",
         )
         self.label_names = record.label_names
         self._record, self._cases = record, cases

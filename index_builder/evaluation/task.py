@@ -17,7 +17,6 @@ from index_builder.errors import DatasetError, ModelError
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
 from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.retrieval import diversity, nearest, query_metrics, shared_labels, summarise
-from index_builder.labels import DUST_STAGES
 
 #: Scores [rows, N] of all candidates of a protocol for some of its queries, higher is nearer.
 Scores = Callable[[slice], NDArray[np.floating]]
@@ -140,11 +139,14 @@ def set_task(
     read: dict[Space, NDArray[np.bool_]] = {"image": seen.film, "text": seen.text, "joint": seen.film | seen.text}
     has = read[modality]
     asked = np.full(len(has), True) if split == "all" else seen.part == split
+    staged = dataset.card.label_kind == "stages"
+    told = seen.labels.any(axis=1) if staged else np.full(len(has), True)
     order = np.argsort(seen.case_id, kind="stable")
-    kept = order[(seen.coded & has)[order]]
+    kept = order[(seen.coded & has & told)[order]]
     counts = {
         f"not coded ({UNCODED})": int((asked & ~seen.coded).sum()),
         _LACKING[modality]: int((asked & seen.coded & ~has).sum()),
+        "stage unknown": int((asked & seen.coded & has & ~told).sum()),
     }
     rows = {one: np.flatnonzero(seen.part[kept] == one) for one in SPLITS}
     scored = np.arange(len(kept)) if split == "all" else rows[split]
@@ -155,9 +157,11 @@ def set_task(
                 "on val and scores another part: give a dataset that has them, or another --modality."
             )
     labels, judged = seen.labels[kept], seen.judged[kept]
-    told = np.logical_and(judged[rows["val"]].any(axis=0), judged[scored].any(axis=0)).tolist()
+    decided = np.logical_and(judged[rows["val"]].any(axis=0), judged[scored].any(axis=0)).tolist()
     columns = [
-        number for number, label in enumerate(dataset.label_names) if told[number] and (known is None or label in known)
+        number
+        for number, label in enumerate(dataset.label_names)
+        if decided[number] and (known is None or label in known)
     ]
     if not columns:
         raise ModelError(
@@ -169,7 +173,8 @@ def set_task(
     for one, found in (("val", truth[rows["val"]]), (split, labels[scored])):
         if not found.any():
             raise DatasetError(f"{name}: no {one} case carries a label that could be scored. Give labelled data.")
-    stages = set(names) == set(DUST_STAGES) and bool((truth.sum(axis=1) == 1).all())
+    # A system that knows some of the stages alone says of each whether it holds.
+    stages = staged and len(names) == len(dataset.label_names)
     known_of = judged[:, columns]
     left_out = {reason: count for reason, count in counts.items() if count}
     task = Task(

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from index_builder.errors import ModelError
 from index_builder.imaging import Framing, InputGeometry, framed, framed_geometry
-from index_builder.labels import DUST_STAGES
 from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
 from index_builder.systems.published import ImageSide, PublishedImages, open_image_side
@@ -43,6 +42,7 @@ class FrozenConfig(SystemConfig):
         framing: How films become squares of `image_size`.
         findings: Labels of the encoder's own classifier.
         fitted: Labels of the linear head, fitted on a casebook.
+        exclusive: Whether these are all labels there are, and stages of which one holds.
         licence: Of the encoder, as its card or ours says.
     """
 
@@ -51,6 +51,7 @@ class FrozenConfig(SystemConfig):
     framing: Framing
     findings: tuple[str, ...] = ()
     fitted: tuple[str, ...] = ()
+    exclusive: bool = False
     licence: str = ""
 
 
@@ -173,8 +174,7 @@ class Frozen(RetrievalSystem):
         logits = self.label_logits(vectors)
         if logits is None:
             return None
-        stages = set(self.config.label_names) == set(DUST_STAGES)
-        return logits.float().softmax(1) if stages else logits.float().sigmoid()
+        return logits.float().softmax(1) if self.config.exclusive else logits.float().sigmoid()
 
     def image_stages(self) -> Mapping[str, nn.Module]:
         stages = self.image_encoder.stages

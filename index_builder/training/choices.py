@@ -47,7 +47,7 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
     columns = np.flatnonzero(known.any(0))
     truth_known, labels_known = known[:, columns], labels_known[:, columns]
     update: dict[str, Any] = vote_settings(held, base, truth[:, columns], labels[:, columns], truth_known, labels_known)
-    if system.theta is not None and (filmed := held["image"].any(1)).any():
+    if system.theta is not None and (filmed := held["image"].any(1) & (truth.sum(1) == 1)).any():
         update["theta"] = _theta(system, held["image"][filmed], truth[filmed])
     system.config = system.config.model_copy(update=update)
     if system.reranks and held["joint"].any() and base["joint"].any():
@@ -56,7 +56,7 @@ def choose_after_training(system: RetrievalSystem, cases: TrainingCases, sources
 
 def answers_by_dataset(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> dict[str, Answers]:
     """The classifier's answers on the validation cases of each dataset, by its kind; none without a classifier."""
-    kinds = {source.open().card.name: source.kind for source in reversed(sources)}
+    opened = {source.open().card.name: (source.kind, source.open().card.label_kind) for source in reversed(sources)}
     found = {}
     for number, name in enumerate(cases.groups):
         own = replace(cases, examples=[example for example in cases.examples if example.group == number])
@@ -71,9 +71,10 @@ def answers_by_dataset(system: RetrievalSystem, cases: TrainingCases, sources: S
             embed_cases(system, own, "val"),
             truth[:, columns].astype(bool),
             known[:, columns],
+            stages=opened[name][1] == "stages",
         )
         if answers:
-            found[kinds[name]] = answers
+            found[opened[name][0]] = answers
     return found
 
 

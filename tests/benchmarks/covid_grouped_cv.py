@@ -81,11 +81,11 @@ def groups_of(cases: list[Case], films: list[NDArray[np.float32]]) -> NDArray[np
     return np.array([names.index(root("patient " + case.patient_id)) for case in cases])
 
 
-def held_out_scores(features: NDArray, truth: NDArray, groups: NDArray) -> NDArray[np.float64]:
-    """[N]: probability of each case by the fold that did not train on it."""
+def held_out_scores(features: NDArray, truth: NDArray, groups: NDArray, seed: int = 0) -> NDArray[np.float64]:
+    """[N]: probability of each case by the fold that did not train on it; `seed` decides the folds."""
     scores = np.zeros(len(truth))
     for fold, (train, test) in enumerate(
-        StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(features, truth, groups)
+        StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, truth, groups)
     ):
         inner = StratifiedGroupKFold(3, shuffle=True, random_state=fold)
         model = GridSearchCV(

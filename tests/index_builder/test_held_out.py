@@ -42,7 +42,7 @@ class Opened:
         manifest, layout = read_manifest(folder), Layout(folder)
         self.record = manifest.system
         self.cases = list(CaseRows(read_cases(layout.cases, manifest.cases)))
-        self.names = manifest.dataset.label_names
+        self.dataset = manifest.dataset
         self.system: RetrievalSystem = load_system(layout.system)
         self.vectors = {space: np.asarray(read_embeddings(folder, space, len(self.cases))) for space in SPACES}
         self.stores = {
@@ -54,7 +54,7 @@ class Opened:
         return held_out_answers(
             self.record,
             CaseRows(cases_table(cases or self.cases)),
-            self.names,
+            self.dataset,
             self.vectors,
             self.stores,
             partial(classifier_logits, self.system),
@@ -147,10 +147,15 @@ def test_a_source_right_on_all_of_few_cases_is_not_called_certain() -> None:
     assert 0.5 < one.temperature < 1.5
 
 
-def test_stages_are_known_by_their_names_and_by_being_exclusive() -> None:
-    assert are_stages([("Stage 0",), ("Stage 3",)], DUST_STAGES)
-    assert not are_stages([("Stage 0",), ()], DUST_STAGES)
-    assert not are_stages([("Nodule",)], ("Nodule", "Mass"))
+def test_whether_labels_are_stages_is_what_the_dataset_says() -> None:
+    assert are_stages("stages", [("low",), ()], ("low", "high"))
+    assert not are_stages("findings", [("Stage 0",), ("Stage 3",)], DUST_STAGES)
+
+
+def test_of_a_casebook_that_does_not_say_stages_are_those_of_phantom_dust() -> None:
+    assert are_stages(None, [("Stage 0",), ("Stage 3",)], DUST_STAGES)
+    assert not are_stages(None, [("Stage 0",), ()], DUST_STAGES)
+    assert not are_stages(None, [("Nodule",)], ("Nodule", "Mass"))
 
 
 def test_a_checkpoint_lends_its_answers_where_the_casebook_has_fewer(stage_casebook: Path) -> None:
@@ -162,7 +167,7 @@ def test_a_checkpoint_lends_its_answers_where_the_casebook_has_fewer(stage_caseb
     truth = random.integers(0, 4, 50)[:, None] == np.arange(4)
     spaces = {"image": vectors, "text": np.zeros_like(vectors), "joint": vectors}
     classify = partial(classifier_logits, opened.system)
-    carried = classifier_answers(classify, DUST_STAGES, DUST_STAGES, spaces, truth)  # type: ignore[arg-type]
+    carried = classifier_answers(classify, DUST_STAGES, DUST_STAGES, spaces, truth, stages=True)  # type: ignore[arg-type]
     assert set(carried) == {("image", "classifier")}, "no text, so nothing of the joint space either"
     assert carried["image", "classifier"].stages
     assert carried_answers(carried, {}, "phantom-dust", DUST_STAGES) == carried

@@ -56,7 +56,9 @@ def write_workers(folder: Path) -> None:
     random = np.random.default_rng(0)
     fields = ("case_id", "patient_id", "image", "report", "labels", "split")
     (folder / "columns.yaml").write_text(
-        "".join(f"{name}: {name}\n" for name in fields) + "profile: [age, occupation]\n"
+        "".join(f"{name}: {name}\n" for name in fields)
+        + "profile: [age, occupation]\n"
+        + f"label_kind: stages\nstages: [{', '.join(DUST_STAGES)}]\n"
     )
     with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)

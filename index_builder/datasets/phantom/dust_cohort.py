@@ -72,6 +72,7 @@ class PhantomDust:
         source="drawn on demand",
         label_definition="Stage = major category of small-opacity profusion that was drawn, 0 to 3.",
         synthetic=True,
+        label_kind="stages",
     )
     label_names = DUST_STAGES
 
