@@ -28,7 +28,7 @@ format: $(VENV)/installed-test
 audit: $(VENV)/installed-test
 	$(BIN)/python .ci/audit.py
 
-# The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/systems.md).
+# The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/reference/systems.md).
 CHECKPOINTS ?= checkpoints
 TRAIN = $(BIN)/cxr-explorer train
 DRAWN := --dataset phantom-openi
