@@ -36,7 +36,7 @@ def test_links_and_anchors_lead_somewhere(page: Path) -> None:
 
 
 def test_code_names_pages_that_are_there() -> None:
-    """Comments, docstrings, messages and settings say `docs/KIND/PAGE.md`."""
+    """Comments, docstrings, messages and settings name pages by their path from the root."""
     places = [path for folder in ("explorer", "index_builder", "pages", "tests", "assets") for path in _texts(folder)]
     named = {
         (path.relative_to(ROOT), page)
