@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8501
 
-.PHONY: help demo test format audit checkpoints clean
+.PHONY: help demo test format audit docs checkpoints clean
 
 help:
 	@echo "make demo    build three casebooks of synthetic films and open the app on http://localhost:$(PORT)"
 	@echo "make test    lint, types and all tests, the browser's included"
+	@echo "make docs    the documentation as a site in build/site; fails on a broken link"
 	@echo "make audit   bill of materials in build/sbom.cdx.json; known vulnerabilities of the installed packages"
 
 demo: $(VENV)/installed
@@ -35,7 +36,11 @@ format: $(VENV)/installed-test
 audit: $(VENV)/installed-test
 	$(BIN)/python .ci/audit.py
 
-# The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/systems.md).
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
+
+# The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/reference/systems.md).
 CHECKPOINTS ?= checkpoints
 TRAIN = $(BIN)/cxr-explorer train
 DRAWN := --dataset phantom-openi
@@ -75,4 +80,9 @@ $(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/installed-test: $(VENV)/installed
 	@echo "Installing test tools into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "Installing the documentation's tools into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Who may use the app, and what for: read from the section `[access]` of Streamlit's secrets. See docs/sign-in.md."""
+"""Who may use the app, and what for: read from `[access]` of Streamlit's secrets. See docs/how-to/sign-in.md."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class AccessRules(_Section):
         if section is None:
             raise AccessError(
                 "sign-in is configured ([auth] in secrets.toml), but nobody is let in. Add a section [access] with "
-                "audit_log and [access.viewer] or [access.exporter]; see docs/sign-in.md."
+                "audit_log and [access.viewer] or [access.exporter]; see docs/how-to/sign-in.md."
             )
         try:
             return cls.model_validate(section)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             place = ".".join(["access", *map(str, first["loc"])])
-            raise AccessError(f"secrets.toml: {place}: {first['msg']}. See docs/sign-in.md.") from None
+            raise AccessError(f"secrets.toml: {place}: {first['msg']}. See docs/how-to/sign-in.md.") from None
 
     def role_of(self, claims: Mapping[str, Any]) -> Role | None:
         """Role of somebody with these claims of an identity token; None: not let in.

@@ -151,6 +151,6 @@ def serve_casebooks(casebooks: list[Path], port: int) -> None:
     folders = [str(folder.resolve()) for folder in casebooks]
     print(f"CXR Explorer: http://localhost:{port}  (Ctrl+C stops it)", flush=True)
     arguments = ["-m", "streamlit", "run", str(script), "--server.port", str(port), "--server.address", "localhost"]
-    # A query on several threads waits longer for them than they save: docs/scale.md.
+    # A query on several threads waits longer for them than they save: docs/explanation/scale.md.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.execv(sys.executable, [sys.executable, *arguments, "--", *folders])

@@ -28,7 +28,8 @@ LINES: dict[Structure, tuple[str, bool]] = {
 }
 
 #: Error of the ratio against people's outlines on 51 JSRT films that nothing was trained or chosen on: mean absolute
-#: error, and the limits of agreement (Bland and Altman 1986). From tests/benchmarks/anatomy.py, see docs/anatomy.md.
+#: error, and the limits of agreement (Bland and Altman 1986). From tests/benchmarks/anatomy.py;
+#: see docs/explanation/anatomy.md.
 RATIO_ERROR, RATIO_LIMITS, RATIO_FILMS = 0.013, (-0.029, 0.035), 51
 
 

@@ -37,7 +37,7 @@ DUST_STAGES: tuple[str, ...] = ("Stage 0", "Stage 1", "Stage 2", "Stage 3")
 #: stand anywhere behind the heading). Case does not matter. A code may mean several classes:
 #: "Opacity/lung/round" is an opacity and nodular. Near-synonyms that cannot be told apart on the film share
 #: a class. No published list of 22 classes is known to us, so these were chosen by clinical sense and
-#: frequency: each has at least 40 reports. docs/openi-labels.md has the counts and what is left out.
+#: frequency: each has at least 40 reports. docs/reference/openi-labels.md has the counts and what is left out.
 OPENI_MESH_CLASSES: dict[str, tuple[str, ...]] = {
     "Normal": ("normal",),
     "Opacity": ("Opacity", "Density"),

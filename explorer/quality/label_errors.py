@@ -2,7 +2,8 @@
 
 A classifier that never saw a case, nor another of its patient, says how likely each label is. Where it contradicts a
 label more often than the noise it estimates for the class would have it, the surest contradictions are suspects.
-`tests/benchmarks/label_errors.py` measures how many planted errors are found, and docs/evaluation.md has the figures.
+`tests/benchmarks/label_errors.py` measures how many planted errors are found; docs/reference/evaluation.md has the
+figures.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ nearest. The weights add up to 1. A query in which no fact is recognised has no 
 their own proportion. Beside a film, facts and words have the share of the text (`1 - image_weight`) and the vectors,
 which already hold film and text in these shares, the rest. Cases that are level are ordered by cosine.
 
-The weights were chosen on validation reports: docs/text-search.md says how and with what result.
+The weights were chosen on validation reports: docs/explanation/text-search.md says how and with what result.
 """
 
 from __future__ import annotations

@@ -101,4 +101,4 @@ def _rules() -> AccessRules | None:
     try:
         return AccessRules.of_secrets(None if section is None else section.to_dict())
     except AttributeError:
-        raise AccessError("secrets.toml: access: write it as a section, [access]. See docs/sign-in.md.") from None
+        raise AccessError("secrets.toml: access: write it as section [access]. See docs/how-to/sign-in.md.") from None

@@ -62,7 +62,7 @@ def write_anatomy_card(
         "",
         "Training parts only, as the readers split them. The step was chosen on "
         f"{len(films.validation)} JSRT films of the validation part; the test part was not read. "
-        "Figures on the test part: docs/anatomy.md.",
+        "Figures on the test part: docs/explanation/anatomy.md.",
         "",
         "## Validation",
         "",

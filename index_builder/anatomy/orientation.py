@@ -15,7 +15,7 @@ from index_builder.film_check.check import Turn, righted
 _TURNS: tuple[Turn, ...] = ("turned left", "upside down", "turned right")
 
 #: The heart's centre lies this far on the wrong side where a film seems mirrored, in widths of the chest. Chosen on
-#: films of Open-i's validation part; docs/anatomy.md has what it finds and how often it is wrong.
+#: films of Open-i's validation part; docs/explanation/anatomy.md has what it finds and how often it is wrong.
 MIRRORED_OFFSET = -0.03
 
 

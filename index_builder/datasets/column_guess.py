@@ -79,7 +79,7 @@ def guess_columns(table: Table, films: FilmFinder) -> Guess:
     Raises:
         DatasetError: Two columns fit one field equally well, or nothing fits image or text.
     """
-    remedy = f"Write a {COLUMNS_FILES[0]} beside it that says which column is what (docs/your-own-data.md)."
+    remedy = f"Write a {COLUMNS_FILES[0]} beside it that says which column is what (docs/how-to/your-own-data.md)."
     present = ", ".join(map(repr, table.columns))
     found: dict[str, str] = {}
 

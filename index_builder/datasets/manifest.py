@@ -36,7 +36,7 @@ Labels = ManifestLabels | ManifestStages
 
 
 class Manifest(TableDataset):
-    """Reader of a table that anyone can write. See docs/your-own-data.md for each layout with an example.
+    """Reader of a table that anyone can write. See docs/how-to/your-own-data.md for each layout with an example.
 
         Manifest(Path("my-films"))                       # manifest.csv, .tsv, .jsonl or .parquet in the folder
         Manifest(Path("my-films/cases.csv"), ColumnMap(image="Path", labels="Dx", labels_separator=";"))

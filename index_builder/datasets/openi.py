@@ -115,7 +115,7 @@ class OpenI:
         licence="CC BY-NC-ND 4.0 (as stated in every report file)",
         source="https://openi.nlm.nih.gov/faq",
         label_definition="22 classes derived from the MeSH major terms, which human coders assigned from the "
-        "report; see docs/openi-labels.md. A report without indexing has no class.",
+        "report; see docs/reference/openi-labels.md. A report without indexing has no class.",
     )
     label_names = OPENI_LABELS
 

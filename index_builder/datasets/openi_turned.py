@@ -1,8 +1,8 @@
 """Open-i films that were published turned, and are hung upright when they are read.
 
-Found by asking each of the 3,292 primary films that are not named laterals for its anatomy (docs/anatomy.md), and
-looked at. A film that lies on its side because the patient did (CXR1339, a decubitus film) is as it was taken, and one
-whose heart lies on the right (CXR2278) may show the patient: both stay.
+Found by asking each of the 3,292 primary films that are not named laterals for its anatomy
+(docs/explanation/anatomy.md), and looked at. A film that lies on its side because the patient did (CXR1339, a decubitus
+film) is as it was taken, and one whose heart lies on the right (CXR2278) may show the patient: both stay.
 """
 
 from __future__ import annotations

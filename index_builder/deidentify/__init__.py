@@ -2,7 +2,7 @@
 
 source ──► pseudonyms, dicom_profile, text ──► copy (a manifest and its films) ──► build
 
-`docs/deidentification.md` says what is removed, what stays and what a reader must still look at.
+`docs/how-to/deidentification.md` says what is removed, what stays and what a reader must still look at.
 """
 
 from index_builder.deidentify.pseudonyms import KEY_VARIABLE, Pseudonyms

@@ -6,7 +6,7 @@ cross-attention. Each token's share is attention × value × gradient, summed ov
 queries gather for this target counts.
 
 The rows of cross-attention themselves are not shown: where the words look pointed at 2 of 10 findings on films, and
-what the patches read changed too little when the system's weights were shuffled (docs/explanations.md).
+what the patches read changed too little when the system's weights were shuffled (docs/explanation/explanations.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The words of reports: findings, sites, sides, degrees and devices, as `assets/report_terms.json` names them.
 
-The file is data: a synonym is added there and needs no code. docs/report-facts.md says how.
+The file is data: a synonym is added there and needs no code. docs/reference/report-facts.md says how.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Terms:
         degrees: By name.
         short: Abbreviation or compound -> what it stands for, in words of the other parts.
         organs: By name.
-        cues: Kind of cue -> words; the kinds are explained in docs/report-facts.md.
+        cues: Kind of cue -> words; the kinds are explained in docs/reference/report-facts.md.
         is_a: Finding -> the wider findings it is one of.
         part_of: Site -> the sites that contain it.
         near: Unordered pairs of sites that reports use for the same place.

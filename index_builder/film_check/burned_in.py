@@ -2,7 +2,8 @@
 
 A connected-component detector of printed text (the approach surveyed by Jung, Kim and Jain, "Text information
 extraction in images and video", Pattern Recognition 37, 2004). It reads nothing, so it cannot tell a name from
-"PORTABLE"; handwritten, very large or faint text escapes it. `docs/deidentification.md` says how often it is right.
+"PORTABLE"; handwritten, very large or faint text escapes it. docs/how-to/deidentification.md says how often it is
+right.
 """
 
 from __future__ import annotations

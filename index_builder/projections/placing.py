@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Nearest cases that place a query, and the softmax over similarity that weighs them; docs/maps.md has the error of
-#: this and other choices on cases left out of the map.
+#: Nearest cases that place a query, and the softmax over similarity that weighs them; docs/explanation/maps.md has
+#: the error of this and other choices on cases left out of the map.
 PLACING_NEIGHBOURS = 10
 PLACING_TEMPERATURE = 0.01
 

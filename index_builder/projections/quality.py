@@ -35,7 +35,7 @@ class MapQuality:
         purity_chance: The same of any ten cases.
         placement_distance: Median distance between where a case is and where its neighbours would place it, in median
             distances of two cases drawn at random. The map was made with the case, so a new query errs more:
-            docs/maps.md.
+            docs/explanation/maps.md.
         placement_rank: Median share of cases nearer to that place than the case itself; 0.5 would be chance.
     """
 

@@ -24,7 +24,7 @@ faiss: Any = import_module("faiss")
 
 Kind = Literal["flat", "hnsw", "ivfpq"]
 
-#: Up to here a flat scan is about as fast as the graph, and exact; measured in docs/scale.md.
+#: Up to here a flat scan is about as fast as the graph, and exact; measured in docs/explanation/scale.md.
 FLAT_LIMIT = 20_000
 #: Up to here HNSW's graph fits beside the vectors in ordinary memory.
 HNSW_LIMIT = 1_000_000

@@ -1,4 +1,4 @@
-"""Encoders run by ONNX Runtime, two to three times as fast on a processor as by PyTorch; measured in docs/scale.md.
+"""Encoders run by ONNX Runtime, two to three times as fast on a processor as by PyTorch (docs/explanation/scale.md).
 
 What is converted are the backbones alone: nearly all of the work. What was trained on top of them, and everything that
 needs a gradient, stays in PyTorch.

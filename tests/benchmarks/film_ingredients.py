@@ -2,10 +2,11 @@
 
     python tests/benchmarks/film_ingredients.py REAL [--seeds 3] [--only full "- laterals"] [--out runs.jsonl]
 
-REAL holds the folders of the real collections (docs/systems.md). The image encoder begins with ImageNet's weights and
-the towers anew; what reads texts, and the classifier, are the shipped ones and the same for all variants. Films have
-128 px, a sixth of the shipped encoder's pixels per film and a fraction of its epochs, so compare the rows and not their
-height. Scored is the running average of the weights after the last epoch, on Open-i's test part, film alone.
+REAL holds the folders of the real collections (docs/reference/systems.md). The image encoder begins with ImageNet's
+weights and the towers anew; what reads texts, and the classifier, are the shipped ones and the same for all variants.
+Films have 128 px, a sixth of the shipped encoder's pixels per film and a fraction of its epochs, so compare the rows
+and not their height. Scored is the running average of the weights after the last epoch, on Open-i's test part, film
+alone.
 """
 
 from __future__ import annotations

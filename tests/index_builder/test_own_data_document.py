@@ -1,4 +1,4 @@
-"""The examples of docs/your-own-data.md are read as they stand there."""
+"""The examples of docs/how-to/your-own-data.md are read as they stand there."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from index_builder.datasets.covid import Covid
 from index_builder.datasets.manifest import Manifest
 from index_builder.datasets.nih import NIH
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "your-own-data.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-own-data.md"
 
 
 def _examples() -> list[tuple[str, dict[str, str]]]:

@@ -60,11 +60,11 @@ class PhantomOpenI:
         licence=f"Films: as this software. Reports: {OpenI.card.licence}",
         source=OpenI.card.source,
         label_definition=f"{OpenI.card.label_definition} Not every class can be seen on a drawn film; see "
-        "docs/phantom.md.",
+        "docs/explanation/phantom.md.",
         synthetic=True,
     )
     label_names = OPENI_LABELS
-    #: Classes of which at least 85 of 100 cases have the finding on the film (see docs/phantom.md for the shares).
+    #: Classes of which at least 85 of 100 cases have the finding on the film (shares: docs/explanation/phantom.md).
     drawn_labels: tuple[str, ...] = tuple(label for label in OPENI_LABELS if label not in SELDOM_DRAWN)
 
     def __init__(self, seed: int = 0) -> None:

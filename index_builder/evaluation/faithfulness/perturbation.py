@@ -52,7 +52,7 @@ def altered_films(film: NDArray[np.float32], heat: NDArray[np.floating]) -> NDAr
 
 
 def altered_texts(text: str, words: Sequence[WordWeight], weights: Sequence[float]) -> list[list[str]]:
-    """Texts on the way of deletion, then of insertion: [2][11].
+    """Two lists of 11 texts each: on the way of deletion, then of insertion.
 
     Args:
         text: What `words` were found in.

@@ -1,0 +1,74 @@
+"""Reads the project's Markdown as far as its tests need: pages, headings, links and blocks of code."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+_FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_INLINE_CODE = re.compile(r"`[^`\n]*`")
+_LINK = re.compile(r"\]\(\s*([^)\s]+)[^)]*\)|(?:src|href)=\"([^\"]+)\"")
+_HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
+_ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        page: The page it stands in.
+        line: Line of its first line of code, counted from 1.
+        language: As named behind the fence, "" where nothing is.
+        code: What stands between the fences.
+        runs: Whether the page marks it by `<!-- runs -->`: it needs no file and is executed by the tests.
+    """
+
+    page: Path
+    line: int
+    language: str
+    code: str
+    runs: bool
+
+
+def pages() -> list[Path]:
+    """Every Markdown page of the project."""
+    folders = (DOCS.rglob("*.md"), (ROOT / ".github").rglob("*.md"), (ROOT / "assets").rglob("*.md"))
+    return sorted([*ROOT.glob("*.md"), *(page for folder in folders for page in folder)])
+
+
+def blocks(page: Path) -> list[Block]:
+    """Blocks of code of a page, in order."""
+    text = page.read_text("utf-8")
+    return [
+        Block(
+            page,
+            text[: found.start()].count("\n") + 2,
+            found[1],
+            dedent(found[2]),
+            text[: found.start()].rstrip().endswith("<!-- runs -->"),
+        )
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def links(page: Path) -> list[str]:
+    """Targets of a page's links and pictures that lie within the project; code is passed over."""
+    text = _INLINE_CODE.sub("``", _FENCE.sub("", page.read_text("utf-8")))
+    targets = [one or other for one, other in _LINK.findall(text)]
+    return [target for target in targets if not _ELSEWHERE.match(target)]
+
+
+def anchors(page: Path) -> set[str]:
+    """What may stand behind `#` in a link to a page, as GitHub and the site make it of each heading."""
+    headings = _HEADING.findall(_FENCE.sub("", page.read_text("utf-8")))
+    return {re.sub(r"[^\w\- ]", "", _unlinked(heading).lower()).replace(" ", "-") for heading in headings}
+
+
+def _unlinked(heading: str) -> str:
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
