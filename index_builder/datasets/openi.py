@@ -171,10 +171,15 @@ class OpenI:
         return self._automatic[case_id]
 
     def load_film(self, reference: str) -> Film:
-        """Decode one film. Raises as `film_path`, and `ImagingError` for a film that cannot be decoded."""
+        """Decode one film, upright (`openi_turned`).
+
+        Raises as `film_path`, and `ImagingError` for a film that cannot be decoded.
+        """
+        from index_builder.datasets.openi_turned import hung_upright
         from index_builder.imaging import read_film
 
-        return read_film(self.film_path(reference), name=reference)
+        path = self.film_path(reference)
+        return hung_upright(read_film(path, name=reference), film_key(path.stem.removesuffix(".dcm")))
 
     def film_path(self, reference: str) -> Path:
         """File of a film.

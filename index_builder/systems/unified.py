@@ -50,6 +50,8 @@ class UnifiedConfig(SystemConfig):
         regions: Weight of the term that tells the first `pool_queries` labels' queries where their findings lie.
         queries: Weight of the terms that read typed queries, denied and sided ones among them.
         modality_dropout: Share of complete cases that are fused with one modality missing in training.
+        swapped_films: Share of complete cases that are fused with the film of another case in training. An encoder
+            knows its training films better than any it will meet, and fusion would learn to trust it as much.
     """
 
     system: str = "unified"
@@ -66,6 +68,7 @@ class UnifiedConfig(SystemConfig):
     regions: float = 0.0
     queries: float = 0.0
     modality_dropout: float = 0.3
+    swapped_films: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def learns_regions(self) -> bool:
@@ -134,7 +137,7 @@ class Unified(RetrievalSystem):
             half = self.config.modality_dropout / 2
             joint = join_cases(
                 self,
-                image,
+                image and _partly_swapped(image, both[has_film], self.config.swapped_films),
                 has_film,
                 text,
                 has_text,
@@ -186,6 +189,16 @@ class Unified(RetrievalSystem):
                 self.config.contrast_temperature,
             )
         return terms
+
+
+def _partly_swapped(films: Encoding, may: Tensor, share: float) -> Encoding:
+    """Films of which `share` of those that `may` [B] change places among themselves."""
+    if not share:
+        return films
+    chosen = torch.nonzero(may & (torch.rand(len(may), device=may.device) < share))[:, 0]
+    order = torch.arange(len(may), device=may.device)
+    order[chosen] = chosen.roll(1)
+    return films.take(order)
 
 
 def _tokens_of(encoding: Encoding | None) -> tuple[Tensor, Tensor] | None:

@@ -310,7 +310,7 @@ class _Progress:
 
         Scores count as their dataset has validation cases, so that forty films do not outweigh four hundred.
         """
-        if self.best is None or not scores or _mean(scores, cases) > _mean(self.scores, cases):
+        if self.best is None or not scores or weighted_mean(scores, cases) > weighted_mean(self.scores, cases):
             self.best, self.scores, self.stale = trained_weights(system), scores, 0
         else:
             self.stale += 1
@@ -331,7 +331,7 @@ class _Progress:
         unfinished.replace(path)
 
 
-def _mean(scores: dict[str, float], cases: TrainingCases) -> float:
+def weighted_mean(scores: dict[str, float], cases: TrainingCases) -> float:
     """Mean of scores by "dataset/space", each dataset weighing as its validation cases are many."""
     held = Counter(cases.groups[example.group] for example in cases.of("val"))
     weights = [held[name.rpartition("/")[0]] for name in scores]

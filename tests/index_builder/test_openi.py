@@ -190,6 +190,23 @@ def test_real_jpeg_films_match_their_reports(cases):
     assert Counter(case.view for case in present) == {"PA": 2817, "AP": 310, None: 165, "LATERAL": 145}
 
 
+@pytest.mark.parametrize(
+    ("name", "quarters"),
+    [("CXR994_IM-2478-1001.png", 3), ("994_IM-2478-1001.dcm.png", 3), ("CXR1285_IM-0188-0001.png", 2)],
+)
+def test_films_published_turned_are_hung_upright(reports, tmp_path, name, quarters):
+    films = tmp_path / "films"
+    films.mkdir()
+    for film in (name, "CXR1339_IM-0218-1001.png"):
+        (films / film).write_bytes(png_film(7))
+    dataset = OpenI(films, reports=reports)
+    as_published = dataset.load_film("CXR1339_IM-0218-1001.png")
+    film = dataset.load_film(name)
+    np.testing.assert_array_equal(film.pixels, np.rot90(as_published.pixels, quarters))
+    assert film.notes[-1] == "published turned, hung upright"
+    assert "published turned, hung upright" not in as_published.notes
+
+
 def test_load_film_decodes_png_and_stays_in_its_folder(reports, tmp_path):
     root = reports.parent
     (root / "CXR10_IM-0002-2001.png").write_bytes(png_film(4))

@@ -175,6 +175,22 @@ def test_modality_dropout_hides_whole_modalities_in_the_joint_term_alone(make: M
     torch.testing.assert_close(first["image labels"], second["image labels"])
 
 
+def test_films_of_other_cases_enter_the_joint_term_alone(make: Make, batch: Batch) -> None:
+    def terms(share: float, films: torch.Tensor) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        system = make(contrast=0.0, dropout=0.0, modality_dropout=0.0, swapped_films=share).eval()
+        return system.losses(replace(batch, films=films), "fit")
+
+    own, swapped = terms(0.0, batch.films), terms(1.0, batch.films)
+    torch.testing.assert_close(own["image labels"], swapped["image labels"])
+    torch.testing.assert_close(own["text labels"], swapped["text labels"])
+    assert not torch.equal(own["joint labels"], swapped["joint labels"])
+    # Cases 3 to 8 have both: each is fused with the film of the one before; the others keep theirs.
+    by_hand = batch.films.clone()
+    by_hand[3:9] = batch.films[3:9].roll(1, 0)
+    torch.testing.assert_close(terms(0.0, by_hand)["joint labels"], swapped["joint labels"])
+
+
 @torch.inference_mode()
 def test_a_text_s_vector_does_not_depend_on_its_batch(system: Unified) -> None:
     alone = system.encode_texts(["small effusion"]).vector[0]

@@ -15,7 +15,7 @@ from training_samples import Interrupt, quiet, silent
 from index_builder.errors import ModelError
 from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig, system_class
 from index_builder.training.cases import Source, TrainingCases, gather
-from index_builder.training.loop import LAST, LOG, cpu_computes_bf16, fit, trained_weights
+from index_builder.training.loop import LAST, LOG, cpu_computes_bf16, fit, trained_weights, weighted_mean
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import macro_average_precision, validation_scores
 
@@ -149,6 +149,55 @@ def test_without_validation_cases_the_latest_weights_are_kept(
     latest = torch.load(tmp_path / LAST, weights_only=True)["weights"]
     found = trained_weights(system)
     assert all(torch.equal(found[name], latest[name]) for name in found)
+
+
+def test_the_running_average_is_what_is_kept_and_survives_an_interruption(
+    tmp_path: Path, configs: dict[str, SystemConfig], cases: dict[str, TrainingCases]
+) -> None:
+    own = cases["unified"]
+    averaged = SHORT.model_copy(update={"average": 0.8, "augmentation": "strong"})
+    kept = {}
+    for name, schedule in (("plain", averaged.model_copy(update={"average": 0.0})), ("whole", averaged)):
+        (tmp_path / name).mkdir()
+        kept[name] = fresh(configs["unified"], own)
+        fit(kept[name], own, schedule, tmp_path / name, silent)
+    assert not same(kept["plain"], kept["whole"])
+    # The steps are those of the plain run: the average looks on.
+    last = [torch.load(tmp_path / name / LAST, weights_only=True) for name in ("plain", "whole")]
+    assert all(torch.equal(last[0]["weights"][name], last[1]["weights"][name]) for name in last[0]["weights"])
+    assert last[0]["average"] is None
+
+    (tmp_path / "parted").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(configs["unified"], own), own, averaged, tmp_path / "parted", Interrupt("fit", 2))
+    resumed = fresh(configs["unified"], own)
+    fit(resumed, own, averaged, tmp_path / "parted", silent)
+    assert same(kept["whole"], resumed)
+
+
+def test_the_average_is_the_mean_of_what_the_steps_left(
+    tmp_path: Path, configs: dict[str, SystemConfig], cases: dict[str, TrainingCases]
+) -> None:
+    own = cases["unified"]
+    steps = -(-len(own.of("train")) // 16)
+    once = Schedule(epochs=1, batch=16, learning_rate=3e-3, average=0.5)
+    system = fresh(configs["unified"], own)
+    begun = trained_weights(system)["classifier.bias"]
+    fit(system, own, once, tmp_path, silent)
+    end = torch.load(tmp_path / LAST, weights_only=True)["weights"]["classifier.bias"]
+    found = trained_weights(system)["classifier.bias"]
+    # Weights that move one way: the average lies between where they began and where they are, nearer to the latter.
+    assert steps > 1
+    assert ((found - begun).norm() < (end - begun).norm()).item()
+    assert ((found - end).norm() < (found - begun).norm()).item()
+
+
+def test_datasets_count_as_their_validation_cases_are_many(cases: dict[str, TrainingCases]) -> None:
+    examples = [replace(one, group=int(row < 3)) for row, one in enumerate(cases["unified"].of("val"))]
+    two = replace(cases["unified"], examples=examples, groups=("many", "few"))
+    many = len(examples) - 3
+    found = weighted_mean({"many/image": 0.5, "many/text": 0.7, "few/image": 0.1}, two)
+    assert found == pytest.approx((many * 1.2 + 3 * 0.1) / (2 * many + 3))
 
 
 @pytest.mark.parametrize(("told", "expected"), [(lambda: True, True), (lambda: False, False), (None, False)])
