@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
-    from explorer.search.facets import Facets, facets
-    from explorer.search.filters import Filter, parse_filter
+    from explorer.search.filters.expression import Filter, parse_filter
+    from explorer.search.filters.facets import Facets, facets
     from explorer.search.query import Query, SearchOptions
     from explorer.search.result import Neighbour, SearchResult
 
@@ -32,10 +32,10 @@ __all__ = [
 
 _HOME = {
     "Casebook": "casebook",
-    "Facets": "search.facets",
-    "facets": "search.facets",
-    "Filter": "search.filters",
-    "parse_filter": "search.filters",
+    "Facets": "search.filters.facets",
+    "facets": "search.filters.facets",
+    "Filter": "search.filters.expression",
+    "parse_filter": "search.filters.expression",
     "Neighbour": "search.result",
     "Query": "search.query",
     "SearchOptions": "search.query",

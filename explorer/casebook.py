@@ -13,17 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.case_table import (
-    PROFILE_PREFIX,
-    SECTION_PREFIX,
-    Values,
-    case_from_row,
-    known_matrix,
-    label_matrix,
-    read_case_keys,
-    read_cases,
-)
-from index_builder.casebook import (
+from index_builder.calibration.held_out import Answers, are_stages, read_answers, require_labels
+from index_builder.casebook.manifest import (
     Layout,
     Manifest,
     MapName,
@@ -38,23 +29,32 @@ from index_builder.casebook import (
     read_metrics,
     read_table,
 )
-from index_builder.datasets.base import REPORT_SECTIONS, Case
+from index_builder.casebook.thumbnails import ThumbnailReader
+from index_builder.cases.case import REPORT_SECTIONS, Case
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.table import (
+    PROFILE_PREFIX,
+    SECTION_PREFIX,
+    Values,
+    case_from_row,
+    known_matrix,
+    label_matrix,
+    read_case_keys,
+    read_cases,
+)
 from index_builder.errors import CasebookError, QueryError
 from index_builder.film_check.check import FilmCheck
-from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
-from index_builder.held_out import Answers, are_stages, read_answers, require_labels
-from index_builder.labels import DUST_STAGES
 from index_builder.lexical.reports import Reports
+from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
 from index_builder.stores.base import VectorStore, case_key
-from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
-    from explorer.case_films import CaseFilms
+    from explorer.cases.films import CaseFilms
+    from explorer.cases.vocabulary import Vocabulary
     from explorer.search.profiles import ProfileField
     from explorer.search.query import Query, SearchOptions
     from explorer.search.result import SearchResult
-    from explorer.search.vocabulary import Vocabulary
-    from index_builder.datasets.base import Dataset
+    from index_builder.cases.case import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
 
@@ -241,7 +241,7 @@ class Casebook:
     @cached_property
     def case_films(self) -> CaseFilms:
         """The films of the cases, one by one."""
-        from explorer.case_films import CaseFilms
+        from explorer.cases.films import CaseFilms
 
         return CaseFilms(self)
 
@@ -282,7 +282,7 @@ class Casebook:
             raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
         with self._lock:
             if space not in self._stores:
-                from index_builder.indexing import open_store
+                from index_builder.casebook.indexes import open_store
 
                 record = self.manifest.spaces[space]
                 self._stores[space] = open_store(self.folder, self.manifest.store, space, record)
@@ -335,7 +335,7 @@ class Casebook:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The words of the cases' texts, and how long these are."""
-        from explorer.search.vocabulary import read_vocabulary
+        from explorer.cases.vocabulary import read_vocabulary
 
         return read_vocabulary(self)
 
@@ -402,8 +402,8 @@ class Casebook:
         return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
-        """What the casebook holds, ready for JSON; see `explorer.summary.summary`."""
-        from explorer.summary import summary
+        """What the casebook holds, ready for JSON; see `explorer.cases.summary.summary`."""
+        from explorer.cases.summary import summary
 
         return summary(self)
 
@@ -425,7 +425,7 @@ class Casebook:
 
     @cached_property
     def _system(self) -> RetrievalSystem:
-        from index_builder.systems.runtime import load_accelerated
+        from index_builder.systems.backbones.runtime import load_accelerated
 
         check_system(self.folder, self.manifest)
         return load_accelerated(self._layout.system)

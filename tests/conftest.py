@@ -21,10 +21,10 @@ from tiny_samples import (
     write_studies,
 )
 
-from index_builder.build import BuildRequest, build
+from index_builder.build.build import BuildRequest, build
+from index_builder.cases.labels import DUST_STAGES
 from index_builder.datasets.check import reader_lines
-from index_builder.datasets.manifest import Manifest
-from index_builder.labels import DUST_STAGES
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.resources import checkpoint_for
 
 # Machines that run this are shared: a slow call says nothing about the code.

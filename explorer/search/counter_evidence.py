@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from explorer.search.filters import Filter, Operator
+from explorer.search.filters.expression import Filter, Operator
 from explorer.search.phrases import stated_phrases
 from explorer.search.query import Query, SearchOptions
 from explorer.search.result import Neighbour

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from explorer.casebook import Casebook
-from index_builder.datasets.base import ProfileValue
+from index_builder.cases.case import ProfileValue
+from index_builder.cases.profile import profile_sentence
 from index_builder.errors import QueryError
-from index_builder.systems.profile import profile_sentence
 
 #: A text field of more different values than this is typed, not chosen.
 _CHOICES = 60

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter
 
-from explorer.assess import assess
 from explorer.casebook import Casebook
-from explorer.predict import Scores, Voted, classified, voted, withheld_words
+from explorer.prediction.assessment import assess
+from explorer.prediction.scores import Scores, Voted, classified, voted, withheld_words
 from explorer.search.copies import suppress
 from explorer.search.describe import Asked, describe_neighbour
 from explorer.search.encode import Encoded, encode, given, own_space, query_vector
-from explorer.search.filters import matching_rows, stored_conditions
+from explorer.search.filters.expression import matching_rows, stored_conditions
 from explorer.search.ordering import diversity_of, rerank
 from explorer.search.phrases import word_runs
 from explorer.search.query import Mode, Query, SearchOptions, check_query, worded

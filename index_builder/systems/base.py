@@ -18,21 +18,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from index_builder.casebook import Space
+from index_builder.calibration.held_out import Answers, read_answers, write_answers
+from index_builder.casebook.manifest import Space
 from index_builder.errors import ModelError
-from index_builder.graph.ranking import Ranking
-from index_builder.held_out import Answers, read_answers, write_answers
 from index_builder.imaging import InputGeometry, input_geometry, model_input
+from index_builder.reranking.ranking import Ranking
 from index_builder.systems import FROZEN
 from index_builder.systems import SYSTEMS as SYSTEMS
-from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
 from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
-    from index_builder.datasets.base import Case
+    from index_builder.cases.case import Case
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -28,10 +28,10 @@ import numpy as np
 from PIL import Image
 from streamlit_session import Drawn, Session, connected
 
+from explorer.app.session import reduced
+from explorer.app.settings import AppSettings
 from explorer.casebook import Casebook
 from explorer.search.query import Query
-from explorer.settings import AppSettings
-from explorer.widgets.session import reduced
 from index_builder.imaging import decode_film
 
 _ROOT = Path(__file__).resolve().parents[2]

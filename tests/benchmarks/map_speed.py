@@ -22,8 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from live_app import launch, serving
 
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import (
+from index_builder.casebook.manifest import (
     SPACES,
     Layout,
     cluster_column,
@@ -36,7 +35,8 @@ from index_builder.casebook import (
     write_manifest,
     write_table,
 )
-from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.cases.table import read_cases, write_cases
 
 _SIZES = (5_000, 100_000, 1_000_000)
 _GROUP = 8_192

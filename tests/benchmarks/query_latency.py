@@ -18,14 +18,14 @@ import pyarrow as pa
 from stores import vectors_like
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.query import Query, SearchOptions
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import Layout, SpaceRecord, read_manifest, write_manifest
+from index_builder.casebook.manifest import Layout, SpaceRecord, read_manifest, write_manifest
+from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.cases.table import read_cases, write_cases
 from index_builder.imaging import decode_film, display_png
 from index_builder.stores.base import case_keys
 from index_builder.stores.faiss import FaissStore
-from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
 
 QUERIES = 60
 _GROUP = 128

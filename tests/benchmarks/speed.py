@@ -16,9 +16,9 @@ import torch
 
 from explorer.casebook import Casebook
 from explorer.search.query import Query
+from index_builder.build.embed import BATCH, embed_shards, load_film, unfinished_shards
+from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
-from index_builder.embed import BATCH, embed_shards, load_film, unfinished_shards
 from index_builder.systems.base import RetrievalSystem
 
 

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.query import MODES
-from index_builder.datasets.base import Case
-from index_builder.datasets.openi import OpenI
-from index_builder.evaluation.bootstrap import interval, resampled_weights
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.cases.case import Case
+from index_builder.datasets.published.openi import OpenI
 
 #: A typed query -> case ids, best first.
 Search = Callable[[str], Sequence[str]]

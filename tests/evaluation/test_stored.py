@@ -12,9 +12,8 @@ from evaluation_samples import Some, quiet
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from explorer import Casebook
-from index_builder.build import BuildRequest, build
-from index_builder.case_table import CaseRows, cases_table
-from index_builder.casebook import (
+from index_builder.build.build import BuildRequest, build
+from index_builder.casebook.manifest import (
     DatasetRecord,
     Layout,
     read_manifest,
@@ -22,6 +21,7 @@ from index_builder.casebook import (
     verify,
     write_metrics,
 )
+from index_builder.cases.table import CaseRows, cases_table
 from index_builder.datasets import open_dataset
 from index_builder.errors import CasebookError, DatasetError
 from index_builder.evaluation.embedding import embed_modality

@@ -13,9 +13,9 @@ import pytest
 from scipy.special import expit, logit, softmax
 
 from explorer import Casebook, Query
-from explorer.assess import Assessment, Reading, assess
-from explorer.predict import Classified, Scores, Voted
-from explorer.prediction_words import (
+from explorer.prediction.assessment import Assessment, Reading, assess
+from explorer.prediction.scores import Classified, Scores, Voted
+from explorer.prediction.words import (
     PREDICTION_COLUMNS,
     assessment_lines,
     basis,
@@ -26,10 +26,10 @@ from explorer.prediction_words import (
     reliability_words,
     verdict_words,
 )
-from index_builder.casebook import Space
+from index_builder.calibration.held_out import Answers, HeldOut, write_answers
+from index_builder.casebook.manifest import Space
+from index_builder.cases.labels import DUST_STAGES
 from index_builder.errors import CasebookError
-from index_builder.held_out import Answers, HeldOut, write_answers
-from index_builder.labels import DUST_STAGES
 
 _NAMES = ("Cardiomegaly", "Effusion", "Nodule")
 

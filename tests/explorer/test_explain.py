@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query
-from explorer.explain import (
+from explorer.app.recent import Recent
+from explorer.explanation.explain import (
     Question,
     agreement,
     explain,
@@ -20,9 +21,8 @@ from explorer.explain import (
     open_study,
     withheld_methods,
 )
-from explorer.explain_words import METHOD_WORDS, legend, withheld_words
-from explorer.recent import Recent
-from index_builder.casebook import Space, read_manifest, write_manifest
+from explorer.explanation.words import METHOD_WORDS, legend, withheld_words
+from index_builder.casebook.manifest import Space, read_manifest, write_manifest
 from index_builder.errors import Cancelled, ExplanationError, QueryError
 from index_builder.explanation import METHODS
 from index_builder.imaging import model_input

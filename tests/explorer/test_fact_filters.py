@@ -11,7 +11,7 @@ from tiny_samples import REPORTS
 
 import explorer
 from explorer import Casebook, Filter, Query, SearchOptions, parse_filter
-from explorer.search.filters import matching_rows, stored_conditions
+from explorer.search.filters.expression import matching_rows, stored_conditions
 from index_builder.errors import QueryError
 from index_builder.facts.terms import report_terms
 

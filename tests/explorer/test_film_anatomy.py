@@ -14,15 +14,15 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
-from explorer.cli import app as command_line
-from explorer.explain import Question, explain, open_study
-from explorer.explain_words import legend, place_lines, place_words
-from explorer.film_anatomy import LINES, film_anatomy
+from explorer.cases.anatomy import LINES, film_anatomy
+from explorer.cli.commands import app as command_line
+from explorer.explanation.explain import Question, explain, open_study
+from explorer.explanation.words import legend, place_lines, place_words
 from index_builder.anatomy.zones import ZONES
 from index_builder.datasets.phantom import ChestSpec, render
 from index_builder.errors import DatasetError
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.colouring import (
+from explorer.charts.palette import ABSENT, CATEGORIES, SEQUENCE
+from explorer.maps.colouring import (
     CLUSTER,
     ERROR,
     MAIN_FINDING,
@@ -21,10 +22,9 @@ from explorer.colouring import (
     shape_fields,
     shapes,
 )
-from explorer.map_data import MapPoints, map_points, matched_positions, neighbours_kept, place_query
-from explorer.palette import ABSENT, CATEGORIES, SEQUENCE
-from explorer.refit import refit
-from index_builder.casebook import Space
+from explorer.maps.points import MapPoints, map_points, matched_positions, neighbours_kept, place_query
+from explorer.maps.refit import refit
+from index_builder.casebook.manifest import Space
 from index_builder.errors import QueryError
 
 
@@ -118,7 +118,7 @@ def test_predictions_agree_with_a_search_for_the_case(kind: str, request: pytest
     """By classifier, by the vote of neighbours, and by stages."""
     import torch
 
-    from explorer.case_predictions import case_predictions
+    from explorer.prediction.whole_casebook import case_predictions
 
     casebook = Casebook.open(request.getfixturevalue(kind))
     found = case_predictions(casebook, "image")
@@ -197,7 +197,7 @@ def test_unknown_field_is_refused(casebook: Casebook) -> None:
 
 
 def test_cases_of_two_casebooks_meet_by_their_id(casebook: Casebook, tmp_path: Path) -> None:
-    from index_builder.subset import write_subset
+    from index_builder.build.subset import write_subset
 
     kept = [casebook.case_ids[row] for row in range(0, 300, 3)]
     write_subset(casebook.folder, kept, tmp_path / "third", lambda stage, done, total: None)

@@ -88,7 +88,7 @@ def test_other_weights_than_those_that_embedded_are_refused(tmp_path: Path, smal
 
 
 def test_a_space_without_vectors_is_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    from index_builder.build import BuildRequest, build
+    from index_builder.build.build import BuildRequest, build
 
     root = tmp_path / "texts"
     root.mkdir()

@@ -13,17 +13,17 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
+from explorer.app.library import shelve
+from explorer.app.search.examples import example_profiles
+from explorer.app.search.export import result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.app.shared.markup import excerpt_html, film_html, highlighted_html
+from explorer.charts.tables import safe_cell
 from explorer.search.closeness import closeness_figure, closeness_words
-from explorer.tables import safe_cell
-from explorer.widgets.examples import example_profiles
-from explorer.widgets.export import result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.markup import excerpt_html, film_html, highlighted_html
-from explorer.widgets.session import Outcome
+from index_builder.cases.profile import profile_sentence
 from index_builder.errors import CxrError
-from index_builder.systems.profile import profile_sentence
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _DISCLAIMER = "For education and research, not for diagnosis."
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions
+from explorer.app.search.examples import example_profiles, example_texts
 from explorer.search.profiles import ProfileField, parse_profile
-from explorer.widgets.examples import example_profiles, example_texts
-from index_builder.build import BuildRequest, build
+from index_builder.build.build import BuildRequest, build
+from index_builder.cases.profile import profile_sentence
 from index_builder.errors import QueryError
-from index_builder.systems.profile import profile_sentence
 
 
 @pytest.fixture(scope="module")

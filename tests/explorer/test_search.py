@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.search.filters import matching_rows
+from explorer.search.filters.expression import matching_rows
 from explorer.search.query import Mode
-from index_builder.casebook import SPACES, Space, read_manifest, write_manifest
+from index_builder.casebook.manifest import SPACES, Space, read_manifest, write_manifest
 from index_builder.errors import ModelError, QueryError
-from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
-from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
-from index_builder.systems import runtime
+from index_builder.reranking.case_vectors import ClassVectors
+from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
+from index_builder.reranking.rerank import RerankWeights
+from index_builder.systems.backbones import runtime
 from index_builder.systems.base import RetrievalSystem
 
 

@@ -17,11 +17,11 @@ from scipy.stats import false_discovery_control, fisher_exact, hypergeom
 from scipy.stats.contingency import odds_ratio
 
 from explorer import Casebook, Query
-from explorer.selection import label_excess, selection_csv, selection_zip
-from index_builder.casebook import read_manifest, read_maps, verify
+from explorer.maps.selection import label_excess, selection_csv, selection_zip
+from index_builder.build.subset import write_subset
+from index_builder.casebook.manifest import read_manifest, read_maps, verify
+from index_builder.casebook.thumbnails import ThumbnailReader
 from index_builder.errors import CasebookError
-from index_builder.subset import write_subset
-from index_builder.thumbnails import ThumbnailReader
 
 
 def quiet(stage: str, done: int, total: int) -> None:

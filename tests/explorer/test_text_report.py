@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from explorer import Casebook, Query
-from explorer.chest_findings import chest_findings, is_labelled, named_findings, without_label
-from explorer.search.text_report import examine_text
-from explorer.search.vocabulary import read_vocabulary, words_of
-from index_builder.labels import NIH_LABELS, OPENI_LABELS
+from explorer.cases.chest_findings import chest_findings, is_labelled, named_findings, without_label
+from explorer.cases.vocabulary import read_vocabulary, words_of
+from explorer.search.reading.text_report import examine_text
+from index_builder.cases.labels import NIH_LABELS, OPENI_LABELS
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def test_the_words_are_those_of_the_reports(casebook: Casebook) -> None:
 
 
 def test_of_many_reports_evenly_spread_ones_are_read(casebook: Casebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explorer.search.vocabulary.TEXTS", 100)
-    monkeypatch.setattr("explorer.search.vocabulary._RUN", 20)
+    monkeypatch.setattr("explorer.cases.vocabulary.TEXTS", 100)
+    monkeypatch.setattr("explorer.cases.vocabulary._RUN", 20)
     known = read_vocabulary(casebook)
     assert not known.whole
     assert 0 < known.texts <= 100

@@ -12,7 +12,7 @@ from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.search.fusion import WEIGHTS, Weights, fuse
 from explorer.search.query import MODES
 from explorer.search.result import Neighbour
-from index_builder.casebook import Layout, digest_files, read_manifest, write_manifest
+from index_builder.casebook.manifest import Layout, digest_files, read_manifest, write_manifest
 from index_builder.errors import CasebookError, QueryError
 
 
@@ -224,7 +224,7 @@ def test_labels_and_codes_are_not_read(casebook: Casebook, report_casebook: Path
     """A casebook of the same reports without labels gives the same cases in the same order."""
     import pyarrow as pa
 
-    from index_builder.case_table import read_cases, write_cases
+    from index_builder.cases.table import read_cases, write_cases
 
     folder = shutil.copytree(report_casebook, tmp_path / "bare")
     table = read_cases(Layout(report_casebook).cases, len(casebook))

@@ -11,8 +11,8 @@ from benchmarks.text_queries import KINDS, CodedReports, Kind, text_queries
 from benchmarks.text_scores import FIRST, scores_of
 
 from explorer import Casebook, Query, SearchOptions
-from index_builder.build import BuildRequest, build
-from index_builder.datasets.openi import OpenI
+from index_builder.build.build import BuildRequest, build
+from index_builder.datasets.published.openi import OpenI
 
 REPORTS = 600
 

@@ -17,15 +17,15 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.assess import Verdict
-from explorer.widgets.export import predictions_csv, result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.session import Outcome
-from index_builder.casebook import Layout
-from index_builder.held_out import HeldOut, write_answers
-from index_builder.labels import DUST_STAGES
+from explorer.app.library import shelve
+from explorer.app.search.export import predictions_csv, result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.prediction.assessment import Verdict
+from index_builder.calibration.held_out import HeldOut, write_answers
+from index_builder.casebook.manifest import Layout
+from index_builder.cases.labels import DUST_STAGES
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _FIRST = "Look at this film first"
 
 

@@ -54,7 +54,7 @@ def write_expected() -> None:
 
     from tiny_samples import save_text_encoder, save_unified, write_reports, write_studies
 
-    from index_builder.build import BuildRequest, build
+    from index_builder.build.build import BuildRequest, build
 
     with TemporaryDirectory() as folder:
         places = [Path(folder) / name for name in ("text", "system", "reports", "studies")]

@@ -15,24 +15,24 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.cli import app as command_line
-from explorer.colouring import MAIN_FINDING, colouring
-from explorer.figures import label_frequency
-from explorer.labelled import LABELS_UNKNOWN, NO_FINDING, labelled_words, labels_of, labels_unknown
-from explorer.palette import ABSENT, REST
+from explorer.app.library import shelve
+from explorer.app.search.export import result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.app.shared.markup import case_words, chips_html
+from explorer.cases.labelled import LABELS_UNKNOWN, NO_FINDING, labelled_words, labels_of, labels_unknown
+from explorer.charts.palette import ABSENT, REST
+from explorer.cli.commands import app as command_line
+from explorer.maps.colouring import MAIN_FINDING, colouring
+from explorer.maps.selection import label_excess, selection_csv
 from explorer.quality.balance import NO_LABEL, cases_of_part, label_balance, missing_fields
-from explorer.quality.charts import balance_chart
 from explorer.quality.check import check_quality
 from explorer.quality.drift import drifts
+from explorer.report.casebook import label_frequency
+from explorer.report.quality import balance_chart
 from explorer.search.counter_evidence import _more_often
-from explorer.selection import label_excess, selection_csv
-from explorer.widgets.export import result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.markup import case_words, chips_html
-from explorer.widgets.session import Outcome
-from index_builder.datasets.base import Case
+from index_builder.cases.case import Case
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _ALL = ("Cardiomegaly", "Effusion", "Nodule")
 
 

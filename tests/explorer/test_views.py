@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.cli import app as commands
-from explorer.explain import open_study
-from explorer.search.filters import matching_rows
+from explorer.cli.commands import app as commands
+from explorer.explanation.explain import open_study
+from explorer.search.filters.expression import matching_rows
 from explorer.search.result import SearchResult
 from index_builder.errors import QueryError
 
@@ -137,7 +137,7 @@ def test_a_match_is_as_close_as_matches_of_its_kind_are(casebook: Casebook) -> N
 def test_in_a_casebook_of_one_film_a_case_its_own_laterals_are_found(
     tmp_path: Path, study_casebook: Path, tiny_checkpoint: Path
 ) -> None:
-    from index_builder.subset import write_subset
+    from index_builder.build.subset import write_subset
 
     alone = [*(f"study-{number:03d}" for number in range(2, 93, 3)), "study-095"]
     write_subset(study_casebook, alone, tmp_path / "alone", lambda stage, done, total: None)
@@ -187,7 +187,7 @@ def test_the_terminal_takes_two_films_and_tells_of_a_lateral(study_casebook: Pat
 def app(monkeypatch: pytest.MonkeyPatch, study_casebook: Path) -> AppTest:
     monkeypatch.setattr("sys.argv", ["app.py", str(study_casebook)])
     st.cache_data.clear()
-    return AppTest.from_file(_ROOT / "explorer" / "app.py", default_timeout=280).run()
+    return AppTest.from_file(_ROOT / "explorer" / "app" / "main.py", default_timeout=280).run()
 
 
 def visit(app: AppTest, page: str, **parameters: str) -> AppTest:

@@ -16,13 +16,13 @@ from fuzz_mutation import Groups, mutated, with_png_sums
 from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.profiles import parse_profile
 from explorer.search.query import Query, SearchOptions
-from index_builder.datasets import openi
-from index_builder.datasets.base import SPLITS, Case
-from index_builder.datasets.covid import Covid
-from index_builder.datasets.manifest import Manifest
+from index_builder.cases.case import SPLITS, Case
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published import openi
+from index_builder.datasets.published.covid import Covid
 from index_builder.errors import CxrError
 from index_builder.imaging import decode_film, display_png, model_input
 

@@ -13,11 +13,11 @@ from imaging_samples import codes, dicom, picture
 from run_fuzz import fuzz
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.phrases import shared_phrases
 from explorer.search.query import Query
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.openi import OpenI
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import DatasetError, ImagingError, QueryError
 from index_builder.imaging import decode_film
 

@@ -23,25 +23,25 @@ from streamlit.testing.v1 import AppTest
 from tiny_samples import WORDS
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.colouring import colour_fields, colouring, shape_fields, shapes
-from explorer.evaluation.report import read_sources, write_report
-from explorer.explain import Question, explain, findings_of, methods_for, open_study
-from explorer.map_data import map_points, neighbours_kept, place_query
-from explorer.prediction_words import assessment_lines
+from explorer.explanation.explain import Question, explain, findings_of, methods_for, open_study
+from explorer.maps.colouring import colour_fields, colouring, shape_fields, shapes
+from explorer.maps.points import map_points, neighbours_kept, place_query
+from explorer.maps.refit import refit
+from explorer.maps.selection import label_excess, selection_csv
+from explorer.prediction.words import assessment_lines
 from explorer.quality.check import check_quality
-from explorer.refit import refit
+from explorer.report.html import read_sources, write_report
 from explorer.search.counter_evidence import counter_evidence
-from explorer.selection import label_excess, selection_csv
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import verify
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.casebook.manifest import verify
 from index_builder.evaluation.stored import measure_casebook
-from index_builder.projections.maps import LEAST_CASES
-from index_builder.subset import write_subset
+from index_builder.maps.maps import LEAST_CASES
 
 # What divides zero by zero is on its way to a page.
 pytestmark = [pytest.mark.filterwarnings("error::RuntimeWarning"), pytest.mark.timeout(600)]
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data quality")
 _PARTS = ("train", "val", "test")
 

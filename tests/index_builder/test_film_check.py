@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from explorer import Casebook, Query
-from explorer.search.film_report import FilmReport, examine, look
-from index_builder.datasets.base import Case
+from explorer.search.reading.film_report import FilmReport, examine, look
+from index_builder.casebook.films import film_counts
+from index_builder.cases.case import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import TURNS, FilmCheck, is_blank, nearest_distances, righted, turned, unit
 from index_builder.film_check.features import recorded_features
 from index_builder.film_check.fit import _similarity_percentiles, fit_film_check, reference_films
-from index_builder.films import film_counts
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from explorer.casebook import Casebook
-from explorer.search.filters import matching_rows, parse_filter, stored_conditions
+from explorer.search.filters.expression import matching_rows, parse_filter, stored_conditions
 from explorer.search.query import Query, SearchOptions
-from index_builder import indexing
-from index_builder.build import BuildRequest, build
-from index_builder.case_table import CaseRows, cases_table
-from index_builder.casebook import read_manifest, verify, write_manifest
-from index_builder.datasets.base import Case
+from index_builder.build.build import BuildRequest, build
+from index_builder.casebook import indexes as indexing
+from index_builder.casebook.manifest import read_manifest, verify, write_manifest
+from index_builder.cases.case import Case
+from index_builder.cases.table import CaseRows, cases_table
 from index_builder.errors import CasebookError
 from index_builder.stores import milvus
 from index_builder.stores.base import Condition, case_keys

@@ -13,9 +13,9 @@ import pytest
 from openi_samples import dicom_film, packaged_reports, png_film, report_xml, tgz
 from table_samples import sample
 
-from index_builder.datasets import openi
-from index_builder.datasets.base import SPLITS
-from index_builder.datasets.openi import OpenI, film_key, films_by_report
+from index_builder.cases.case import SPLITS
+from index_builder.datasets.published import openi
+from index_builder.datasets.published.openi import OpenI, film_key, films_by_report
 from index_builder.errors import DatasetError, ImagingError
 
 
@@ -41,7 +41,7 @@ def by_id(dataset: OpenI):
 def test_packaged_reports_are_read_without_torch_in_four_seconds():
     code = (
         "import sys, time; start = time.perf_counter()\n"
-        "from index_builder.datasets.openi import OpenI\n"
+        "from index_builder.datasets.published.openi import OpenI\n"
         "cases = OpenI().cases()\n"
         "assert not {'torch', 'torchvision', 'torchxrayvision'} & set(sys.modules)\n"
         "print(len(cases), time.perf_counter() - start)"

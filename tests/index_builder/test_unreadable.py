@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 from explorer import Casebook, Query
-from explorer.cli import app
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import read_embeddings, read_manifest, read_table, verify
+from explorer.cli.commands import app
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.casebook.manifest import read_embeddings, read_manifest, read_table, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.reading import FilmFolder
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.reading.cases import FilmFolder
 from index_builder.deidentify import Pseudonyms, write_deidentified
 from index_builder.errors import DatasetError, ImagingError
 from index_builder.evaluation.embedding import embed_modality
-from index_builder.subset import write_subset
 from index_builder.systems.base import load_system
 from index_builder.systems.unified import Unified
 from index_builder.training.cases import Source, gather
@@ -67,7 +67,7 @@ def write_source(root: Path, numbers: range | list[int], damaged: dict[int, byte
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index_builder.embed.SHARD_CASES", 8)
+    monkeypatch.setattr("index_builder.build.embed.SHARD_CASES", 8)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def casebook(tmp_path_factory: pytest.TempPathFactory, source: Path, tiny_checkp
     """Built without the three films. Read only."""
     out = tmp_path_factory.mktemp("casebooks") / "skipped"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("index_builder.embed.SHARD_CASES", 8)
+        patched.setattr("index_builder.build.embed.SHARD_CASES", 8)
         build(request(source, out, tiny_checkpoint), quiet)
     return out
 

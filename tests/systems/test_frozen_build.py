@@ -15,10 +15,10 @@ from tiny_samples import write_films
 
 import explorer
 from explorer.casebook import Casebook
-from explorer.cli import app
+from explorer.cli.commands import app
 from explorer.search.query import Query, SearchOptions
-from index_builder.build import BuildRequest, PublishedEncoder, build
-from index_builder.casebook import Layout, verify
+from index_builder.build.build import BuildRequest, PublishedEncoder, build
+from index_builder.casebook.manifest import Layout, verify
 from index_builder.errors import ModelError, QueryError
 from index_builder.imaging import read_film
 from index_builder.systems.base import load_system
@@ -144,7 +144,7 @@ def test_the_command_line(tmp_path: Path, films: Path, rad_dino: Path, capsys: p
 
 def test_the_pages_of_a_casebook_of_films_alone(film_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(film_book)])
-    app = AppTest.from_file(Path(explorer.__file__).with_name("app.py"), default_timeout=60).run()
+    app = AppTest.from_file(Path(explorer.__file__).parent / "app" / "main.py", default_timeout=60).run()
     app.text_area(key="query_text").set_value("clear lungs").run()
     assert not app.exception
     assert ["reads films, not texts" in one.value for one in app.error] == [True]

@@ -15,10 +15,10 @@ from tiny_samples import save_text_encoder
 from index_builder.evaluation.faithfulness.randomisation import randomised
 from index_builder.resources import default_checkpoint
 from index_builder.systems import SYSTEMS
-from index_builder.systems import runtime as module
+from index_builder.systems.backbones import runtime as module
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder
+from index_builder.systems.backbones.runtime import Session, accelerate, load_accelerated
 from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import ImageEncoder, TextEncoder
-from index_builder.systems.runtime import Session, accelerate, load_accelerated
 
 TEXTS = ["clear", "Small left effusion. Heart size is normal.", "no pneumothorax " * 200]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from index_builder.labels import DUST_STAGES, OPENI_LABELS
+from index_builder.cases.labels import DUST_STAGES, OPENI_LABELS
 from index_builder.resources import default_checkpoint
 from index_builder.systems import SYSTEMS
 from index_builder.systems.base import load_system
