@@ -14,24 +14,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.calibration.held_out import Answers, are_stages, read_answers, require_labels
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import (
-    Layout,
     Manifest,
     MapName,
     MapsRecord,
-    Space,
     check_system,
     cluster_column,
     map_columns,
-    read_embeddings,
     read_manifest,
     read_maps,
     read_metrics,
-    read_table,
 )
 from index_builder.casebook.thumbnails import ThumbnailReader
 from index_builder.cases.case import REPORT_SECTIONS, Case
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 from index_builder.cases.table import (
     PROFILE_PREFIX,
     SECTION_PREFIX,
@@ -50,11 +49,11 @@ from index_builder.stores.base import VectorStore, case_key
 
 if TYPE_CHECKING:
     from explorer.cases.films import CaseFilms
+    from explorer.cases.profile_fields import ProfileField
     from explorer.cases.vocabulary import Vocabulary
-    from explorer.search.profiles import ProfileField
     from explorer.search.query import Query, SearchOptions
     from explorer.search.result import SearchResult
-    from index_builder.cases.case import Dataset
+    from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
 
@@ -147,7 +146,7 @@ class Casebook:
     @cached_property
     def searched_fields(self) -> tuple[ProfileField, ...]:
         """Profile fields that can be searched with; none where the system does not read profiles."""
-        from explorer.search.profiles import profile_fields
+        from explorer.cases.profile_fields import profile_fields
 
         return profile_fields(self) if self.manifest.system.reads == "profile" else ()
 
@@ -425,7 +424,7 @@ class Casebook:
 
     @cached_property
     def _system(self) -> RetrievalSystem:
-        from index_builder.systems.backbones.runtime import load_accelerated
+        from index_builder.systems.registry import load_accelerated
 
         check_system(self.folder, self.manifest)
         return load_accelerated(self._layout.system)

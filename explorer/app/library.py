@@ -19,7 +19,7 @@ from explorer.casebook import Casebook
 from explorer.cases.anatomy import FilmAnatomy, film_anatomy
 from explorer.search.query import Query, SearchOptions
 from explorer.search.result import SearchResult
-from index_builder.casebook.manifest import Layout
+from index_builder.casebook.layout import Layout
 from index_builder.errors import CxrError, QueryError
 from index_builder.imaging import display_png
 

@@ -31,12 +31,13 @@ from explorer.app.session import (
 )
 from explorer.app.shared.filter_panel import chosen_filters, set_filters
 from explorer.app.shared.markup import plain_markdown
+from explorer.cases.profile_fields import ProfileField
 from explorer.prediction.assessment import RISK
 from explorer.search.filters.expression import parse_filter
-from explorer.search.profiles import MAX_NUMBER, ProfileField
+from explorer.search.profiles import MAX_NUMBER
 from explorer.search.query import MODES, Mode, SearchOptions
 from index_builder.calibration.conformal import COVERAGE
-from index_builder.casebook.manifest import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.errors import CxrError, QueryError
 
 #: A longer text does not go into an address: servers and mail programs cut long ones.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from index_builder.casebook.films import FilmTable, read_films
-from index_builder.casebook.manifest import Layout
+from index_builder.casebook.layout import Layout
 from index_builder.casebook.thumbnails import ThumbnailReader
 from index_builder.cases.case import LATERAL
 from index_builder.stores.base import VectorStore

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.evaluation.runs import Run
 

@@ -65,7 +65,7 @@ def serve(
 
 def print_built(report: BuildReport) -> None:
     """Say what a build made, how long its stages took and which films it went without."""
-    from index_builder.casebook.unreadable import unreadable_lines
+    from index_builder.datasets.unreadable import unreadable_lines
 
     manifest = report.manifest
     print(f"{report.out}: {manifest.cases} cases, {manifest.films} films, {manifest.reports} reports")
@@ -77,7 +77,7 @@ def print_built(report: BuildReport) -> None:
 def _synthetic_casebooks(out: Path) -> list[Path]:
     from explorer.cli.progress import build_with_progress
     from index_builder.build.build import BuildRequest
-    from index_builder.resources import default_checkpoint
+    from index_builder.systems.shipped import default_checkpoint
 
     folders = [out / name for name, *_ in DEMO]
     for folder, (_, dataset, system, cases) in zip(folders, DEMO, strict=True):
@@ -98,7 +98,7 @@ def _real_casebook(out: Path, sample: int, base_url: str | None) -> Path:
     from index_builder.datasets.fetching.fetch import OPENI_COLLECTION, fetch_openi
     from index_builder.datasets.fetching.transfer import Progress
     from index_builder.errors import DownloadError
-    from index_builder.resources import default_checkpoint
+    from index_builder.systems.shipped import default_checkpoint
 
     folder, data = out / _REAL, out / _REAL_DATA
     if _is_built(folder):
@@ -126,7 +126,8 @@ def _real_casebook(out: Path, sample: int, base_url: str | None) -> Path:
 
 
 def _is_built(folder: Path) -> bool:
-    from index_builder.casebook.manifest import Layout, read_manifest
+    from index_builder.casebook.layout import Layout
+    from index_builder.casebook.manifest import read_manifest
 
     if not Layout(folder).manifest.is_file():
         return False

@@ -58,7 +58,7 @@ def explain(
     )
     from explorer.search.profiles import parse_profile
     from explorer.search.query import Query
-    from index_builder.casebook.manifest import SPACES
+    from index_builder.cases.space import SPACES
     from index_builder.imaging import read_film
 
     read = next((name for name in SPACES if name == part), None)

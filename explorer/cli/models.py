@@ -35,7 +35,7 @@ def evaluate(
 ) -> None:
     """Measure a system: classification, calibration, retrieval and more, with 95 % intervals."""
     from explorer.cli.progress import bar
-    from index_builder.casebook.manifest import SPACES
+    from index_builder.cases.space import SPACES
     from index_builder.evaluation.explanation_report import explanation_lines
     from index_builder.evaluation.report import report_lines
     from index_builder.evaluation.run import EvaluateRequest
@@ -97,7 +97,7 @@ def train(
     from dataclasses import replace
 
     from explorer.cli.progress import bar
-    from index_builder.casebook.unreadable import unreadable_lines
+    from index_builder.datasets.unreadable import unreadable_lines
     from index_builder.training.cases import Source
     from index_builder.training.presets import preset as preset_config
     from index_builder.training.presets import preset_schedule, read_overrides
@@ -167,7 +167,7 @@ def chosen_system(
         ModelError: The licence must be agreed to first.
     """
     from index_builder.build.build import PublishedEncoder
-    from index_builder.resources import checkpoint_for
+    from index_builder.systems.shipped import checkpoint_for
 
     if encoder is None:
         if accept_licence:

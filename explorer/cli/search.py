@@ -70,7 +70,7 @@ def search(
     from explorer.search.filters.expression import parse_filter
     from explorer.search.profiles import parse_profile
     from explorer.search.query import MODES, Query, SearchOptions
-    from index_builder.casebook.manifest import SPACES
+    from index_builder.cases.space import SPACES
     from index_builder.imaging import read_film
 
     began = perf_counter()

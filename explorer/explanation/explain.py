@@ -26,7 +26,7 @@ from explorer.prediction.assessment import Opinion, assess
 from explorer.prediction.scores import Scores, classified, voted
 from index_builder import explanation
 from index_builder.anatomy.zones import Zone, zone_shares
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import ExplanationError
 from index_builder.explanation import (
     Explanation,

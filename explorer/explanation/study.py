@@ -20,8 +20,8 @@ from explorer.search.reading.film_report import FilmReport, examine, look
 from explorer.search.reading.text_report import examine_text
 from explorer.search.reading.understanding import understand_query
 from index_builder.anatomy.zones import ZoneMap, zone_map
-from index_builder.casebook.manifest import Space
 from index_builder.cases.profile import profile_sentence
+from index_builder.cases.space import Space
 from index_builder.errors import CxrError, QueryError
 from index_builder.explanation import Inputs
 from index_builder.facts.understand import Correction

@@ -9,7 +9,7 @@ from explorer.casebook import Casebook
 from explorer.explanation.explain import Answer, Question, Side
 from explorer.explanation.study import Study
 from index_builder.anatomy.zones import shares_in_words
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.explanation import Method
 
 DISCLAIMER = "For education and research, not for diagnosis."

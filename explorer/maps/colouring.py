@@ -14,8 +14,8 @@ from explorer.casebook import Casebook
 from explorer.cases.labelled import LABELS_UNKNOWN, NO_FINDING, labels_unknown
 from explorer.charts.palette import ABSENT, CATEGORIES, REST, SEQUENCE
 from explorer.prediction.whole_casebook import case_predictions, predictable_labels
-from index_builder.casebook.manifest import Space
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 
 MAIN_FINDING = "main finding"
 CLUSTER = "cluster"

@@ -12,7 +12,8 @@ from explorer.casebook import Casebook
 from explorer.maps.colouring import Colouring
 from explorer.search.query import Query
 from explorer.search.result import SearchResult
-from index_builder.casebook.manifest import MapName, Space
+from index_builder.casebook.manifest import MapName
+from index_builder.cases.space import Space
 from index_builder.maps.placing import PLACING_NEIGHBOURS, place
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from index_builder.casebook.manifest import MapName, MapRecord, Space
+from index_builder.casebook.manifest import MapName, MapRecord
+from index_builder.cases.space import Space
 from index_builder.cases.table import CaseRows
 from index_builder.errors import QueryError
 from index_builder.maps.layout import Steps

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from explorer.charts.tables import csv_bytes
-from index_builder.casebook.manifest import MapName, Space
+from index_builder.casebook.manifest import MapName
+from index_builder.cases.space import Space
 
 #: False discovery rate up to which a difference is called one.
 DISCOVERY_RATE = 0.05

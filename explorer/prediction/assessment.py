@@ -18,8 +18,8 @@ from index_builder.calibration.conformal import COVERAGE, FindingThresholds, sta
 from index_builder.calibration.held_out import FEWEST, SOURCES, Given, HeldOut, Source
 from index_builder.calibration.uncertainty import threshold_for_risk
 from index_builder.calibration.voting import vote_logits
-from index_builder.casebook.manifest import Space
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 from index_builder.errors import ModelError
 
 if TYPE_CHECKING:

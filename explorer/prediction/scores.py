@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from index_builder.calibration.held_out import Given
 from index_builder.calibration.voting import vote
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook

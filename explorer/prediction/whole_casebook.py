@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
 from index_builder.calibration.voting import count_votes
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.maps.neighbours import neighbour_graph
 

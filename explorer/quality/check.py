@@ -26,7 +26,7 @@ from explorer.quality.balance import (
 from explorer.quality.copies import Pair, film_copies, report_copies, shared_patients
 from explorer.quality.drift import Drift, drifts
 from explorer.quality.label_errors import suspects
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 
 #: "problem": figures on these data mislead; "look": worth a look; "fine": nothing was found.
 Level = Literal["problem", "look", "fine"]

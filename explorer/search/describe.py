@@ -16,7 +16,7 @@ from explorer.search.phrases import WordRuns, shared_phrases, shared_runs
 from explorer.search.reading.understanding import fact_words
 from explorer.search.result import Neighbour
 from explorer.search.retrieve import Candidates
-from index_builder.casebook.manifest import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.facts.fact import Fact
 from index_builder.facts.parse import read_facts
 

@@ -16,7 +16,7 @@ from explorer.search.reading.film_report import FilmReport, examine, look
 from explorer.search.reading.text_report import TextReport, examine_text
 from explorer.search.reading.understanding import understand_query
 from index_builder.calibration.held_out import Given
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.facts.understand import Understood
 

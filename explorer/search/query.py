@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from explorer.search.filters.expression import Filter
 from explorer.search.profiles import check_profile
-from index_builder.casebook.manifest import Space
 from index_builder.cases.case import ProfileValue
 from index_builder.cases.profile import profile_sentence
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 
 if TYPE_CHECKING:

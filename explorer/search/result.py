@@ -15,7 +15,7 @@ from explorer.search.query import Mode
 from explorer.search.reading.film_report import FilmReport
 from explorer.search.reading.text_report import TextReport
 from explorer.search.reading.understanding import understood_dict
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.facts.understand import Understood
 
 

@@ -20,28 +20,29 @@ import numpy as np
 from index_builder.build.system import PublishedEncoder as PublishedEncoder
 from index_builder.build.system import source_system, teach
 from index_builder.build.system import system_record as record_of
-from index_builder.cases.table import CaseRows, cases_table, read_cases, write_cases
+from index_builder.casebook.embeddings import Embeddings
+from index_builder.casebook.films import film_counts, read_films, write_films
+from index_builder.casebook.indexes import FAISS, IndexesInTurn, check_store, index_films, index_space
+from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import (
     SCHEMA_VERSION,
-    SPACES,
     DatasetRecord,
-    Layout,
     Manifest,
     SystemRecord,
     digest_files,
     write_manifest,
     write_metrics,
 )
-from index_builder.datasets import open_dataset
-from index_builder.cases.case import Case, Dataset
-from index_builder.datasets.check import reader_lines
-from index_builder.casebook.embeddings import Embeddings
-from index_builder.errors import CasebookError, DatasetError
-from index_builder.casebook.films import film_counts, read_films, write_films
-from index_builder.casebook.indexes import FAISS, IndexesInTurn, check_store, index_films, index_space
 from index_builder.casebook.memory import give_back
-from index_builder.casebook.unreadable import is_unreadable, without_unreadable
+from index_builder.datasets.unreadable import is_unreadable, without_unreadable
 from index_builder.casebook.workspace import check_target, take_place, workspace
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES
+from index_builder.cases.table import CaseRows, cases_table, read_cases, write_cases
+from index_builder.datasets import open_dataset
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.check import reader_lines
+from index_builder.errors import CasebookError, DatasetError
 
 if TYPE_CHECKING:
     from index_builder.build.embed import EmbedTimings
@@ -125,7 +126,7 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
         layout = Layout(folder)
         with _timed(seconds, "load system"):
             system_record = _install_system(request, cases, layout)
-            from index_builder.systems.backbones.runtime import load_accelerated
+            from index_builder.systems.registry import load_accelerated
 
             system = load_accelerated(layout.system)
         with _timed(seconds, "embed"):
@@ -137,8 +138,8 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
         }
         with _timed(seconds, "index"):
             from index_builder.build.embed import unreadable_films
-            from index_builder.film_check.fit import reference_films
             from index_builder.build.merging import merge_shards
+            from index_builder.film_check.fit import reference_films
 
             progress("Indexing", 0, 1)
             source = _dataset_record(request, dataset)
@@ -305,7 +306,7 @@ def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Retri
         CasebookError: The worker does not see the build's folder.
         DatasetError: It reads other cases, or has other versions of packages.
     """
-    from index_builder.systems.backbones.runtime import load_accelerated
+    from index_builder.systems.registry import load_accelerated
 
     path = _fingerprint_file(folder)
     if not path.is_file():

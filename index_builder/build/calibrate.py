@@ -7,15 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.calibration.held_out import carried_answers, held_out_answers, write_answers
+from index_builder.casebook.films import FilmTable
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import DatasetRecord, SystemRecord
+from index_builder.casebook.thumbnails import ThumbnailReader
+from index_builder.cases.space import Space
 from index_builder.cases.table import CaseRows
-from index_builder.casebook.manifest import DatasetRecord, Layout, Space, SystemRecord
 from index_builder.evaluation.prediction import classifier_logits
 from index_builder.film_check.fit import References, fit_film_check
-from index_builder.casebook.films import FilmTable
-from index_builder.calibration.held_out import carried_answers, held_out_answers, write_answers
 from index_builder.stores.base import VectorStore
 from index_builder.systems.base import RetrievalSystem
-from index_builder.casebook.thumbnails import ThumbnailReader
 
 
 def calibrate(

@@ -19,14 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from index_builder.casebook.manifest import SPACES, Space, write_table
-from index_builder.cases.case import Case, Dataset
+from index_builder.casebook.files import write_table
+from index_builder.datasets.unreadable import reason_of, with_remedy
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
+from index_builder.datasets.base import Dataset
 from index_builder.errors import ImagingError
 from index_builder.film_check.features import recorded_features
 from index_builder.imaging import thumbnail_jpeg
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
-from index_builder.casebook.unreadable import reason_of, with_remedy
 
 #: Cases per shard: what an interruption loses at most, times two, and what memory holds of results at a time.
 SHARD_CASES = 128

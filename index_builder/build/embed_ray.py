@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from index_builder.cases.case import Case, Dataset
+    from index_builder.cases.case import Case
+    from index_builder.datasets.base import Dataset
     from index_builder.systems.base import RetrievalSystem
 
 #: Groups of shards Ray keeps count of; a dead worker's whole group is made again.

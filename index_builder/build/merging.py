@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index_builder.build import embed
-from index_builder.casebook.manifest import SPACES, Layout
+from index_builder.casebook.layout import Layout
 from index_builder.casebook.thumbnails import thumbnail_table, thumbnail_writer
+from index_builder.cases.space import SPACES
 
 T = TypeVar("T")
 

@@ -10,34 +10,32 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index_builder.cases.table import CaseRows, cases_table, read_cases, write_cases
+from index_builder.calibration.held_out import held_out_answers, read_answers, write_answers
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.films import FilmTable, film_counts, read_films, write_films
+from index_builder.casebook.indexes import FAISS, IndexesInTurn, index_films, index_space
+from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import (
     SCHEMA_VERSION,
-    SPACES,
-    Layout,
     Manifest,
-    Space,
     SpaceRecord,
     cluster_column,
     digest_files,
     map_columns,
-    read_embeddings,
     read_manifest,
     read_maps,
-    read_table,
     write_manifest,
 )
+from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_table, thumbnail_writer
+from index_builder.casebook.workspace import check_target, take_place, workspace
+from index_builder.cases.space import SPACES, Space
+from index_builder.cases.table import CaseRows, cases_table, read_cases, write_cases
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import FilmCheck
-from index_builder.casebook.films import FilmTable, film_counts, read_films, write_films
-from index_builder.calibration.held_out import held_out_answers, read_answers, write_answers
-from index_builder.casebook.indexes import FAISS, IndexesInTurn, index_films, index_space
 from index_builder.lexical.stage import index_reports
 from index_builder.maps.maps import MEASURED_REACH, describe_maps
 from index_builder.maps.stored import mapped_cases, write_drawn_maps
 from index_builder.stores.base import VectorStore
-from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_table, thumbnail_writer
-from index_builder.casebook.workspace import check_target, take_place, workspace
 
 #: Cases, or films, per group of thumbnails.
 _GROUP = 128

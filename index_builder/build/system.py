@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import DatasetRecord, SystemRecord
 from index_builder.cases.table import CaseRows
-from index_builder.casebook.manifest import DatasetRecord, Layout, SystemRecord
 
 if TYPE_CHECKING:
     from index_builder.casebook.embeddings import Embeddings
@@ -38,7 +39,7 @@ def source_system(checkpoint: Path | PublishedEncoder) -> RetrievalSystem:
         from index_builder.systems.frozen import Frozen
 
         return Frozen.published(checkpoint.source, checkpoint.licence)
-    from index_builder.systems.base import load_system
+    from index_builder.systems.registry import load_system
 
     return load_system(checkpoint)
 
@@ -47,8 +48,8 @@ def teach(
     system: RetrievalSystem, dataset: DatasetRecord, cases: CaseRows, vectors: Embeddings, layout: Layout
 ) -> SystemRecord:
     """Fit what a published encoder learns from a casebook, and keep the system with it; gives its record."""
-    from index_builder.systems.frozen_head import fit_on_casebook
     from index_builder.systems.frozen import Frozen
+    from index_builder.systems.frozen_head import fit_on_casebook
 
     assert isinstance(system, Frozen), "no other system learns from a casebook"
     fit_on_casebook(system, cases, dataset.label_names, vectors)

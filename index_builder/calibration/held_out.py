@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from index_builder.calibration.voting import vote, vote_logits
 from index_builder.casebook.films import FilmTable
-from index_builder.casebook.manifest import SPACES, Space, SystemRecord
+from index_builder.casebook.manifest import SystemRecord
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import SPACES, Space
 from index_builder.cases.table import CaseRows, carried_labels, label_matrix
 from index_builder.errors import CasebookError
 from index_builder.stores.base import VectorStore, case_keys

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook.manifest import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 
 #: What `choose_vote` tries. More voters than this could not be shown one by one as the reason of a prediction.
 NEIGHBOURS = (3, 5, 10, 20, 30, 50)

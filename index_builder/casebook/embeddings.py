@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from index_builder.casebook.manifest import SPACES, Space, read_embeddings
+from index_builder.casebook.files import read_embeddings
+from index_builder.cases.space import SPACES, Space
 
 
 class Embeddings(Mapping[Space, np.ndarray]):

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from index_builder.casebook.manifest import Layout, read_film_embeddings, read_table, write_table
+from index_builder.casebook.files import read_film_embeddings, read_table, write_table
+from index_builder.casebook.layout import Layout
 from index_builder.cases.case import LATERAL, Case
 from index_builder.errors import CasebookError
 from index_builder.stores.base import case_keys

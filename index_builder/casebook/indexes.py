@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.casebook.films import FilmTable
-from index_builder.casebook.manifest import FilmsRecord, IndexName, Layout, Space, SpaceRecord
+from index_builder.casebook.layout import IndexName, Layout
+from index_builder.casebook.manifest import FilmsRecord, SpaceRecord
+from index_builder.cases.space import Space
 from index_builder.cases.table import CaseRows
 from index_builder.errors import CasebookError
 from index_builder.stores.base import NO_CASE, VectorStore, case_keys

@@ -24,15 +24,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from index_builder.casebook.layout import Layout
+from index_builder.cases.space import Space
 from index_builder.errors import CasebookError
 
 SCHEMA_VERSION = 7
@@ -40,11 +39,6 @@ SCHEMA_VERSION = 7
 #: facts, and up to 6 a case's primary film alone was embedded; all else is the same.
 _READ_VERSIONS = (4, 5, 6, SCHEMA_VERSION)
 
-Space = Literal["image", "text", "joint"]
-SPACES: tuple[Space, ...] = ("image", "text", "joint")
-
-#: What an index can be of: the cases of a space, or the lateral films.
-IndexName = Literal["image", "text", "joint", "laterals"]
 
 #: Layouts of a space; `pca` only where there are too few cases for the others.
 MapName = Literal["umap", "tsne", "umap3d", "pca"]
@@ -229,57 +223,6 @@ class Manifest(_Record):
         return hashlib.sha256(self.model_dump_json(exclude={"digest"}, exclude_unset=True).encode()).hexdigest()
 
 
-class Layout:
-    """Paths of a casebook's files below its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.manifest = folder / "manifest.json"
-        self.cases = folder / "cases.arrow"
-        self.case_keys = folder / "case_keys.npy"
-        self.thumbnails = folder / "thumbnails.parquet"
-        self.films = folder / "films.parquet"
-        self.film_thumbnails = folder / "film_thumbnails.parquet"
-        self.film_embeddings = folder / "embeddings" / "films.npy"
-        self.projections = folder / "projections.parquet"
-        self.maps = folder / "maps.json"
-        self.held_out = folder / "held_out.safetensors"
-        self.film_check = folder / "film_check.safetensors"
-        self.system = folder / "system"
-        self.metrics = folder / "metrics.json"
-
-    def embeddings(self, space: Space) -> Path:
-        """Vectors of a space, [N, D] float16."""
-        return self.folder / "embeddings" / f"{space}.npy"
-
-    @property
-    def indexes(self) -> Path:
-        """Folder of whatever finds the nearest vectors."""
-        return self.folder / "index"
-
-    def index(self, name: IndexName) -> Path:
-        """FAISS index of a space, or of the lateral films."""
-        return self.indexes / f"{name}.faiss"
-
-    def index_keys(self, name: IndexName) -> Path:
-        """Keys of its cases, or films, in index order, [n] int64."""
-        return self.indexes / f"{name}.keys.npy"
-
-    @property
-    def words(self) -> Path:
-        """Folder of the full-text index of reports."""
-        return self.indexes / "lexical" / "words"
-
-    @property
-    def facts(self) -> Path:
-        """Folder of what the reports say."""
-        return self.indexes / "lexical" / "facts"
-
-    def files(self) -> Iterator[Path]:
-        """Every file present but the manifest, sorted."""
-        return (path for path in sorted(self.folder.rglob("*")) if path.is_file() and path != self.manifest)
-
-
 def read_manifest(folder: Path) -> Manifest:
     """Read and validate a casebook's manifest.
 
@@ -424,47 +367,6 @@ def check_system(folder: Path, manifest: Manifest) -> None:
             raise CasebookError(
                 f"{path}: not what embedded these cases. Restore it from a copy of the casebook, or rebuild it."
             )
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet, compressed, the same bytes for the same table."""
-    pq.write_table(table, path, compression="zstd")
-
-
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file of a casebook.
-
-    Raises:
-        CasebookError: The file is missing or damaged.
-    """
-    try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise CasebookError(f"{path}: unreadable ({str(error)[:200]}). Rebuild the casebook.") from error
-
-
-def read_embeddings(folder: Path, space: Space, rows: int) -> np.ndarray:
-    """Vectors of a space, [rows, D] float16, memory-mapped.
-
-    Raises:
-        CasebookError: The file is missing, damaged, or of another length than the cases.
-    """
-    return _read_vectors(Layout(folder).embeddings(space), rows, "cases")
-
-
-def read_film_embeddings(folder: Path, films: int) -> np.ndarray:
-    """Vectors of each film by itself, [films, D] float16, memory-mapped. Raises as `read_embeddings`."""
-    return _read_vectors(Layout(folder).film_embeddings, films, "films")
-
-
-def _read_vectors(path: Path, rows: int, of_what: str) -> np.ndarray:
-    try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise CasebookError(f"{path}: unreadable ({error}). Rebuild the casebook.") from error
-    if vectors.ndim != 2 or len(vectors) != rows:
-        raise CasebookError(f"{path}: shape {vectors.shape} for {rows} {of_what}. Rebuild the casebook.")
-    return vectors
 
 
 def _replace(path: Path, text: str) -> None:

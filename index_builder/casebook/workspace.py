@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from index_builder.casebook.manifest import Layout
+from index_builder.casebook.layout import Layout
 from index_builder.errors import CasebookError
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from index_builder.imaging import Film
+from typing import Literal
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -91,40 +88,3 @@ class Case:
     def report(self) -> str:
         """The text a text encoder reads: the `REPORT_SECTIONS` there are, joined."""
         return " ".join(self.sections[name] for name in REPORT_SECTIONS if name in self.sections)
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetCard:
-    """What a reader of a casebook must know about its source."""
-
-    name: str
-    title: str
-    description: str
-    citation: str
-    licence: str
-    source: str
-    label_definition: str
-    synthetic: bool = False
-
-
-class Dataset(Protocol):
-    """Reader of one source.
-
-    A class per source, one file each. The constructor checks that the source is there and raises
-    `DatasetError` with the remedy; it reads no pixels.
-    """
-
-    card: DatasetCard
-    #: All labels a case may carry, in display order.
-    label_names: tuple[str, ...]
-
-    def cases(self) -> Sequence[Case]:
-        """All cases in stable order, without pixels. Raises `DatasetError` naming file, row and column."""
-        ...
-
-    def load_film(self, reference: str) -> Film:
-        """Decode one film by a reference found in `Case.image` or `Case.other_images`.
-
-        Thread-safe. Raises `ImagingError` naming the file.
-        """
-        ...

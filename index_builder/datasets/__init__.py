@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from index_builder.cases.case import Dataset
+from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
 
 #: Readers of the user's folder: module below this package and class, by name. Each is imported when it is asked for.

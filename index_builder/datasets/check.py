@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from index_builder.casebook.unreadable import reason_of
-from index_builder.cases.case import SPLITS, Case, Dataset, Split
+from index_builder.cases.case import SPLITS, Case, Split
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.reading.cases import TableDataset
-from index_builder.datasets.reading.tables import Problem, ProblemKind, Severity
+from index_builder.datasets.reading.rows import Problem, ProblemKind, Severity
 from index_builder.datasets.reading.values import counted
+from index_builder.datasets.unreadable import reason_of
 from index_builder.errors import DatasetError, ImagingError
 
 #: Called with films done and films in all, after each.

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from index_builder.casebook.unreadable import reason_of, with_remedy
-from index_builder.cases.case import Case, CaseFilm, Dataset, ProfileValue
+from index_builder.cases.case import Case, CaseFilm, ProfileValue
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.own.column_map import CardFields, ColumnMap
+from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.deidentify.dicom_profile import deidentified_dicom, known_identifiers, read_dicom, text_burned_in
 from index_builder.deidentify.pseudonyms import Pseudonyms
 from index_builder.deidentify.text import OLDEST, without_identifiers

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook.manifest import Space
-from index_builder.cases.case import Dataset
+from index_builder.cases.space import Space
+from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
 from index_builder.evaluation.embedding import Embedded, Progress, whole
 from index_builder.evaluation.linear import LinearModel, fit_linear, macro_ap

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
 from index_builder.calibration.voting import vote, vote_logits
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.task import Task
 from index_builder.systems.base import RetrievalSystem

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
-from index_builder.casebook.manifest import Layout, LexicalRecord
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import LexicalRecord
 from index_builder.cases.case import REPORT_SECTIONS
 from index_builder.cases.table import SECTION_PREFIX, CaseRows
 from index_builder.facts.fact import Fact

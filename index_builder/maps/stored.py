@@ -11,18 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from index_builder.casebook.files import write_table
 from index_builder.casebook.indexes import IndexesInTurn
-from index_builder.casebook.manifest import (
-    Layout,
-    MapName,
-    MapsRecord,
-    Space,
-    cluster_column,
-    map_columns,
-    write_maps,
-    write_table,
-)
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import MapName, MapsRecord, cluster_column, map_columns, write_maps
 from index_builder.casebook.memory import give_back
+from index_builder.cases.space import Space
 from index_builder.cases.table import CaseRows, carried_labels, label_matrix
 from index_builder.maps.clusters import case_terms
 from index_builder.maps.maps import DrawnMaps, MappedCases, draw_maps, map_names, reach

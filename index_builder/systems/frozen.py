@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from index_builder.cases.labels import DUST_STAGES
 from index_builder.errors import ModelError
 from index_builder.imaging import Framing, InputGeometry, framed, framed_geometry
-from index_builder.systems.backbones.published import ImageSide, PublishedImages, open_image_side
+from index_builder.systems.backbones.image_side import ImageSide
+from index_builder.systems.backbones.published import PublishedImages, open_image_side
 from index_builder.systems.backbones.published_text import PublishedTexts
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
 from index_builder.systems.towers import Classifier
 

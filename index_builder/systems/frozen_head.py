@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from index_builder.calibration.held_out import with_modality
 from index_builder.calibration.voting import vote_settings
-from index_builder.casebook.manifest import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.cases.table import CaseRows, label_matrix
 from index_builder.systems.frozen import Frozen
 from index_builder.systems.towers import Classifier

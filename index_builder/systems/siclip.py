@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from index_builder.cases.profile import profile_sentence
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.losses.contrast import label_contrast, symmetric_info_nce
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
 from index_builder.systems.fusion import AttentionPool, CrossFusion
 from index_builder.systems.joining import join_cases

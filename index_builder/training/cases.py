@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from index_builder.casebook.manifest import UnreadableFilm
-from index_builder.casebook.unreadable import without_unreadable
-from index_builder.cases.case import Case, Dataset, Split
+from index_builder.cases.case import Case, Split
 from index_builder.datasets import open_dataset
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.unreadable import without_unreadable
 from index_builder.errors import DatasetError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import View, fixed_views, moved, strong_view, weak_view

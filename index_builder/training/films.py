@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from index_builder.casebook.unreadable import reason_of, with_remedy
-from index_builder.cases.case import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.errors import ImagingError
 from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
 from index_builder.imaging import model_input

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from index_builder.errors import ModelError
 from index_builder.resources import resource
-from index_builder.systems.base import SYSTEMS, SystemConfig, system_class
+from index_builder.systems import SYSTEMS
+from index_builder.systems.config import SystemConfig
+from index_builder.systems.registry import system_class
 from index_builder.training.schedule import Schedule
 
 PRESETS = ("compact", "reference")

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.calibration.voting import vote
-from index_builder.casebook.manifest import SPACES, Space
 from index_builder.cases.case import Split
+from index_builder.cases.space import SPACES, Space
 from index_builder.evaluation.prediction import classifier_logits, has_classifier
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases

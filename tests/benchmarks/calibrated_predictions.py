@@ -19,7 +19,7 @@ from index_builder.calibration.bootstrap import interval, resampled_weights
 from index_builder.calibration.held_out import SOURCES, Source
 from index_builder.calibration.temperature import expected_calibration_error, reliability
 from index_builder.calibration.voting import vote
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 
 _SPACE: Space = "image"
 

@@ -20,14 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index_builder.casebook.manifest import (
-    SCHEMA_VERSION,
-    DatasetRecord,
-    Layout,
-    Manifest,
-    SystemRecord,
-    write_manifest,
-)
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SCHEMA_VERSION, DatasetRecord, Manifest, SystemRecord, write_manifest
 from index_builder.cases.table import write_cases
 
 LABELS = tuple(f"Finding {number}" for number in range(15))

@@ -20,7 +20,8 @@ from stores import vectors_like
 from explorer.casebook import Casebook
 from explorer.search.filters.expression import parse_filter
 from explorer.search.query import Query, SearchOptions
-from index_builder.casebook.manifest import Layout, SpaceRecord, read_manifest, write_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SpaceRecord, read_manifest, write_manifest
 from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
 from index_builder.cases.table import read_cases, write_cases
 from index_builder.imaging import decode_film, display_png

@@ -27,7 +27,8 @@ from benchmarks.text_queries import KINDS, text_queries
 from explorer import Query, SearchOptions
 from explorer.casebook import Casebook
 from explorer.search.query import MODES
-from index_builder.casebook.manifest import Layout, LexicalRecord, SpaceRecord, read_manifest, write_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import LexicalRecord, SpaceRecord, read_manifest, write_manifest
 from index_builder.cases.table import SECTION_PREFIX, read_cases, write_cases
 from index_builder.datasets.published.openi import OpenI
 from index_builder.facts.match import fact_terms

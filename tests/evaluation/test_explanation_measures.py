@@ -24,7 +24,8 @@ from index_builder.evaluation.faithfulness.questions import Question, draw_quest
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.evaluation.run import EvaluateRequest, explanations
 from index_builder.explanation import METHODS, FindingTarget, Inputs, Voters
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -309,6 +309,6 @@ def test_a_bare_name_means_the_shipped_checkpoint(monkeypatch: pytest.MonkeyPatc
     def absent(name: str) -> Path:
         raise InstallationError(f"{name}-compact is missing")
 
-    monkeypatch.setattr("index_builder.resources.default_checkpoint", absent)
+    monkeypatch.setattr("index_builder.systems.shipped.default_checkpoint", absent)
     with pytest.raises(InstallationError, match="siclip-compact"):
         evaluate(EvaluateRequest("siclip", "phantom-dust"), quiet)

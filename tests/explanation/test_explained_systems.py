@@ -31,9 +31,10 @@ from index_builder.explanation import (
 )
 from index_builder.explanation.subject import subject, vote_log_odds
 from index_builder.explanation.words import merge
-from index_builder.resources import default_checkpoint
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoding import normalise
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import default_checkpoint
 from index_builder.systems.unified import Unified, UnifiedConfig
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "systems"))

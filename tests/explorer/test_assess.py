@@ -27,8 +27,8 @@ from explorer.prediction.words import (
     verdict_words,
 )
 from index_builder.calibration.held_out import Answers, HeldOut, write_answers
-from index_builder.casebook.manifest import Space
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 from index_builder.errors import CasebookError
 
 _NAMES = ("Cardiomegaly", "Effusion", "Nodule")

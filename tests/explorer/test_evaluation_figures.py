@@ -28,7 +28,7 @@ from explorer.report.systems import (
     system_table,
 )
 from index_builder.calibration.temperature import BINS
-from index_builder.casebook.manifest import Layout
+from index_builder.casebook.layout import Layout
 from index_builder.errors import QueryError
 from index_builder.evaluation.runs import Run
 

@@ -22,7 +22,8 @@ from explorer.explanation.explain import (
     withheld_methods,
 )
 from explorer.explanation.words import METHOD_WORDS, legend, withheld_words
-from index_builder.casebook.manifest import Space, read_manifest, write_manifest
+from index_builder.casebook.manifest import read_manifest, write_manifest
+from index_builder.cases.space import Space
 from index_builder.errors import Cancelled, ExplanationError, QueryError
 from index_builder.explanation import METHODS
 from index_builder.imaging import model_input

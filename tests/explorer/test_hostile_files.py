@@ -16,12 +16,12 @@ import pytest
 
 from explorer.charts.tables import csv_bytes, frame_csv
 from index_builder.calibration.held_out import read_answers
-from index_builder.casebook.manifest import read_embeddings
+from index_builder.casebook.files import read_embeddings
 from index_builder.datasets.own.column_map import load_column_map
 from index_builder.errors import CasebookError, CxrError, DatasetError, ModelError
 from index_builder.film_check.check import FilmCheck
 from index_builder.stores.faiss import FaissStore
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
 from index_builder.training.presets import read_overrides
 
 

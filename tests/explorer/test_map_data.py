@@ -24,7 +24,7 @@ from explorer.maps.colouring import (
 )
 from explorer.maps.points import MapPoints, map_points, matched_positions, neighbours_kept, place_query
 from explorer.maps.refit import refit
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 
 

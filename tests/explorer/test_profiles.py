@@ -8,7 +8,8 @@ import torch
 
 from explorer import Casebook, Query, SearchOptions
 from explorer.app.search.examples import example_profiles, example_texts
-from explorer.search.profiles import ProfileField, parse_profile
+from explorer.cases.profile_fields import ProfileField
+from explorer.search.profiles import parse_profile
 from index_builder.build.build import BuildRequest, build
 from index_builder.cases.profile import profile_sentence
 from index_builder.errors import QueryError

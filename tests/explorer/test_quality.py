@@ -18,7 +18,8 @@ from explorer.quality.copies import film_copies, report_copies, shared_patients
 from explorer.quality.drift import drifts
 from explorer.quality.label_errors import suspects
 from explorer.report.quality import balance_chart, drift_table, part_table
-from index_builder.casebook.manifest import Layout, read_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest
 from index_builder.cases.table import read_cases, write_cases
 from index_builder.errors import QueryError
 

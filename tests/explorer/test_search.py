@@ -14,13 +14,14 @@ import torch
 from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.search.filters.expression import matching_rows
 from explorer.search.query import Mode
-from index_builder.casebook.manifest import SPACES, Space, read_manifest, write_manifest
+from index_builder.casebook.manifest import read_manifest, write_manifest
+from index_builder.cases.space import SPACES, Space
 from index_builder.errors import ModelError, QueryError
 from index_builder.imaging import model_input
 from index_builder.reranking.case_vectors import ClassVectors
 from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
 from index_builder.reranking.rerank import RerankWeights
-from index_builder.systems.backbones import runtime
+from index_builder.systems import registry
 from index_builder.systems.base import RetrievalSystem
 
 
@@ -293,13 +294,13 @@ def test_results_are_ready_for_json(casebook: Casebook) -> None:
 
 
 def test_loading_the_system_is_not_what_a_search_takes(small_casebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = runtime.load_accelerated
+    load = registry.load_accelerated
 
     def slowly(folder: Path) -> RetrievalSystem:
         time.sleep(2)
         return load(folder)
 
-    monkeypatch.setattr(runtime, "load_accelerated", slowly)
+    monkeypatch.setattr(registry, "load_accelerated", slowly)
     began = time.perf_counter()
     found = Casebook.open(small_casebook).search(Query(text="small effusion"))
     assert found.timings_ms["total"] < 1000 * (time.perf_counter() - began) - 2000

@@ -12,7 +12,8 @@ from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.search.fusion import WEIGHTS, Weights, fuse
 from explorer.search.query import MODES
 from explorer.search.result import Neighbour
-from index_builder.casebook.manifest import Layout, digest_files, read_manifest, write_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import digest_files, read_manifest, write_manifest
 from index_builder.errors import CasebookError, QueryError
 
 

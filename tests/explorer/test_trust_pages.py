@@ -22,7 +22,7 @@ from explorer.app.search.export import predictions_csv, result_csv, result_json
 from explorer.app.session import Outcome
 from explorer.prediction.assessment import Verdict
 from index_builder.calibration.held_out import HeldOut, write_answers
-from index_builder.casebook.manifest import Layout
+from index_builder.casebook.layout import Layout
 from index_builder.cases.labels import DUST_STAGES
 
 _APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from index_builder.casebook.indexes import FAISS, IndexesInTurn, index_space
-from index_builder.casebook.manifest import SPACES, Space, SpaceRecord
+from index_builder.casebook.manifest import SpaceRecord
 from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
 from index_builder.cases.table import CaseRows, cases_table
 from index_builder.stores.base import VectorStore, case_keys
 

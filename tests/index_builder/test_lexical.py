@@ -10,7 +10,8 @@ import pytest
 from tiny_samples import REPORTS
 
 from index_builder.build.subset import write_subset
-from index_builder.casebook.manifest import SCHEMA_VERSION, Layout, digest_files, read_manifest, verify
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SCHEMA_VERSION, digest_files, read_manifest, verify
 from index_builder.cases.table import read_cases
 from index_builder.errors import CasebookError
 from index_builder.facts.fact import Fact

@@ -8,8 +8,9 @@ import pytest
 from published_layouts import LAYOUTS, write_films, write_lines
 
 from explorer.cli.options import DatasetOption
-from index_builder.cases.case import SPLITS, Case, Dataset
+from index_builder.cases.case import SPLITS, Case
 from index_builder.datasets import DATASETS, open_dataset
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.check import check_dataset
 from index_builder.datasets.published.chexpert_labels import CHEXPERT_LABELS
 from index_builder.errors import DatasetError

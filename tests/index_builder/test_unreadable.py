@@ -17,7 +17,8 @@ from explorer import Casebook, Query
 from explorer.cli.commands import app
 from index_builder.build.build import BuildRequest, build
 from index_builder.build.subset import write_subset
-from index_builder.casebook.manifest import read_embeddings, read_manifest, read_table, verify
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.manifest import read_manifest, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.check import check_dataset
 from index_builder.datasets.own.manifest import Manifest
@@ -25,7 +26,7 @@ from index_builder.datasets.reading.cases import FilmFolder
 from index_builder.deidentify import Pseudonyms, write_deidentified
 from index_builder.errors import DatasetError, ImagingError
 from index_builder.evaluation.embedding import embed_modality
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
 from index_builder.systems.unified import Unified
 from index_builder.training.cases import Source, gather
 

@@ -18,11 +18,12 @@ from explorer.casebook import Casebook
 from explorer.cli.commands import app
 from explorer.search.query import Query, SearchOptions
 from index_builder.build.build import BuildRequest, PublishedEncoder, build
-from index_builder.casebook.manifest import Layout, verify
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import verify
 from index_builder.errors import ModelError, QueryError
 from index_builder.imaging import read_film
-from index_builder.systems.base import load_system
 from index_builder.systems.frozen import Frozen
+from index_builder.systems.registry import load_system
 
 
 def quiet(stage: str, done: int, total: int) -> None:

@@ -15,7 +15,7 @@ from explorer.explanation.explain import Finding, Question, findings_of, layers_
 from explorer.explanation.study import Study
 from explorer.explanation.words import METHOD_WORDS, part_words, withheld_words
 from explorer.prediction.words import shown_words
-from index_builder.casebook.manifest import Space
+from index_builder.cases.space import Space
 from index_builder.errors import CxrError
 from index_builder.explanation import Method
 

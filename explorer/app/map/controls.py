@@ -16,8 +16,9 @@ from explorer.app.shared.markup import label_words, plain_markdown, space_title
 from explorer.maps.colouring import LABEL_PREFIX, MAIN_FINDING, colour_fields, shape_fields
 from explorer.search.filters.expression import Filter, matching_rows
 from explorer.search.result import SearchResult
-from index_builder.casebook.manifest import MapName, Space
+from index_builder.casebook.manifest import MapName
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 from index_builder.errors import CxrError
 
 MAP_WORDS: dict[MapName, str] = {

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from explorer.app.library import Shelved
 from explorer.maps.colouring import Colouring, colouring
 from explorer.maps.points import matched_positions, neighbours_kept
-from index_builder.casebook.manifest import MapName, Space
+from index_builder.casebook.manifest import MapName
+from index_builder.cases.space import Space
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from explorer.app.shared.markup import case_words, label_html
 from explorer.app.shell import telling_errors
 from explorer.maps.selection import DISCOVERY_RATE, LabelExcess, label_excess, selection_csv, selection_zip
 from explorer.prediction.words import percent
-from index_builder.casebook.manifest import MapName, Space
+from index_builder.casebook.manifest import MapName
+from index_builder.cases.space import Space
 
 _SHOWN = 24
 _LABELS = 8

@@ -7,7 +7,8 @@ import streamlit as st
 
 from explorer.app.library import Shelved
 from explorer.app.map.controls import MAP_WORDS
-from index_builder.casebook.manifest import MapName, MapRecord, Space
+from index_builder.casebook.manifest import MapName, MapRecord
+from index_builder.cases.space import Space
 from index_builder.maps.maps import FITTED_CASES
 from index_builder.maps.placing import PLACING_NEIGHBOURS
 

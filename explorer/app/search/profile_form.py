@@ -10,7 +10,7 @@ from explorer.app.library import Shelved
 from explorer.app.session import UNKNOWN, given_profile, profile_changed, profile_key
 from explorer.app.shared.filter_panel import field_words
 from explorer.app.shared.markup import plain_markdown
-from explorer.search.profiles import ProfileField
+from explorer.cases.profile_fields import ProfileField
 from index_builder.cases.profile import profile_sentence
 
 

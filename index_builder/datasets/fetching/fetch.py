@@ -23,7 +23,8 @@ from index_builder.datasets.fetching.transfer import (
     write_json,
 )
 from index_builder.datasets.fetching.unpack import ChunkReader, unpack_films
-from index_builder.datasets.published.openi import REPORTS_ARCHIVE, film_key, films_by_report
+from index_builder.datasets.published.openi import film_key, films_by_report
+from index_builder.datasets.published.openi_reports import REPORTS_ARCHIVE
 from index_builder.errors import DownloadError
 
 Films = Literal["png", "dicom"]

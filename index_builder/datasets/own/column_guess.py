@@ -11,7 +11,7 @@ from typing import Any
 from index_builder.datasets.own.column_map import COLUMNS_FILES, ColumnMap
 from index_builder.datasets.reading.film_names import FilmFinder, looks_like_film
 from index_builder.datasets.reading.label_cells import Mark, parse_mark
-from index_builder.datasets.reading.tables import Table
+from index_builder.datasets.reading.rows import Table
 from index_builder.errors import DatasetError
 
 #: Obvious names of each field, lower case without separators. The first is the field's own and wins over the others.

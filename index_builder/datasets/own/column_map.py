@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from index_builder.datasets.reading.label_cells import State
-from index_builder.datasets.reading.tables import Table
+from index_builder.datasets.reading.rows import Table
 from index_builder.errors import DatasetError
 
 #: A columns file is a page of text; beyond this it is something else.

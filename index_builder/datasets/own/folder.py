@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, Split
+from index_builder.cases.case import Case, Split
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.check import patients_in_several_splits
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, carve_val, split_word
 from index_builder.datasets.reading.film_tree import FilmTree, film_tree, linked_folders
+from index_builder.datasets.reading.rows import Problem, ProblemKind, Severity
 from index_builder.datasets.reading.splits import split_of
-from index_builder.datasets.reading.tables import Problem, ProblemKind, Severity
 from index_builder.datasets.reading.values import counted
 from index_builder.errors import DatasetError
 

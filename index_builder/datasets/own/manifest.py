@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from index_builder.cases.case import Case, CaseFilm, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, CaseFilm, ProfileValue
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.own.column_guess import guess_columns, told_columns
 from index_builder.datasets.own.column_map import ColumnMap, check_columns, find_column_map
 from index_builder.datasets.own.manifest_labels import ManifestLabels
@@ -20,7 +21,8 @@ from index_builder.datasets.reading.cases import (
     TablePass,
 )
 from index_builder.datasets.reading.film_names import FilmFinder, patient_in_path
-from index_builder.datasets.reading.tables import TABLE_SUFFIXES, Row, Table, read_table
+from index_builder.datasets.reading.rows import Row, Table
+from index_builder.datasets.reading.tables import TABLE_SUFFIXES, read_table
 from index_builder.datasets.reading.values import (
     convert,
     counted,

@@ -18,7 +18,7 @@ from index_builder.datasets.reading.label_cells import (
     label_items,
     parse_mark,
 )
-from index_builder.datasets.reading.tables import Row, Table
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.values import counted, shown
 
 MAX_NAME_CHARS = 200

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
 from index_builder.cases.labels import DUST_STAGES
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.phantom.dust_reports import MOST_CASES, write_report
 from index_builder.datasets.phantom.render import render
 from index_builder.datasets.phantom.spec import ChestSpec, Finding, PhantomFilm, stream

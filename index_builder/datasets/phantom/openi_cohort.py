@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
 from index_builder.cases.labels import OPENI_LABELS, openi_labels
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.phantom.mesh_codes import draw_codes, findings_of
 from index_builder.datasets.phantom.render import render
 from index_builder.datasets.phantom.spec import ChestSpec, PhantomFilm, stream

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue, Split
+from index_builder.cases.case import Case, ProfileValue, Split
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.published.chexpert_labels import CHEXPERT_LABELS, LABEL_DEFINITION, NO_FINDING, read_states
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, TablePass, carve_val
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import StudyFilm, existing_folder, frontal_first, labels_of, present_film
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_age, parse_sex, parse_view, shown
 from index_builder.errors import DatasetError
 

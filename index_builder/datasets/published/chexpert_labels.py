@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from index_builder.datasets.reading.cases import TablePass
 from index_builder.datasets.reading.label_cells import State, parse_mark
-from index_builder.datasets.reading.tables import Row
+from index_builder.datasets.reading.rows import Row
 
 NO_FINDING = "No Finding"
 SUPPORT_DEVICES = "Support Devices"

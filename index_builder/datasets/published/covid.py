@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import (
     FilmFolder,
     FilmOutsideError,
@@ -13,7 +14,8 @@ from index_builder.datasets.reading.cases import (
     TableDataset,
     TablePass,
 )
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.rows import Row, Table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import (
     is_unknown,
     parse_age,

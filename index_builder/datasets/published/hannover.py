@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, TablePass
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import existing_folder, has_ids, present_film
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_age, parse_number, parse_sex, parse_view
 
 TABLE = "data.csv"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard
+from index_builder.cases.case import Case
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset
 from index_builder.datasets.reading.film_tree import FilmTree, film_tree, linked_folders
+from index_builder.datasets.reading.rows import Problem
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import existing_folder
-from index_builder.datasets.reading.tables import Problem
 
 NODULE = "Nodule"
 

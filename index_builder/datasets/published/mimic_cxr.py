@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, Split
+from index_builder.cases.case import Case, Split
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.published.chexpert_labels import CHEXPERT_LABELS, LABEL_DEFINITION, NO_FINDING, read_states
 from index_builder.datasets.published.report_sections import report_sections
 from index_builder.datasets.reading.cases import (
@@ -19,6 +20,7 @@ from index_builder.datasets.reading.cases import (
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
 from index_builder.datasets.reading.label_cells import State
+from index_builder.datasets.reading.rows import MAX_CELL_CHARS, Row, Table
 from index_builder.datasets.reading.studies import (
     StudyFilm,
     existing_folder,
@@ -28,7 +30,7 @@ from index_builder.datasets.reading.studies import (
     labels_of,
     present_film,
 )
-from index_builder.datasets.reading.tables import MAX_CELL_CHARS, Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_view, shown
 from index_builder.errors import ImagingError
 

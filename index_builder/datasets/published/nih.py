@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue, Split
+from index_builder.cases.case import Case, ProfileValue, Split
 from index_builder.cases.labels import NIH_LABELS
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, SplitRule, TableDataset, TablePass, carve_val
 from index_builder.datasets.reading.film_tree import walk
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.rows import Row, Table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_age, parse_number, parse_sex, parse_view, shown
 from index_builder.errors import DatasetError
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
-import io
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element, ParseError
 
-from defusedxml import DefusedXmlException
-from defusedxml import ElementTree as DefusedElementTree
-
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
 from index_builder.cases.labels import OPENI_LABELS, openi_labels
+from index_builder.datasets.base import DatasetCard
+from index_builder.datasets.published.openi_reports import (
+    REPORTS_ARCHIVE,
+    REPORTS_FOLDER,
+    Report,
+    normalised_text,
+    read_reports,
+)
 from index_builder.datasets.reading.film_tree import walk
 from index_builder.datasets.reading.splits import split_of
 from index_builder.errors import DatasetError, ImagingError
@@ -29,15 +30,9 @@ from index_builder.errors import DatasetError, ImagingError
 if TYPE_CHECKING:
     from index_builder.imaging import Film
 
-REPORTS_ARCHIVE = "NLMCXR_reports.tgz"
-REPORTS_FOLDER = "ecgen-radiology"
 METADATA_FILE = "nlmcxr_dicom_metadata.csv.gz"
 CLUSTERED_VIEWS_FILE = "nlmcxr_tsne_pa.csv.gz"
 
-#: The published reports have up to 9 KB each, 21 MB together; far beyond that a file is damaged or hostile.
-MAX_REPORT_BYTES = 1_000_000
-MAX_REPORTS = 100_000
-MAX_ARCHIVE_BYTES = 200_000_000
 
 #: Best first: DICOM has the full depth and the window of the exposure, the published PNG are 8 bit and reduced, and
 #: JPEG copies have lost detail.
@@ -52,7 +47,6 @@ _METADATA_COLUMNS = (
 )
 _FILM_NAME = re.compile(r"(?:cxr)?([0-9]{1,9})_(?:1_)?(im-[0-9-]+)", re.IGNORECASE)
 _LATERAL = re.compile(r"\blat(?:eral)?s?\b", re.IGNORECASE)
-_REPORT_ID = re.compile(r"CXR[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +56,6 @@ class _FilmRecord:
     position: str = ""
     frontal: bool | None = None
     age: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    report_id: str
-    sections: Mapping[str, str]
-    major: tuple[str, ...]
-    automatic: tuple[str, ...]
-    films: tuple[str, ...]
-    caption: str
 
 
 class OpenI:
@@ -149,7 +133,7 @@ class OpenI:
         """
         if self._cases is None:
             metadata = _read_metadata(self._metadata_folder)
-            reports = sorted(_read_reports(self.reports), key=lambda report: int(report.report_id[3:]))
+            reports = sorted(read_reports(self.reports), key=lambda report: int(report.report_id[3:]))
             for earlier, later in pairwise(reports):
                 if earlier.report_id == later.report_id:
                     raise DatasetError(
@@ -216,13 +200,13 @@ class OpenI:
                 )
         return self._metadata_folder / REPORTS_ARCHIVE
 
-    def _case(self, report: _Report, metadata: Mapping[str, _FilmRecord]) -> Case:
+    def _case(self, report: Report, metadata: Mapping[str, _FilmRecord]) -> Case:
         records = [(film, metadata.get(film_key(film), _FilmRecord())) for film in report.films]
         ages = [record.age for _, record in records if record.age is not None]
         profile: dict[str, ProfileValue] = {"age": ages[0]} if ages else {}
         present = [(self._films[key], record) for film, record in records if (key := film_key(film)) in self._films]
         present.sort(key=lambda item: _view_rank(item[1]))  # stable: published order among equals
-        group = _normalised_text(report.sections) or report.report_id
+        group = normalised_text(report.sections) or report.report_id
         return Case(
             case_id=report.report_id,
             patient_id=report.report_id,
@@ -244,7 +228,7 @@ def films_by_report(reports: Path) -> dict[str, tuple[str, ...]]:
     Raises:
         DatasetError: A report file is malformed or too large.
     """
-    return {report.report_id: report.films for report in _read_reports(reports)}
+    return {report.report_id: report.films for report in read_reports(reports)}
 
 
 def _packaged_data() -> Path:
@@ -368,102 +352,3 @@ def _further_views(records: Sequence[_FilmRecord], caption: str) -> tuple[str | 
     if len(records) == 2 and named and records[0].frontal and records[1].frontal is None:
         return ("LATERAL",)
     return tuple(None if record.frontal is None else _view(record, caption) for record in records[1:])
-
-
-def _read_reports(source: Path) -> Iterator[_Report]:
-    count = 0
-    for name, content in _folder_files(source) if source.is_dir() else _archive_files(source):
-        count += 1
-        if count > MAX_REPORTS:
-            raise DatasetError(
-                f"{source} holds over {MAX_REPORTS:,} reports; Open-i has 3,955. Is it the right source?"
-            )
-        yield _parse_report(name, content)
-    if count == 0:
-        raise DatasetError(f"{source} holds no report XML file. Give the folder {REPORTS_FOLDER} or {REPORTS_ARCHIVE}.")
-
-
-def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    # A folder named like a report is told, not passed over.
-    every = (Path(below, name) for below, folders, names in walk(folder) for name in (*folders, *names))
-    for path in sorted(path for path in every if path.suffix == ".xml"):
-        try:
-            _check_size(str(path), path.stat().st_size)
-            content = path.read_bytes()
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise DatasetError(f"{path} cannot be read ({reason}). Check that it is a readable file.") from error
-        yield str(path), content
-
-
-def _archive_files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Members are read into memory and never written, so their names cannot lead anywhere."""
-    try:
-        # Unpacked here and not by tarfile, which believes a member's header on how much to read.
-        with gzip.open(archive) as stream:
-            content = stream.read(MAX_ARCHIVE_BYTES + 1)
-        if len(content) > MAX_ARCHIVE_BYTES:
-            raise DatasetError(
-                f"{archive} unpacks to over {MAX_ARCHIVE_BYTES:,} bytes; the reports have 21 MB. Download it again."
-            )
-        with tarfile.open(fileobj=io.BytesIO(content)) as members:
-            for member in members:
-                if not member.isfile() or not member.name.endswith(".xml"):
-                    continue
-                name = f"{archive}:{member.name}"
-                _check_size(name, member.size)
-                report = members.extractfile(member)
-                if report is not None:
-                    yield name, report.read()
-    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
-        raise DatasetError(
-            f"{archive} is not a readable .tgz archive: {error}. Download {REPORTS_ARCHIVE} again."
-        ) from error
-
-
-def _check_size(name: str, size: int) -> None:
-    if size > MAX_REPORT_BYTES:
-        raise DatasetError(f"{name} has {size:,} bytes; a report has at most {MAX_REPORT_BYTES:,}. Remove it.")
-
-
-def _parse_report(name: str, content: bytes) -> _Report:
-    try:
-        root: Element = DefusedElementTree.fromstring(content)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise DatasetError(
-            f"{name} is not a valid report XML file: {error}. Restore it from {REPORTS_ARCHIVE}."
-        ) from error
-    identifier = root.find("uId")
-    report_id = "" if identifier is None else identifier.get("id", "")
-    if not _REPORT_ID.fullmatch(report_id):
-        raise DatasetError(
-            f'{name} has the report id {report_id!r} where <uId id="CXR…"/> is expected. Remove the file.'
-        )
-    sections: dict[str, str] = {}
-    for text in root.iterfind("MedlineCitation/Article/Abstract/AbstractText"):
-        label, content_text = text.get("Label", "").strip().lower(), _tidy("".join(text.itertext()))
-        if label and content_text:
-            sections[label] = f"{sections[label]} {content_text}" if label in sections else content_text
-    images = root.findall("parentImage")
-    return _Report(
-        report_id,
-        sections,
-        tuple(_texts(root, "MeSH/major")),
-        tuple(_texts(root, "MeSH/automatic")),
-        tuple(image.get("id", "") for image in images),
-        " ".join(_texts(root, "parentImage/caption")),
-    )
-
-
-def _texts(root: Element, path: str) -> Iterator[str]:
-    return (text for node in root.findall(path) if (text := _tidy(node.text or "")))
-
-
-def _tidy(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _normalised_text(sections: Mapping[str, str]) -> str:
-    """Findings and impression in lower case, without de-identification marks and punctuation."""
-    text = " ".join(sections.get(name, "") for name in ("findings", "impression")).lower()
-    return _tidy(re.sub(r"[^a-z0-9]+", " ", re.sub(r"x{3,}", " ", text)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, TablePass
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
 from index_builder.datasets.reading.label_cells import label_items
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import (
     StudyFilm,
@@ -18,7 +20,7 @@ from index_builder.datasets.reading.studies import (
     has_ids,
     present_film,
 )
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import MAX_AGE_YEARS, parse_number, parse_sex, shown
 
 TABLE = "PADCHEST_*.csv"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from index_builder.cases.case import DatasetCard
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.own.folder import Folder
 
 

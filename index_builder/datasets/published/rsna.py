@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard
+from index_builder.cases.case import Case
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, TablePass
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import existing_folder, find_one, has_ids, present_film
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_yes_no, shown
 from index_builder.errors import DatasetError
 

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from index_builder.cases.case import Case, DatasetCard, Split
+from index_builder.cases.case import Case, Split
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.reading.cases import FilmFolder, Reading, TableDataset, TablePass, carve_val
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.film_tree import linked_folders
 from index_builder.datasets.reading.label_cells import State, parse_mark
+from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.splits import split_of
 from index_builder.datasets.reading.studies import existing_folder, has_ids, labels_of, present_film
-from index_builder.datasets.reading.tables import Row, Table, read_table
+from index_builder.datasets.reading.tables import read_table
 from index_builder.errors import DatasetError
 
 TABLES: tuple[tuple[str, Split], ...] = (("image_labels_train.csv", "train"), ("image_labels_test.csv", "test"))

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from index_builder.cases.case import Case, DatasetCard, Split
+from index_builder.cases.case import Case, Split
+from index_builder.datasets.base import DatasetCard
+from index_builder.datasets.reading.rows import Problem, ProblemKind, Row, Severity, Table
 from index_builder.datasets.reading.splits import split_of
-from index_builder.datasets.reading.tables import Problem, ProblemKind, Row, Severity, Table
 from index_builder.datasets.reading.values import shown
 from index_builder.errors import DatasetError, ImagingError
 

@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 from itertools import combinations
 from typing import Literal
 
-from index_builder.datasets.reading.tables import Cell, Row
+from index_builder.datasets.reading.rows import Cell, Row
 from index_builder.datasets.reading.values import shown
 
 #: What one label of a case is said to be. Unknown is not absent: it is neither trained on nor scored.

@@ -9,15 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from index_builder.datasets.reading.tables import (
-    Problem,
-    Row,
-    Table,
-    append_row,
-    checked_columns,
-    positions_of,
-    text_of,
-)
+from index_builder.datasets.reading.rows import Problem, Row, Table, append_row, checked_columns, positions_of, text_of
 from index_builder.errors import DatasetError
 
 #: A Parquet file of repeated values can hold terabytes in kilobytes. One that unpacks to more than this many bytes and

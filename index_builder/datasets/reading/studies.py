@@ -9,7 +9,7 @@ from pathlib import Path
 from index_builder.datasets.reading.cases import FilmOutsideError, TablePass
 from index_builder.datasets.reading.film_names import FilmFinder
 from index_builder.datasets.reading.label_cells import State
-from index_builder.datasets.reading.tables import Row
+from index_builder.datasets.reading.rows import Row
 from index_builder.errors import DatasetError, ImagingError
 
 _VIEW_RANK = {"PA": 0, "AP": 1, None: 2, "LATERAL": 3}

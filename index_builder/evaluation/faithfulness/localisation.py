@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from index_builder.cases.case import Case, Dataset
+from index_builder.cases.case import Case
 from index_builder.cases.labels import openi_labels
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
 from index_builder.datasets.phantom.mesh_codes import draw_codes
 from index_builder.datasets.published.nih import NIH

@@ -115,7 +115,7 @@ _SHIPPED_READS = {"siclip": "film and profile"}
 
 def listed_systems() -> list[ListedSystem]:
     """All systems: those shipped, and published encoders by name."""
-    from index_builder.resources import default_checkpoint
+    from index_builder.systems.shipped import default_checkpoint
 
     shipped = []
     for name in SYSTEMS:

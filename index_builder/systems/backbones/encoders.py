@@ -19,12 +19,13 @@ from torch import Tensor, nn
 
 from index_builder import vision_compat  # noqa: F401  must precede timm and transformers
 from index_builder.errors import ModelError
-from index_builder.systems.backbones.backbone import Backbone, open_backbone, package_folder
+from index_builder.systems.backbones.backbone import Backbone, package_folder
 from index_builder.systems.backbones.hub import HubPlace, load_weights, loading
+from index_builder.systems.backbones.opening import open_backbone
 from index_builder.systems.backbones.pyramid import FeaturePyramid, feature_levels, feature_maps
 
 if TYPE_CHECKING:
-    from index_builder.systems.backbones.runtime import Session
+    from index_builder.systems.backbones.session import Session
 
 #: Longest report part a text encoder reads, in word pieces; 99.4 % of Open-i reports are no longer.
 MAX_TOKENS = 192

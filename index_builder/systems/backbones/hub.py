@@ -106,7 +106,7 @@ def hub_backbone(
 ) -> Backbone:
     """A vision encoder of transformers, e.g. CLIP's image half, DINOv2 (RAD-DINO), ViT, Swin, ConvNeXt.
 
-    Args and errors as `backbones.open_backbone`.
+    Args and errors as `opening.open_backbone`.
     """
     from transformers import AutoConfig, AutoModel
 

@@ -19,7 +19,7 @@ from index_builder import vision_compat  # noqa: F401  must precede timm and tra
 from index_builder.errors import ModelError
 from index_builder.imaging import Framing
 from index_builder.systems.backbones.backbone import Backbone, first_line, stages_of, timm_patches
-from index_builder.systems.backbones.published import ImageSide
+from index_builder.systems.backbones.image_side import ImageSide
 from index_builder.systems.backbones.published_text import PublishedTexts
 
 if TYPE_CHECKING:

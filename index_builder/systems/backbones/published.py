@@ -6,8 +6,7 @@ tokens are taken and a tower is trained on them; here the encoder is used as it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -21,42 +20,11 @@ from index_builder.imaging.framing import Interpolation
 from index_builder.systems.backbones.backbone import Backbone, first_line, stages_of, timm_backbone, timm_patches
 from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.backbones.hub import HubPlace, load_weights, loading, normalisation, patch_tokens
+from index_builder.systems.backbones.image_side import DUAL, ImageSide
 
-#: Encoders with image and text, and the class of transformers that gives the vector of each half.
-DUAL: dict[str, tuple[str, str]] = {
-    "clip": ("CLIPVisionModelWithProjection", "CLIPTextModelWithProjection"),
-    "siglip": ("SiglipVisionModel", "SiglipTextModel"),
-}
 #: Image encoders whose pooled output is of a layer for another task; the class token is what is used of them.
 _CLASS_TOKEN = ("vit", "deit")
 _RESAMPLES: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSide:
-    """An image encoder as published.
-
-    Attributes:
-        source: Its name.
-        backbone: Module, normalisation, stages and what rebuilds it.
-        outputs: (module, pixels [B, C, S, S]) -> patch tokens [B, P, d] and vectors [B, D], as published.
-        width: D.
-        size: S.
-        framing: How a film becomes S by S.
-        by_class_token: Whether the vector is read off a class token: the last stage's patches do not reach it then.
-        findings: Labels of a classifier of its own, in the order of `classifier`.
-        classifier: Weights [L, D], bias [L] and operating points [L] of it.
-    """
-
-    source: str
-    backbone: Backbone
-    outputs: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]]
-    width: int
-    size: int
-    framing: Framing
-    by_class_token: bool
-    findings: tuple[str, ...] = ()
-    classifier: tuple[Tensor, Tensor, Tensor] | None = None
 
 
 class PublishedImages(ImageEncoder):

@@ -14,7 +14,7 @@ from index_builder.errors import ModelError
 from index_builder.systems.backbones.backbone import first_line
 from index_builder.systems.backbones.encoders import MAX_CHARS, TextEncoder, WordPiece
 from index_builder.systems.backbones.hub import HubPlace, load_weights, loading
-from index_builder.systems.backbones.published import DUAL
+from index_builder.systems.backbones.image_side import DUAL
 
 #: Kinds whose texts are all brought to one length, padding read along, as they were trained.
 _ONE_LENGTH = ("siglip_text_model",)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.casebook.manifest import UnreadableFilm
-from index_builder.cases.case import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError, ImagingError
 
 
