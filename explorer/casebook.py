@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
     from explorer.cases.films import CaseFilms
     from explorer.cases.profile_fields import ProfileField
     from explorer.cases.vocabulary import Vocabulary
-    from explorer.search.query import Query, SearchOptions
-    from explorer.search.result import SearchResult
     from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
@@ -405,14 +402,6 @@ class Casebook:
         from explorer.cases.summary import summary
 
         return summary(self)
-
-    def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:
-        """Nearest cases to a query; see `explorer.search.search`. `k` overrides the options' own."""
-        from explorer.search.query import SearchOptions
-        from explorer.search.search import search
-
-        options = options or SearchOptions()
-        return search(self, query, options if k is None else replace(options, k=k))
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:

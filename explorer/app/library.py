@@ -63,7 +63,9 @@ def shelve(folders: Sequence[Path]) -> dict[str, Shelved]:
 
 def search_casebook(shelved: Shelved, query: Query, options: SearchOptions) -> SearchResult:
     """Search. Raises `QueryError`."""
-    return shelved.casebook.search(query, options)
+    from explorer.search.search import search_cases  # it loads torch, which no first page waits for
+
+    return search_cases(shelved.casebook, query, options)
 
 
 def neighbours_of(shelved: Shelved, case_id: str, k: int) -> SearchResult:
@@ -132,8 +134,10 @@ def _warm_up(folder: str, stamp: str) -> Thread:
 
     def load() -> None:
         sleep(_FIRST_PAGE)
+        from explorer.search.search import search_cases
+
         try:
-            casebook.search(Query(text="no acute abnormality"), k=1)
+            search_cases(casebook, Query(text="no acute abnormality"), k=1)
         except CxrError as error:
             # The first query meets the same error and shows it to whoever asked.
             _LOG.error("%s", error)
@@ -148,17 +152,19 @@ def _warm_up(folder: str, stamp: str) -> Thread:
 
 @st.cache_data(max_entries=512, ttl=3600, show_spinner=False)
 def _neighbours_of(folder: str, stamp: str, case_id: str, k: int) -> SearchResult:
+    from explorer.search.search import search_cases
+
     options = SearchOptions(k=k, hide_duplicates=True)
     casebook = _open(folder, stamp)
     query = Query(case_id=case_id)
     try:
-        return casebook.search(query, options)
+        return search_cases(casebook, query, options)
     except QueryError:
         # A case of one modality has no joint vector in some systems: its own modality answers then.
         held = [space for space in casebook.spaces if casebook.has_vector(space)[casebook.row(case_id)]]
         if not held:
             raise
-        return casebook.search(query, replace(options, space=held[0]))
+        return search_cases(casebook, query, replace(options, space=held[0]))
 
 
 @st.cache_data(max_entries=48, ttl=3600, show_spinner=False)

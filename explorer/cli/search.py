@@ -70,6 +70,7 @@ def search(
     from explorer.search.filters.expression import parse_filter
     from explorer.search.profiles import parse_profile
     from explorer.search.query import MODES, Query, SearchOptions
+    from explorer.search.search import search_cases
     from index_builder.cases.space import SPACES
     from index_builder.imaging import read_film
 
@@ -99,7 +100,7 @@ def search(
     decoded_at = perf_counter()
     (pixels, view), (second, second_view) = ([(film.pixels, film.view) for film in films] + [(None, None)] * 2)[:2]
     query = Query(pixels, text, case, image_weight, patient, view, not exact_words, second, second_view)
-    result = opened.search(query, options)
+    result = search_cases(opened, query, options)
     against = None if counter is None else counter_evidence(opened, query, counter, options)
     before = {"open": 1e3 * (opened_at - began), "decode": 1e3 * (decoded_at - opened_at)}
     if as_json:

@@ -20,6 +20,7 @@ from stores import vectors_like
 from explorer.casebook import Casebook
 from explorer.search.filters.expression import parse_filter
 from explorer.search.query import Query, SearchOptions
+from explorer.search.search import search_cases
 from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import SpaceRecord, read_manifest, write_manifest
 from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
@@ -93,7 +94,7 @@ def main(source: Path, folder: Path, count: int) -> None:
             began = perf_counter()
             film = decode_film(content, name="query")
             decoded = perf_counter()
-            result = casebook.search(Query(pixels=film.pixels), options)
+            result = search_cases(casebook, Query(pixels=film.pixels), options)
             found = perf_counter()
             cards = [(casebook.case(one.case_id), casebook.thumbnail(one.case_id)) for one in result.neighbours]
             done = perf_counter()

@@ -10,6 +10,7 @@ from explorer import Casebook, Query
 from explorer.cases.chest_findings import chest_findings, is_labelled, named_findings, without_label
 from explorer.cases.vocabulary import read_vocabulary, words_of
 from explorer.search.reading.text_report import examine_text
+from explorer.search.search import search_cases
 from index_builder.cases.labels import NIH_LABELS, OPENI_LABELS
 
 
@@ -130,7 +131,7 @@ def test_what_a_casebook_has_no_label_for(casebook: Casebook) -> None:
 @pytest.mark.parametrize("text", ["PTX", "RLL PNA", "bilat effusions w/o edema", "derrame pleural izquierdo"])
 def test_abbreviations_and_spanish_words_of_findings_are_understood(report_casebook: Path, text: str) -> None:
     casebook = Casebook.open(report_casebook)
-    found = casebook.search(Query(text=text), k=1)
+    found = search_cases(casebook, Query(text=text), k=1)
     assert found.text is not None
     assert found.text.readable
     assert found.text.unknown == ()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query, SearchOptions
+from explorer.search.search import search_cases
 
 EXPECTED = Path(__file__).with_name("unchanged_neighbours.json")
 
@@ -32,7 +33,7 @@ def found(reports: Path, studies: Path) -> dict[str, list[tuple[str, float]]]:
         "film and text": (films, Query(pixels=film, text="heart size normal"), SearchOptions(space="joint")),
     }
     return {
-        name: [(one.case_id, one.score) for one in casebook.search(query, options).neighbours]
+        name: [(one.case_id, one.score) for one in search_cases(casebook, query, options).neighbours]
         for name, (casebook, query, options) in asked.items()
     }
 

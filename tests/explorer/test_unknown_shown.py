@@ -30,6 +30,7 @@ from explorer.quality.drift import drifts
 from explorer.report.casebook import label_frequency
 from explorer.report.quality import balance_chart
 from explorer.search.counter_evidence import _more_often
+from explorer.search.search import search_cases
 from index_builder.cases.case import Case
 
 _APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
@@ -174,7 +175,7 @@ def test_the_label_chart_shows_what_is_unknown(casebook: Casebook) -> None:
 
 def test_a_match_says_what_is_unknown_of_it(casebook: Casebook) -> None:
     options = SearchOptions(k=60)
-    result = casebook.search(Query(case_id=casebook.case_ids[1]), options)
+    result = search_cases(casebook, Query(case_id=casebook.case_ids[1]), options)
     for one in result.neighbours:
         assert one.unknown_labels == casebook.case(one.case_id).unknown
         assert not {*one.shared_labels, *one.other_labels} & set(one.unknown_labels)
@@ -194,7 +195,7 @@ def test_a_match_says_what_is_unknown_of_it(casebook: Casebook) -> None:
 
 
 def test_a_finding_that_may_be_there_is_not_called_more_often(casebook: Casebook) -> None:
-    one = casebook.search(Query(case_id=casebook.case_ids[1])).neighbours[0]
+    one = search_cases(casebook, Query(case_id=casebook.case_ids[1])).neighbours[0]
     having, lacking = replace(one, labels=("Nodule",), unknown_labels=()), replace(one, labels=(), unknown_labels=())
     unsure = replace(lacking, unknown_labels=("Nodule",))
     assert _more_often([having] * 2, [lacking] * 2, "Mass") == ("Nodule",)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from explorer import Casebook, Query
 from explorer.cli.commands import app
+from explorer.search.search import search_cases
 from index_builder.build.build import BuildRequest, build
 from index_builder.build.subset import write_subset
 from index_builder.casebook.files import read_embeddings, read_table
@@ -147,7 +148,7 @@ def test_a_build_goes_on_without_and_lists_every_film(source: Path, casebook: Pa
     assert (kept.image, kept.view, kept.report) == (None, None, "the heart is normal 12")
     assert opened.thumbnail("case-12") is None
     assert opened.thumbnail("case-11") is not None
-    assert "case-12" in [one.case_id for one in opened.search(Query(text="the heart is normal"), k=5).neighbours]
+    assert "case-12" in [one.case_id for one in search_cases(opened, Query(text="the heart is normal"), k=5).neighbours]
 
 
 def test_what_is_left_is_what_a_table_without_those_films_gives(
@@ -231,11 +232,11 @@ def test_milvus_and_subsets_have_the_same_cases(
     query = Query(text="the heart is normal")
     for space in ("text", "joint"):
         found = [
-            [one.case_id for one in Casebook.open(place).search(Query(case_id="case-12"), k=5).neighbours]
+            [one.case_id for one in search_cases(Casebook.open(place), Query(case_id="case-12"), k=5).neighbours]
             for place in (out, casebook)
         ]
         assert found[0] == found[1], space
-    assert Casebook.open(out).search(query, k=3).neighbours
+    assert search_cases(Casebook.open(out), query, k=3).neighbours
     chosen = write_subset(out, ["case-11", "case-12"], tmp_path / "chosen", quiet)
     assert [one.case_id for one in chosen.unreadable] == ["case-12"]
     assert verify(tmp_path / "chosen") == []
