@@ -25,6 +25,7 @@ test: $(VENV)/installed-test
 .PHONY: types tests
 types:
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 tests:
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder

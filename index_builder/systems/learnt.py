@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from index_builder.casebook import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.errors import ModelError
 
 FILE = "learnt.json"

@@ -20,9 +20,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from index_builder.calibration.bootstrap import interval
 from index_builder.datasets.base import Split
-from index_builder.evaluation.bootstrap import interval
-from index_builder.systems.base import RetrievalSystem, SystemConfig, system_class
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.config import SystemConfig
+from index_builder.systems.registry import system_class
 from index_builder.training.cases import Source, TrainingCases, gather
 from index_builder.training.loop import fit
 from index_builder.training.memory import FeatureMemory

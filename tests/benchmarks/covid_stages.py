@@ -28,9 +28,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from index_builder.calibration.bootstrap import resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap
 from index_builder.datasets import open_dataset
-from index_builder.evaluation.bootstrap import resampled_weights
-from index_builder.evaluation.ranks import auroc_and_ap
 from index_builder.imaging import model_input
 from index_builder.systems.mskpt import MskPtConfig
 from index_builder.training.cases import TrainingCases

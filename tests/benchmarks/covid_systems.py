@@ -27,15 +27,15 @@ from covid_folds import RESAMPLES, SEEDS, SMALL, LookOnce, gained, gathered, par
 from covid_grouped_cv import LABEL, TELLING, film_features, groups_of, held_out_scores, text_features
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
+from index_builder.calibration.bootstrap import resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap
+from index_builder.calibration.voting import vote, vote_settings
+from index_builder.cases.profile import profile_sentence
+from index_builder.cases.space import Space
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Case
-from index_builder.evaluation.bootstrap import resampled_weights
-from index_builder.evaluation.ranks import auroc_and_ap
 from index_builder.imaging import model_input
-from index_builder.systems.profile import profile_sentence
 from index_builder.systems.siclip import SiClipConfig
-from index_builder.systems.voting import vote, vote_settings
 from index_builder.training.cases import TrainingCases
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import embed_cases, targets

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from waiting import case_ids, expect_evaluated, expect_fits, expect_points, expect_soon, settle, still_box, visit
 
 from explorer import Casebook
+from explorer.search.search import search_cases
 
 pytestmark = pytest.mark.browser
 
@@ -149,7 +150,7 @@ def _assert_own_results(app, pages: list[Page]) -> None:
     from explorer import Query
 
     for page, text in zip(pages, texts, strict=True):
-        expected = [hit.case_id for hit in casebook.search(Query(text=text), k=5).neighbours]
+        expected = [hit.case_id for hit in search_cases(casebook, Query(text=text), k=5).neighbours]
         assert case_ids(page) == expected
 
 

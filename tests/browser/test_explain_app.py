@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from waiting import answered, case_ids, expect_fits, expect_soon, settle, visit
 
 from explorer import Casebook, Query
-from explorer.explain import Answer, Question, explain, findings_of, open_study
-from explorer.overlay import blend
-from explorer.prediction_words import shown_words
+from explorer.explanation.explain import Answer, Question, explain, findings_of, open_study
+from explorer.explanation.overlay import blend
+from explorer.prediction.words import shown_words
 
 pytestmark = pytest.mark.browser
 

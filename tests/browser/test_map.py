@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from waiting import expect_fits, expect_points, expect_soon, settle, still_box, visit
 
 from explorer import Casebook
-from index_builder.casebook import verify
+from index_builder.casebook.manifest import verify
 
 pytestmark = pytest.mark.browser
 

@@ -12,17 +12,18 @@ from PIL import Image
 from pydantic import ValidationError
 
 from explorer.casebook import Casebook
-from explorer.colouring import MAIN_FINDING, colouring
-from explorer.palette import SEQUENCE
+from explorer.charts.palette import SEQUENCE
+from explorer.maps.colouring import MAIN_FINDING, colouring
 from explorer.search.query import Query
 from index_builder import vision_compat  # noqa: F401  must precede timm
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import Layout, read_manifest, read_metrics
-from index_builder.datasets.column_map import ColumnMap
-from index_builder.datasets.manifest import Manifest
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.calibration.held_out import read_answers
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest, read_metrics
+from index_builder.datasets.own.column_map import ColumnMap
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.deidentify import Pseudonyms, write_deidentified
-from index_builder.held_out import read_answers
-from index_builder.subset import write_subset
 from index_builder.systems.mskpt import MskPtConfig
 from index_builder.training.cases import Source
 from index_builder.training.run import TrainRequest, train
