@@ -10,7 +10,6 @@ import streamlit as st
 
 from explorer.app.library import Shelved, is_warm, reads_profiles
 from explorer.app.links import PROFILE_PREFIX, Address, Parameters, remember_query, seed
-from explorer.app.search.predictions import COVERAGES, RISKS
 from explorer.app.session import (
     ALL_FILMS_KEY,
     EXACT_KEY,
@@ -39,6 +38,9 @@ from explorer.search.query import MODES, Mode, SearchOptions
 from index_builder.calibration.conformal import COVERAGE
 from index_builder.cases.space import SPACES, Space
 from index_builder.errors import CxrError, QueryError
+
+COVERAGES = (0.8, 0.9, 0.95)
+RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 
 #: A longer text does not go into an address: servers and mail programs cut long ones.
 MAX_TEXT = 1_500

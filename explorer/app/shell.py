@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -18,16 +15,14 @@ from explorer.app.session import liked_case
 from explorer.app.settings import AppSettings
 from explorer.app.shared.behaviour import page_behaviour
 from explorer.app.shared.copy_link import copy_link
+from explorer.app.shared.errors import show_error, telling_errors
 from explorer.app.shared.markup import plain_markdown
 from explorer.app.sign_in import admitted, sign_out_panel
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError
 from index_builder.resources import resource
 
-_LOG = logging.getLogger(__name__)
-
 _APP_NAME = "CXR Explorer"
-
-DISCLAIMER = "For education and research, not for diagnosis."
 
 
 def run_app() -> None:
@@ -122,28 +117,6 @@ def active_casebook() -> Shelved:
     return shelf[chosen] if chosen in shelf else next(iter(shelf.values()))
 
 
-@contextmanager
-def telling_errors() -> Iterator[None]:
-    """Show what goes wrong inside as a sentence, never as a traceback."""
-    try:
-        yield
-    except CxrError as error:
-        st.error(_sentence(str(error)), icon=":material/error:")
-    except Exception:
-        # The outermost frame of a page: what escapes to here is a bug, for the log in full, for the reader in brief.
-        _LOG.exception("a page failed")
-        st.error(
-            "Something went wrong on our side, not yours. Your query is kept: reload the page to try again. "
-            "The details are in the server's log.",
-            icon=":material/error:",
-        )
-
-
-def show_error(error: CxrError) -> None:
-    """Show an error a user can mend."""
-    st.error(_sentence(str(error)), icon=":material/error:")
-
-
 def _subject(shelved: Shelved, address: Address) -> str:
     """What the page is about: with another page, case or case searched with, a reader begins at the top."""
     case = address.asked.get("case", [""])[-1]
@@ -204,8 +177,3 @@ def _offer(shelf: dict[str, Shelved], address: Address, without: str | None = No
     for other in shelf.values():
         if other.name != without:
             link(other, address.page, plain_markdown(other.name), icon=":material/library_books:")
-
-
-def _sentence(message: str) -> str:
-    """A message with a capital first letter, shown as text and not as Markdown."""
-    return plain_markdown(message[:1].upper() + message[1:])

@@ -7,8 +7,9 @@ from functools import partial
 import streamlit as st
 
 from explorer.app.library import Shelved, shelve
+from explorer.app.shared.errors import show_error
 from explorer.app.shared.figure_row import figure_row, figure_table, scheme
-from explorer.app.shell import settings, show_error
+from explorer.app.shell import settings
 from explorer.charts.measured import Measured, comparable, of_casebook, runs_of
 from explorer.report.comparison import Difference, compared_cases, differences
 from explorer.report.systems import (

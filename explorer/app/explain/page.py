@@ -20,9 +20,10 @@ from explorer.app.query_address import session_outcome
 from explorer.app.session import current_query, query_in_words
 from explorer.app.shared.downloads import export_button
 from explorer.app.shared.draw import draw_html
+from explorer.app.shared.errors import telling_errors
 from explorer.app.shared.film_choice import film_choice
 from explorer.app.shared.markup import chips_html, plain_markdown, title_html
-from explorer.app.shell import name_tab, telling_errors
+from explorer.app.shell import name_tab
 from explorer.app.sign_in import record_case
 from explorer.explanation.explain import Answer
 from explorer.explanation.picture import Panel, figure_png, panels_of

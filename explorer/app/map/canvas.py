@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from explorer.app.library import Shelved
 from explorer.app.links import go
+from explorer.app.shared.errors import telling_errors
 from explorer.app.shared.markup import case_words, data_url, person_words
-from explorer.app.shell import telling_errors
 from explorer.casebook import Casebook
 from explorer.charts.palette import ABSENT, REST
 from explorer.maps.points import MapPoints, PlacedQuery

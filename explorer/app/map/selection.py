@@ -13,8 +13,8 @@ from explorer.app.library import Shelved
 from explorer.app.shared.case_links import film_link, name_link
 from explorer.app.shared.downloads import export_button
 from explorer.app.shared.draw import draw_html
+from explorer.app.shared.errors import telling_errors
 from explorer.app.shared.markup import case_words, label_html
-from explorer.app.shell import telling_errors
 from explorer.maps.selection import DISCOVERY_RATE, LabelExcess, label_excess, selection_csv, selection_zip
 from explorer.prediction.words import percent
 from index_builder.casebook.manifest import MapName

@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.app.library import Shelved
 from explorer.app.links import EXPLAIN_ICON, link
+from explorer.app.query_address import COVERAGES, RISKS
 from explorer.app.session import Outcome
 from explorer.app.shared.markup import chips_html, label_html, label_words, plain_markdown
 from explorer.cases.chest_findings import without_label
@@ -35,8 +36,6 @@ _SILENT = 3
 _EXPLAINED = 3
 #: How the chips of verdicts look; the others are drawn as uncertain.
 _CHIPS: dict[Verdict, str] = {"suggested": "suggested", "not suggested": "not-suggested"}
-COVERAGES = (0.8, 0.9, 0.95)
-RISKS = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 
 
 def at_chosen_levels(shelved: Shelved, outcome: Outcome) -> Outcome:

@@ -11,9 +11,9 @@ import streamlit as st
 
 from explorer.app.library import Shelved
 from explorer.app.shared.downloads import export_button
+from explorer.app.shared.errors import telling_errors
 from explorer.app.shared.gallery import case_gallery
 from explorer.app.shared.markup import plain_markdown
-from explorer.app.shell import telling_errors
 from explorer.charts.cases_behind import CaseList, Token
 from explorer.charts.chart import Chart
 from explorer.charts.tables import frame_csv
