@@ -1,10 +1,13 @@
 """Online half of CXR Explorer: open a casebook, search it, look at its cases.
 
-from explorer import Casebook, Query
+```python
+from explorer import Casebook, Query, SearchOptions
 
 casebook = Casebook.open("casebooks/phantom-openi")
-for neighbour in casebook.search(Query(text="cardiomegaly with pleural effusion"), k=5).neighbours:
+query = Query(text="cardiomegaly with pleural effusion")
+for neighbour in casebook.search(query, SearchOptions(k=5)).neighbours:
     print(neighbour.rank, neighbour.case_id, neighbour.labels)
+```
 """
 
 from __future__ import annotations
