@@ -39,7 +39,7 @@ audit: $(VENV)/installed-test
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo "build/site/index.html"
+	@echo "build/site/index.html; with a search box: $(BIN)/python -m http.server --directory build/site 8000"
 
 # The shipped checkpoints from scratch: REAL is a folder that holds those of the real collections (docs/reference/systems.md).
 CHECKPOINTS ?= checkpoints

@@ -1,10 +1,13 @@
 """Online half of CXR Explorer: open a casebook, search it, look at its cases.
 
-from explorer import Casebook, Query, search_cases
+```python
+from explorer import Casebook, Query, SearchOptions, search_cases
 
 casebook = Casebook.open("casebooks/phantom-openi")
-for neighbour in search_cases(casebook, Query(text="cardiomegaly with pleural effusion"), k=5).neighbours:
+query = Query(text="cardiomegaly with pleural effusion")
+for neighbour in search_cases(casebook, query, SearchOptions(k=5)).neighbours:
     print(neighbour.rank, neighbour.case_id, neighbour.labels)
+```
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from index_builder.calibration.bootstrap import interval
-from index_builder.datasets.base import Split
+from index_builder.cases.case import Split
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.registry import system_class

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+_RUNS = re.compile(r"<!-- runs( on casebooks/phantom-openi)? -->\s*$")
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\]\(\s*([^)\s]+)[^)]*\)|(?:src|href)=\"([^\"]+)\"")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
@@ -26,7 +27,9 @@ class Block:
         line: Line of its first line of code, counted from 1.
         language: As named behind the fence, "" where nothing is.
         code: What stands between the fences.
-        runs: Whether the page marks it by `<!-- runs -->`: it needs no file and is executed by the tests.
+        runs: Whether the page marks it by `<!-- runs -->` or `<!-- runs on casebooks/phantom-openi -->`: tests execute
+            it, in an empty folder or beside such a casebook.
+        casebook: Whether it needs that casebook.
     """
 
     page: Path
@@ -34,6 +37,7 @@ class Block:
     language: str
     code: str
     runs: bool
+    casebook: bool
 
 
 def pages() -> list[Path]:
@@ -44,17 +48,12 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> list[Block]:
     """Blocks of code of a page, in order."""
-    text = page.read_text("utf-8")
-    return [
-        Block(
-            page,
-            text[: found.start()].count("\n") + 2,
-            found[1],
-            dedent(found[2]),
-            text[: found.start()].rstrip().endswith("<!-- runs -->"),
-        )
-        for found in _FENCE.finditer(text)
-    ]
+    text, found = page.read_text("utf-8"), []
+    for fence in _FENCE.finditer(text):
+        marked = _RUNS.search(text[: fence.start()])
+        line = text[: fence.start()].count("\n") + 2
+        found.append(Block(page, line, fence[1], dedent(fence[2]), marked is not None, bool(marked and marked[1])))
+    return found
 
 
 def links(page: Path) -> list[str]:

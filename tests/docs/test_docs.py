@@ -74,8 +74,18 @@ def test_python_of_the_docs_parses_and_imports_what_exists(block: Block) -> None
                 importlib.import_module(alias.name)
 
 
-@pytest.mark.parametrize("block", [block for block in _PYTHON if block.runs], ids=_name)
+@pytest.mark.parametrize("block", [block for block in _PYTHON if block.runs and not block.casebook], ids=_name)
 def test_python_that_needs_no_file_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.code, _name(block), "exec"), {})
+
+
+@pytest.mark.parametrize("block", [block for block in _PYTHON if block.casebook], ids=_name)
+def test_python_that_needs_the_demo_casebook_runs(
+    block: Block, phantom_casebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "casebooks").mkdir()
+    (tmp_path / "casebooks" / "phantom-openi").symlink_to(phantom_casebook)
     monkeypatch.chdir(tmp_path)
     exec(compile(block.code, _name(block), "exec"), {})
 
