@@ -72,6 +72,11 @@ class SystemConfig(BaseModel):
         )
 
     @property
+    def learns_joint(self) -> bool:
+        """Whether vectors of film and text together are trained, so that validation may judge by them."""
+        return True
+
+    @property
     def learns_regions(self) -> bool:
         """Whether the system's losses read where findings lie."""
         return False

@@ -72,6 +72,10 @@ class UnifiedConfig(SystemConfig):
     swapped_films: float = Field(default=0.0, ge=0, le=1)
 
     @property
+    def learns_joint(self) -> bool:
+        return self.joint > 0
+
+    @property
     def learns_regions(self) -> bool:
         return self.regions > 0
 

@@ -308,9 +308,12 @@ class _Progress:
     def judge(self, system: RetrievalSystem, scores: dict[str, float], cases: TrainingCases) -> None:
         """Keep the weights if they are the best yet; where nothing can be scored, the latest.
 
-        Scores count as their dataset has validation cases, so that forty films do not outweigh four hundred.
+        Scores count as their dataset has validation cases, so that forty films do not outweigh four hundred. Those of
+        joint vectors are left out where these are not trained: they only follow the film's, and anyhow.
         """
-        if self.best is None or not scores or weighted_mean(scores, cases) > weighted_mean(self.scores, cases):
+        judged = {name for name in scores if system.config.learns_joint or not name.endswith("/joint")}
+        now, before = ({name: found[name] for name in judged if name in found} for found in (scores, self.scores))
+        if self.best is None or not judged or weighted_mean(now, cases) > weighted_mean(before, cases):
             self.best, self.scores, self.stale = trained_weights(system), scores, 0
         else:
             self.stale += 1
