@@ -139,9 +139,14 @@ def begin_with(system: RetrievalSystem, begun: RetrievalSystem) -> None:
 
 
 def blend(system: RetrievalSystem, before: Mapping[str, torch.Tensor], share: float) -> None:
-    """Mix the weights of a system with what they were before: `share` of its own, the rest of those."""
+    """Mix the weights of a system with what they were before: `share` of its own, the rest of those.
+
+    What did not change stays as it is to the last bit (mixing would make 0 of −0, and another digest).
+    """
     mixed = {
-        name: torch.lerp(before[name], tensor, share) if tensor.is_floating_point() else tensor
+        name: tensor
+        if not tensor.is_floating_point() or torch.equal(before[name], tensor)
+        else torch.lerp(before[name], tensor, share)
         for name, tensor in system.state_dict().items()
     }
     system.load_state_dict(mixed)

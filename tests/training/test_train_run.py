@@ -25,7 +25,7 @@ from index_builder.systems.mskpt import MskPtConfig
 from index_builder.systems.registry import load_system
 from index_builder.training import choices
 from index_builder.training.cases import Source
-from index_builder.training.run import TrainRequest, train
+from index_builder.training.run import TrainRequest, blend, train
 from index_builder.training.schedule import Schedule
 
 SHORT = Schedule(epochs=2, batch=16, learning_rate=3e-3)
@@ -255,3 +255,19 @@ def test_a_checkpoint_is_trained_on_with_parts_kept_and_labels_added(
     (first / "README.md").unlink()
     with pytest.raises(ModelError, match="needs its card"):
         train(replace(further, out=tmp_path / "fourth"), quiet, silent)
+
+
+def test_mixing_leaves_what_did_not_change_to_the_last_bit() -> None:
+    class Two(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.still = torch.nn.Parameter(torch.tensor([-0.0, 0.0, 1.5]))
+            self.moved = torch.nn.Parameter(torch.tensor([2.0, -0.0]))
+
+    system = Two()
+    before = {name: tensor.clone() for name, tensor in system.state_dict().items()}
+    with torch.no_grad():
+        system.moved += 1
+    blend(system, before, 0.35)  # type: ignore[arg-type]
+    assert system.still.signbit().tolist() == [True, False, False]
+    torch.testing.assert_close(system.moved.detach(), torch.tensor([2.35, 0.35]))
