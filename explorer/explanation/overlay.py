@@ -113,7 +113,7 @@ def colour_table(signed: bool) -> NDArray[np.uint8]:
 def blend(
     grey: NDArray[np.uint8], shares: NDArray[np.float32], *, signed: bool, opacity: float, threshold: float
 ) -> NDArray[np.uint8]:
-    """Lay a map over a film. `widgets/overlay.js` draws the same.
+    """Lay a map over a film. `app/explain/overlay.js` draws the same.
 
     Opacity grows with the share, so that a weak value hides little of the film.
 

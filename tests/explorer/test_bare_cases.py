@@ -74,7 +74,7 @@ def test_a_case_of_every_kind_has_its_page(app: AppTest, bare: Path) -> None:
     app.run()
     for case_id in casebook.case_ids[: len(_KINDS)]:
         app.query_params["case"] = case_id
-        app.switch_page("../pages/case.py").run()
+        app.switch_page("../../pages/case.py").run()
         _assert_calm(app)
         html, case = _html(app), casebook.case(case_id)
         assert f'<h1 class="cxr-title">{case_id}</h1>' in html
@@ -92,7 +92,7 @@ def test_a_case_of_every_kind_is_explained(app: AppTest, bare: Path) -> None:
     app.run()
     for case_id in casebook.case_ids[: len(_KINDS)]:
         app.query_params["case"] = case_id
-        app.switch_page("../pages/explain.py").run()
+        app.switch_page("../../pages/explain.py").run()
         _assert_calm(app)
         assert f"Explain {case_id}" in _html(app)
 
@@ -115,14 +115,14 @@ def test_every_kind_is_found_and_searched_with(app: AppTest, bare: Path) -> None
 @pytest.mark.parametrize("page", ["map", "evaluation", "about", "case"])
 def test_pages_of_a_whole_casebook(app: AppTest, page: str) -> None:
     app.run()
-    app.switch_page(f"../pages/{page}.py").run()
+    app.switch_page(f"../../pages/{page}.py").run()
     _assert_calm(app)
 
 
 def test_data_quality_lists_bare_cases(app: AppTest) -> None:
     app.query_params["section"] = "Data quality"
     app.run()
-    app.switch_page("../pages/evaluation.py").run()
+    app.switch_page("../../pages/evaluation.py").run()
     _assert_calm(app)
     for number in range(len([one for one in app.toggle if one.label == "Show the cases"])):
         [one for one in app.toggle if one.label == "Show the cases"][number].set_value(True).run()

@@ -19,7 +19,7 @@ _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data
 def opened(monkeypatch: pytest.MonkeyPatch, *casebooks: Path) -> AppTest:
     monkeypatch.setattr(sys, "argv", ["app.py", *map(str, casebooks)])
     app = AppTest.from_file(_APP, default_timeout=120).run()
-    return app.switch_page("../pages/evaluation.py").run()
+    return app.switch_page("../../pages/evaluation.py").run()
 
 
 def show(app: AppTest, section: str) -> AppTest:

@@ -135,7 +135,7 @@ def test_results_and_cases_lead_here(app: AppTest) -> None:
 
 
 def _open(app: AppTest) -> None:
-    app.switch_page("../pages/explain.py").run()
+    app.switch_page("../../pages/explain.py").run()
     _assert_calm(app)
 
 

@@ -114,7 +114,7 @@ def test_the_case_page_outlines_once_asked(monkeypatch: pytest.MonkeyPatch, phan
     app = AppTest.from_file(_APP, default_timeout=90)
     app.run()
     app.query_params["case"] = case_id
-    app.switch_page("../pages/case.py").run()
+    app.switch_page("../../pages/case.py").run()
     assert not app.exception
     assert not any("ardiothoracic ratio" in caption.value for caption in app.caption)
     app.toggle(key="outline-phantom-openi").set_value(True).run()

@@ -23,7 +23,7 @@ def app(monkeypatch: pytest.MonkeyPatch, casebooks: list[Path]) -> AppTest:
 
 def test_changes_layout_colour_and_shape(app: AppTest, small_casebook: Path) -> None:
     app.run()
-    app.switch_page("../pages/map.py").run()
+    app.switch_page("../../pages/map.py").run()
     _assert_calm(app)
     casebook = Casebook.open(small_casebook)
     films = int(casebook.has_vector("image").sum())
@@ -50,7 +50,7 @@ def test_changes_layout_colour_and_shape(app: AppTest, small_casebook: Path) -> 
 def test_lays_filtered_cases_out_anew(app: AppTest, small_casebook: Path) -> None:
     casebook = Casebook.open(small_casebook)
     app.run()
-    app.switch_page("../pages/map.py").run()
+    app.switch_page("../../pages/map.py").run()
     app.multiselect(key="filters:small:labels").set_value(["Nodule"]).run()
     nodules = sum("Nodule" in labels for labels in casebook.labels)
     assert f"{nodules} of 300 cases meet the filters" in _captions(app)
@@ -65,7 +65,7 @@ def test_compares_two_spaces_and_shows_what_is_chosen(app: AppTest, small_casebo
     casebook = Casebook.open(small_casebook)
     shelved = shelve([small_casebook])["small"]
     app.run()
-    app.switch_page("../pages/map.py").run()
+    app.switch_page("../../pages/map.py").run()
     app.selectbox(key="map-other-small-image").set_value(("small", "text")).run()
     _assert_calm(app)
     both = int((casebook.has_vector("image") & casebook.has_vector("text")).sum())

@@ -93,7 +93,7 @@ def visit(app: AppTest, page: str, **parameters: str | list[str]) -> dict[str, l
         del app.query_params[name]
     for name, value in parameters.items():
         app.query_params[name] = value
-    app.switch_page(f"../pages/{page}.py").run()
+    app.switch_page(f"../../pages/{page}.py").run()
     assert not app.exception, app.exception[0].value
     found = app.query_params.items()
     return {name: [values] if isinstance(values, str) else list(values) for name, values in found}

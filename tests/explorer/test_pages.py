@@ -151,7 +151,7 @@ def test_case_page_by_its_address(app: AppTest, small_casebook: Path) -> None:
     case = Casebook.open(small_casebook).case("case-000")
     app.run()
     app.query_params["case"] = "case-000"
-    app.switch_page("../pages/case.py").run()
+    app.switch_page("../../pages/case.py").run()
     _assert_calm(app)
     html = _html(app)
     assert '<h1 class="cxr-title">case-000</h1>' in html
@@ -172,7 +172,7 @@ def test_case_page_without_the_source_shows_the_small_copy_and_says_so(
     monkeypatch.setattr(sys, "argv", ["app.py", str(copy)])
     app.run()
     app.query_params["case"] = "case-000"
-    app.switch_page("../pages/case.py").run()
+    app.switch_page("../../pages/case.py").run()
     _assert_calm(app)
     assert "small copy" in app.warning[0].value
 
@@ -180,7 +180,7 @@ def test_case_page_without_the_source_shows_the_small_copy_and_says_so(
 def test_unknown_case_and_unknown_casebook(app: AppTest) -> None:
     app.run()
     app.query_params["case"] = "nobody"
-    app.switch_page("../pages/case.py").run()
+    app.switch_page("../../pages/case.py").run()
     _assert_calm(app)
     assert app.title[0].value == "No such case here"
     app.query_params["casebook"] = "elsewhere"
@@ -195,7 +195,7 @@ def test_unknown_case_and_unknown_casebook(app: AppTest) -> None:
 def test_other_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, page: str) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(request.getfixturevalue(kind))])
     app = AppTest.from_file(_APP, default_timeout=60).run()
-    app.switch_page(f"../pages/{page}.py").run()
+    app.switch_page(f"../../pages/{page}.py").run()
     _assert_calm(app)
 
 

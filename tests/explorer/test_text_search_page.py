@@ -25,7 +25,7 @@ def visit(app: AppTest, **parameters: str | list[str]) -> AppTest:
         del app.query_params[name]
     for name, value in parameters.items():
         app.query_params[name] = value
-    app.switch_page("../pages/search.py").run()
+    app.switch_page("../../pages/search.py").run()
     assert not app.exception, app.exception[0].value
     assert not app.error, app.error[0].value
     return app

@@ -145,7 +145,7 @@ def test_a_photograph_is_told_before_results_which_come_on_request(
     assert _FIRST not in [header.value for header in app.header]
     assert_nothing_stated(app)
     assert not next(one for one in app.expander if one.label == "Scores, not probabilities").proto.expanded
-    app.switch_page("../pages/explain.py").run()
+    app.switch_page("../../pages/explain.py").run()
     assert "does not look like a chest film" in app.warning[0].value
     assert "What is explained is a score, no probability" in app.warning[1].value
     assert all("(score 0." in name for box in app.selectbox if box.label == "Finding" for name in box.options)
@@ -196,7 +196,7 @@ def test_about_names_what_is_known_and_what_is_not(
     monkeypatch: pytest.MonkeyPatch, small_casebook: Path, stage_casebook: Path, profile_casebook: Path
 ) -> None:
     app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
-    app.switch_page("../pages/about.py").run()
+    app.switch_page("../../pages/about.py").run()
     facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", html(app)))
     assert facts["Told by classifier and neighbours"] == "Cardiomegaly"
     assert facts["Told by neighbours alone"] == "Effusion, Nodule"

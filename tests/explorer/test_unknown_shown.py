@@ -219,19 +219,19 @@ def test_pages_say_it(casebook: Casebook, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys, "argv", ["app.py", str(casebook.folder)])
     app = AppTest.from_file(_APP, default_timeout=120).run()
     app.query_params["case"] = "case-000"
-    app.switch_page("../pages/case.py").run()
+    app.switch_page("../../pages/case.py").run()
     head = '<div class="cxr-chips"><span class="cxr-muted" title="Cardiomegaly, Effusion, Nodule">Labels unknown: '
     assert head in _html(app)
     assert "<dt>Not known</dt><dd>Cardiomegaly, Effusion, Nodule</dd>" in _html(app)
     app.query_params["case"] = "case-000"
-    app.switch_page("../pages/explain.py").run()
+    app.switch_page("../../pages/explain.py").run()
     assert head in _html(app)
     app.query_params["like"] = "case-000"
-    app.switch_page("../pages/search.py").run()
+    app.switch_page("../../pages/search.py").run()
     findings = _html(app).split("Findings of this case</span>")[1]
     assert findings.startswith(head)
     for page in ("map", "about"):
-        app.switch_page(f"../pages/{page}.py").run()
+        app.switch_page(f"../../pages/{page}.py").run()
         assert not app.exception
 
 

@@ -47,7 +47,7 @@ def test_a_query_leaves_no_file_no_log_line_and_no_shared_entry(
     app.run()
     app.file_uploader[0].set_value((f"{_SECRETS[0]}^{_SECRETS[1]} {_SECRETS[2]}.png", film, "image/png")).run()
     app.text_area(key="query_text").set_value(_SECRETS[3]).run()
-    app.switch_page("../pages/explain.py").run()
+    app.switch_page("../../pages/explain.py").run()
     assert not app.exception
     assert [error.value for error in app.error] == []
     kept = app.session_state["film"]

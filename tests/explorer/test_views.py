@@ -197,7 +197,7 @@ def visit(app: AppTest, page: str, **parameters: str) -> AppTest:
         del app.query_params[name]
     for name, value in parameters.items():
         app.query_params[name] = value
-    app.switch_page(f"../pages/{page}.py").run()
+    app.switch_page(f"../../pages/{page}.py").run()
     assert not app.exception
     assert not app.error, app.error[0].value
     return app

@@ -262,7 +262,7 @@ def test_every_page_is_drawn(built: Build, name: str, monkeypatch: pytest.Monkey
     app = AppTest.from_file(_APP, default_timeout=120).run()
     assert_calm(app)
     for page in ("case", "explain", "map", "about", "evaluation"):
-        app.switch_page(f"../pages/{page}.py").run()
+        app.switch_page(f"../../pages/{page}.py").run()
         assert_calm(app)
     for section in _SECTIONS:
         app.button_group(key="section").set_value(section).run()

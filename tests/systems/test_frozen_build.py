@@ -150,7 +150,7 @@ def test_the_pages_of_a_casebook_of_films_alone(film_book: Path, monkeypatch: py
     app.text_area(key="query_text").set_value("clear lungs").run()
     assert not app.exception
     assert ["reads films, not texts" in one.value for one in app.error] == [True]
-    app.switch_page("../pages/about.py").run()
+    app.switch_page("../../pages/about.py").run()
     assert not app.exception
     told = " ".join(str(one.proto.body) for one in app.get("html"))
     assert "Licence of the encoder" in told
