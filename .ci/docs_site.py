@@ -42,7 +42,7 @@ def _packages() -> list[str]:
     """Dotted names of the two packages' parts, those of the app left out: nobody imports its pages."""
     folders = [init.parent for half in ("explorer", "index_builder") for init in (_ROOT / half).glob("*/__init__.py")]
     names = sorted(".".join(folder.relative_to(_ROOT).parts) for folder in folders)
-    return [name for name in names if name not in {"explorer.app", "explorer.app", "explorer.cli"}]
+    return [name for name in names if name not in {"explorer.app", "explorer.cli"}]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

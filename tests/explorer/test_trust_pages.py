@@ -224,7 +224,7 @@ def test_about_says_on_which_data_a_finding_was_learnt_and_how_good_it_is_there(
     monkeypatch: pytest.MonkeyPatch, taught_casebook: Path, stage_casebook: Path, profile_casebook: Path
 ) -> None:
     app = opened(monkeypatch, taught_casebook, stage_casebook, profile_casebook)
-    app.switch_page("../pages/about.py").run()
+    app.switch_page("../../pages/about.py").run()
     here, *elsewhere = re.findall(r"<table.*?</table>", html(app))
     rows = [re.sub(r"<[^>]+>", "|", row) for row in re.findall(r"<tr>(.*?)</tr>", here)]
     assert [re.sub(r"\|+", "|", row).strip("|") for row in rows[1:]] == [
