@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -13,7 +12,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from index_builder.case_table import (
+from index_builder.calibration.held_out import Answers, are_stages, read_answers, require_labels
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import (
+    Manifest,
+    MapName,
+    MapsRecord,
+    check_system,
+    cluster_column,
+    map_columns,
+    read_manifest,
+    read_maps,
+    read_metrics,
+)
+from index_builder.casebook.thumbnails import ThumbnailReader
+from index_builder.cases.case import REPORT_SECTIONS, Case
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
+from index_builder.cases.table import (
     PROFILE_PREFIX,
     SECTION_PREFIX,
     Values,
@@ -23,37 +40,16 @@ from index_builder.case_table import (
     read_case_keys,
     read_cases,
 )
-from index_builder.casebook import (
-    Layout,
-    Manifest,
-    MapName,
-    MapsRecord,
-    Space,
-    check_system,
-    cluster_column,
-    map_columns,
-    read_embeddings,
-    read_manifest,
-    read_maps,
-    read_metrics,
-    read_table,
-)
-from index_builder.datasets.base import REPORT_SECTIONS, Case
 from index_builder.errors import CasebookError, QueryError
 from index_builder.film_check.check import FilmCheck
-from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
-from index_builder.held_out import Answers, are_stages, read_answers, require_labels
-from index_builder.labels import DUST_STAGES
 from index_builder.lexical.reports import Reports
+from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
 from index_builder.stores.base import VectorStore, case_key
-from index_builder.thumbnails import ThumbnailReader
 
 if TYPE_CHECKING:
-    from explorer.case_films import CaseFilms
-    from explorer.search.profiles import ProfileField
-    from explorer.search.query import Query, SearchOptions
-    from explorer.search.result import SearchResult
-    from explorer.search.vocabulary import Vocabulary
+    from explorer.cases.films import CaseFilms
+    from explorer.cases.profile_fields import ProfileField
+    from explorer.cases.vocabulary import Vocabulary
     from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
@@ -147,7 +143,7 @@ class Casebook:
     @cached_property
     def searched_fields(self) -> tuple[ProfileField, ...]:
         """Profile fields that can be searched with; none where the system does not read profiles."""
-        from explorer.search.profiles import profile_fields
+        from explorer.cases.profile_fields import profile_fields
 
         return profile_fields(self) if self.manifest.system.reads == "profile" else ()
 
@@ -241,7 +237,7 @@ class Casebook:
     @cached_property
     def case_films(self) -> CaseFilms:
         """The films of the cases, one by one."""
-        from explorer.case_films import CaseFilms
+        from explorer.cases.films import CaseFilms
 
         return CaseFilms(self)
 
@@ -282,7 +278,7 @@ class Casebook:
             raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
         with self._lock:
             if space not in self._stores:
-                from index_builder.indexing import open_store
+                from index_builder.casebook.indexes import open_store
 
                 record = self.manifest.spaces[space]
                 self._stores[space] = open_store(self.folder, self.manifest.store, space, record)
@@ -335,7 +331,7 @@ class Casebook:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """The words of the cases' texts, and how long these are."""
-        from explorer.search.vocabulary import read_vocabulary
+        from explorer.cases.vocabulary import read_vocabulary
 
         return read_vocabulary(self)
 
@@ -402,18 +398,10 @@ class Casebook:
         return read_metrics(self.folder)
 
     def summary(self) -> dict[str, Any]:
-        """What the casebook holds, ready for JSON; see `explorer.summary.summary`."""
-        from explorer.summary import summary
+        """What the casebook holds, ready for JSON; see `explorer.cases.summary.summary`."""
+        from explorer.cases.summary import summary
 
         return summary(self)
-
-    def search(self, query: Query, options: SearchOptions | None = None, *, k: int | None = None) -> SearchResult:
-        """Nearest cases to a query; see `explorer.search.search`. `k` overrides the options' own."""
-        from explorer.search.query import SearchOptions
-        from explorer.search.search import search
-
-        options = options or SearchOptions()
-        return search(self, query, options if k is None else replace(options, k=k))
 
     @cached_property
     def _keys(self) -> NDArray[np.int64]:
@@ -425,7 +413,7 @@ class Casebook:
 
     @cached_property
     def _system(self) -> RetrievalSystem:
-        from index_builder.systems.runtime import load_accelerated
+        from index_builder.systems.registry import load_accelerated
 
         check_system(self.folder, self.manifest)
         return load_accelerated(self._layout.system)

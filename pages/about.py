@@ -1,6 +1,6 @@
 """What this casebook is."""
 
-from explorer.widgets.about import about_page
-from explorer.widgets.shell import active_casebook
+from explorer.app.about.page import about_page
+from explorer.app.shell import active_casebook
 
 about_page(active_casebook())

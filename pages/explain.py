@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from explorer.widgets.shell import active_casebook
+from explorer.app.shell import active_casebook
 
 with st.spinner("Loading what explains films and texts (once) …"):  # torch, which no other page waits for
-    from explorer.widgets.explain_view import explain_page
+    from explorer.app.explain.page import explain_page
 
 explain_page(active_casebook())

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from explorer.widgets.draw import draw_html
-from explorer.widgets.markup import title_html
-from explorer.widgets.query_panel import query_panel
-from explorer.widgets.results import results_panel
-from explorer.widgets.shell import active_casebook
+from explorer.app.search.query import query_panel
+from explorer.app.search.results import results_panel
+from explorer.app.shared.draw import draw_html
+from explorer.app.shared.markup import title_html
+from explorer.app.shell import active_casebook
 
 casebook = active_casebook()
 draw_html(title_html("Search", shown=False))

@@ -21,11 +21,11 @@ from tiny_samples import (
     write_studies,
 )
 
-from index_builder.build import BuildRequest, build
+from index_builder.build.build import BuildRequest, build
+from index_builder.cases.labels import DUST_STAGES
 from index_builder.datasets.check import reader_lines
-from index_builder.datasets.manifest import Manifest
-from index_builder.labels import DUST_STAGES
-from index_builder.resources import checkpoint_for
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.systems.shipped import checkpoint_for
 
 # Machines that run this are shared: a slow call says nothing about the code.
 settings.register_profile("shared", deadline=None)

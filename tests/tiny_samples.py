@@ -67,7 +67,7 @@ def save_untrained(folder: Path, config: Any, text_encoder: Path) -> Path:
     """A portable system that was never trained and embeds hundreds of cases a second."""
     import torch
 
-    from index_builder.systems.base import system_class
+    from index_builder.systems.registry import system_class
 
     torch.manual_seed(0)
     system = system_class(config.system)(config, pretrained=False, text_folder=text_encoder)

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from explorer.evaluation.cases import CaseList, JudgedCase, Token
-from explorer.evaluation.chart import words
-from explorer.labelled import LABELS_UNKNOWN, labels_unknown
-from index_builder.datasets.base import SPLITS
+from explorer.cases.labelled import LABELS_UNKNOWN, labels_unknown
+from explorer.charts.cases_behind import CaseList, JudgedCase, Token
+from explorer.charts.chart import words
+from index_builder.cases.case import SPLITS
 from index_builder.errors import QueryError
 
 #: Stands among the labels for cases that carry none; `LABELS_UNKNOWN` for those that carry none and may have some.

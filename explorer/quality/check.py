@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from explorer.casebook import Casebook
-from explorer.evaluation.cases import CaseList, JudgedCase
-from explorer.evaluation.chart import words
-from explorer.evaluation.measured import reading_words
-from explorer.labelled import LABELS_UNKNOWN
+from explorer.cases.labelled import LABELS_UNKNOWN
+from explorer.charts.cases_behind import CaseList, JudgedCase
+from explorer.charts.chart import words
+from explorer.charts.measured import reading_words
 from explorer.quality.balance import (
     NO_LABEL,
     cases_of_part,
@@ -26,7 +26,7 @@ from explorer.quality.balance import (
 from explorer.quality.copies import Pair, film_copies, report_copies, shared_patients
 from explorer.quality.drift import Drift, drifts
 from explorer.quality.label_errors import suspects
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 
 #: "problem": figures on these data mislead; "look": worth a look; "fine": nothing was found.
 Level = Literal["problem", "look", "fine"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from explorer.casebook import Casebook
 from explorer.search.phrases import DUPLICATE_CORRELATION, thumbnail_signature
-from index_builder.datasets.base import SPLITS
+from index_builder.cases.case import SPLITS
 
 _BLOCK = 2_000
 _WORD = re.compile(r"\w+")

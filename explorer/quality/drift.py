@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from explorer.casebook import Casebook
 from explorer.quality.balance import parts_of
 from explorer.quality.label_errors import LEAST, out_of_sample
-from index_builder.casebook import Space
-from index_builder.evaluation.bootstrap import interval, resampled_weights
-from index_builder.evaluation.ranks import auroc_and_ap
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap
+from index_builder.cases.space import Space
 
 #: Adjusted p below which a difference is called one.
 LEVEL = 0.05

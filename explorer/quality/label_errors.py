@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.evaluation.ranks import auroc_and_ap
+from index_builder.calibration.ranks import auroc_and_ap
 
 _FOLDS = 5
 #: Inverse regularisation; on phantom-openi with planted errors it found more than 1 and than k-NN of 10 to 50.

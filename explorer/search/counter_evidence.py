@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from explorer.search.filters import Filter, Operator
+from explorer.search.filters.expression import Filter, Operator
 from explorer.search.phrases import stated_phrases
 from explorer.search.query import Query, SearchOptions
 from explorer.search.result import Neighbour
-from explorer.search.search import search
+from explorer.search.search import search_cases
 from index_builder.errors import QueryError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def counter_evidence(
 
     def row(having: Operator) -> tuple[Neighbour, ...]:
         condition = Filter("label", having, (label,))
-        return search(casebook, query, replace(options, filters=(*options.filters, condition))).neighbours
+        return search_cases(casebook, query, replace(options, filters=(*options.filters, condition))).neighbours
 
     present, absent = row("any"), row("none")
     return CounterEvidence(

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from explorer.cases.vocabulary import text_read
 from explorer.search.fact_scores import answers
 from explorer.search.labels import denied_labels, may_be_shared
 from explorer.search.phrases import WordRuns, shared_phrases, shared_runs
+from explorer.search.reading.understanding import fact_words
 from explorer.search.result import Neighbour
 from explorer.search.retrieve import Candidates
-from explorer.search.understanding import fact_words
-from explorer.search.vocabulary import text_read
-from index_builder.casebook import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.facts.fact import Fact
 from index_builder.facts.parse import read_facts
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
-    from index_builder.datasets.base import Case
+    from index_builder.cases.case import Case
 
 #: Share of the vote from which a finding counts as shared with a neighbour.
 VOTE_MAJORITY = 0.5

@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from explorer.search.film_report import FilmReport, examine, look
+from explorer.cases.vocabulary import text_read
 from explorer.search.query import Query
-from explorer.search.text_report import TextReport, examine_text
-from explorer.search.understanding import understand_query
-from explorer.search.vocabulary import text_read
-from index_builder.casebook import Space
+from explorer.search.reading.film_report import FilmReport, examine, look
+from explorer.search.reading.text_report import TextReport, examine_text
+from explorer.search.reading.understanding import understand_query
+from index_builder.calibration.held_out import Given
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.facts.understand import Understood
-from index_builder.held_out import Given
 
 if TYPE_CHECKING:
     from index_builder.systems.encoding import Encoding

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from index_builder.cases.sentences import SENTENCE_ENDS
 from index_builder.facts.fact import Fact
 from index_builder.facts.terms import report_terms
-from index_builder.sentences import SENTENCE_ENDS
 
 #: Says that a film shows nothing: no finding that a report could deny.
 _NORMAL = "normal"

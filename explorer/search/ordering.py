@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 from index_builder.evaluation.retrieval import diversity
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from explorer.search.labels import sides_agree
+from index_builder.cases.sentences import SENTENCE, WORD, denies
 from index_builder.facts.fact import Fact
-from index_builder.sentences import SENTENCE, WORD, denies
 
 #: Films correlate this closely only when one is a copy of the other; see tests/benchmarks/near_duplicates.py.
 DUPLICATE_CORRELATION = 0.99

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.search.filters import Filter
+from explorer.search.filters.expression import Filter
 from explorer.search.profiles import check_profile
-from index_builder.casebook import Space
-from index_builder.datasets.base import ProfileValue
+from index_builder.cases.case import ProfileValue
+from index_builder.cases.profile import profile_sentence
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
-from index_builder.systems.profile import profile_sentence
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook

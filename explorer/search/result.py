@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.assess import Assessment
-from explorer.predict import Scores
-from explorer.search.film_report import FilmReport
+from explorer.prediction.assessment import Assessment
+from explorer.prediction.scores import Scores
 from explorer.search.query import Mode
-from explorer.search.text_report import TextReport
-from explorer.search.understanding import understood_dict
-from index_builder.casebook import Space
+from explorer.search.reading.film_report import FilmReport
+from explorer.search.reading.text_report import TextReport
+from explorer.search.reading.understanding import understood_dict
+from index_builder.cases.space import Space
 from index_builder.facts.understand import Understood
 
 
@@ -82,7 +82,7 @@ class SearchResult:
         classified: What the system's classifier says, 0..1, of the casebook's labels it knows; None for a case, or
             where the system has no classifier for them.
         scores: All that was said of the query's findings; None for a case, whose labels are known.
-        assessment: What `scores` mean, calibrated at the usual coverage and risk; `explorer.assess` takes others.
+        assessment: What `scores` mean, calibrated at the usual coverage and risk; `prediction.assessment` takes others.
         films: What is known of each of the query's films, and what is wrong with it.
         laterals: Whether lateral films alone were searched, each by itself, as the query is a lateral.
         text: What must be known of the query's text; None without one.

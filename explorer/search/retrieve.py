@@ -12,7 +12,7 @@ from explorer.casebook import Casebook
 from explorer.search.fact_scores import score_facts
 from explorer.search.fusion import WEIGHTS, by_relevance, fuse
 from explorer.search.query import Mode
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.facts.fact import Fact
 from index_builder.facts.match import wanted_terms

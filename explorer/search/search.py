@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 
-from explorer.assess import assess
 from explorer.casebook import Casebook
-from explorer.predict import Scores, Voted, classified, voted, withheld_words
+from explorer.prediction.assessment import assess
+from explorer.prediction.scores import Scores, Voted, classified, voted, withheld_words
 from explorer.search.copies import suppress
 from explorer.search.describe import Asked, describe_neighbour
 from explorer.search.encode import Encoded, encode, given, own_space, query_vector
-from explorer.search.filters import matching_rows, stored_conditions
+from explorer.search.filters.expression import matching_rows, stored_conditions
 from explorer.search.ordering import diversity_of, rerank
 from explorer.search.phrases import word_runs
 from explorer.search.query import Mode, Query, SearchOptions, check_query, worded
@@ -22,8 +23,16 @@ from explorer.search.retrieve import Candidates, Wanted, retrieve, settled_mode
 _CANDIDATES_PER_NEIGHBOUR = 10
 
 
-def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchResult:
+def search_cases(
+    casebook: Casebook, query: Query, options: SearchOptions | None = None, *, k: int | None = None
+) -> SearchResult:
     """Nearest cases to a query.
+
+    Args:
+        casebook: Where to search.
+        query: What with.
+        options: How; None: as usual.
+        k: Neighbours wanted, instead of the options' own number.
 
     Filters are applied before the nearest are chosen, so `k` cases come back wherever `k` meet them; of a search by
     words alone, wherever `k` of those share a word with the text.
@@ -31,6 +40,9 @@ def search(casebook: Casebook, query: Query, options: SearchOptions) -> SearchRe
     Raises:
         QueryError: Nothing to search with, a field or label that is not there, a number out of range.
     """
+    options = options or SearchOptions()
+    if k is not None:
+        options = replace(options, k=k)
     check_query(query, options)
     if query.case_id is None:
         _loaded = casebook.system  # before the clock starts: it happens once, and is not what a search takes

@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from index_builder.anatomy.structures import HEART, LEFT_CLAVICLE, LEFT_LUNG, RIGHT_CLAVICLE, RIGHT_LUNG, STRUCTURES
-from index_builder.datasets.base import Split
+from index_builder.cases.case import Split
 from index_builder.errors import DatasetError
 from index_builder.imaging import InputGeometry, input_geometry, model_input
 
@@ -95,7 +95,7 @@ def jsrt_masks(root: Path, case_id: str) -> NDArray[np.bool_]:
 
 def jsrt_films(root: Path, split: Split) -> Iterator[OutlinedFilm]:
     """JSRT films of one part."""
-    from index_builder.datasets.jsrt import JSRT
+    from index_builder.datasets.published.jsrt import JSRT
 
     dataset = JSRT(root)
     for case in dataset.cases():
@@ -109,8 +109,8 @@ def covid_films(root: Path, split: Split) -> Iterator[OutlinedFilm]:
 
     Those outlines run on behind most of the heart.
     """
-    from index_builder.datasets.covid import Covid
     from index_builder.datasets.phantom.fit_shapes import archive_path
+    from index_builder.datasets.published.covid import Covid
 
     dataset = Covid(root)
     with zipfile.ZipFile(archive_path()) as bundle:
@@ -148,7 +148,7 @@ def phantom_films(count: int, seed: int) -> Iterator[OutlinedFilm]:
 
 def lateral_films(root: Path, count: int) -> Iterator[OutlinedFilm]:
     """Lateral films of Open-i's training part: nothing is to be outlined on them."""
-    from index_builder.datasets.openi import OpenI
+    from index_builder.datasets.published.openi import OpenI
 
     dataset = OpenI(root)
     laterals = [case.image for case in dataset.cases() if case.split == "train" and case.view == "LATERAL"]

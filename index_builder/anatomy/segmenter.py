@@ -20,7 +20,7 @@ from index_builder.anatomy.structures import STRUCTURES
 from index_builder.errors import ModelError
 from index_builder.imaging import input_geometry, model_input
 from index_builder.resources import resource
-from index_builder.systems.runtime import Session
+from index_builder.systems.backbones.session import Session
 
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 

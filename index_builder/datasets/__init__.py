@@ -8,21 +8,21 @@ from pathlib import Path
 from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
 
-#: Readers of the user's folder: module and class by name. Each is imported when it is asked for.
+#: Readers of the user's folder: module below this package and class, by name. Each is imported when it is asked for.
 _READERS = {
-    "openi": ("openi", "OpenI"),
-    "nih": ("nih", "NIH"),
-    "covid": ("covid", "Covid"),
-    "chexpert": ("chexpert", "CheXpert"),
-    "mimic-cxr": ("mimic_cxr", "MimicCxr"),
-    "padchest": ("padchest", "PadChest"),
-    "vindr": ("vindr", "VinDr"),
-    "rsna": ("rsna", "RSNA"),
-    "radiography": ("radiography", "Radiography"),
-    "hannover": ("hannover", "Hannover"),
-    "jsrt": ("jsrt", "JSRT"),
-    "folder": ("folder", "Folder"),
-    "manifest": ("manifest", "Manifest"),
+    "openi": ("published.openi", "OpenI"),
+    "nih": ("published.nih", "NIH"),
+    "covid": ("published.covid", "Covid"),
+    "chexpert": ("published.chexpert", "CheXpert"),
+    "mimic-cxr": ("published.mimic_cxr", "MimicCxr"),
+    "padchest": ("published.padchest", "PadChest"),
+    "vindr": ("published.vindr", "VinDr"),
+    "rsna": ("published.rsna", "RSNA"),
+    "radiography": ("published.radiography", "Radiography"),
+    "hannover": ("published.hannover", "Hannover"),
+    "jsrt": ("published.jsrt", "JSRT"),
+    "folder": ("own.folder", "Folder"),
+    "manifest": ("own.manifest", "Manifest"),
 }
 _PHANTOMS = {"phantom-openi": "PhantomOpenI", "phantom-dust": "PhantomDust"}
 
@@ -60,7 +60,7 @@ def open_dataset(kind: str, root: Path | None = None, seed: int = 0) -> Dataset:
 
 
 def _open_mapped(kind: str, table: Path) -> Dataset:
-    from index_builder.datasets.column_map import load_column_map
-    from index_builder.datasets.manifest import Manifest
+    from index_builder.datasets.own.column_map import load_column_map
+    from index_builder.datasets.own.manifest import Manifest
 
     return Manifest(table, load_column_map(Path(__file__).with_name("maps") / f"{kind}.yaml"))

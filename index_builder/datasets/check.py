@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from index_builder.datasets.base import SPLITS, Case, Dataset, Split
-from index_builder.datasets.reading import TableDataset
-from index_builder.datasets.tables import Problem, ProblemKind, Severity
-from index_builder.datasets.values import counted
+from index_builder.cases.case import SPLITS, Case, Split
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.reading.cases import TableDataset
+from index_builder.datasets.reading.rows import Problem, ProblemKind, Severity
+from index_builder.datasets.reading.values import counted
+from index_builder.datasets.unreadable import reason_of
 from index_builder.errors import DatasetError, ImagingError
-from index_builder.unreadable import reason_of
 
 #: Called with films done and films in all, after each.
 Progress = Callable[[int, int], None]
@@ -258,7 +259,7 @@ class _Steps:
 
 def _decoded(dataset: Dataset, films: Sequence[tuple[Case, str]], steps: _Steps, text: bool) -> list[Problem]:
     """Films that do not decode, as errors; malformed ones and, where asked for, those with text, as warnings."""
-    from index_builder.film_check.burned_in import find_text
+    from index_builder.imaging.burned_in import find_text
 
     problems = []
     for case, film in films:

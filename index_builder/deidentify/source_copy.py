@@ -14,17 +14,18 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from index_builder.datasets.base import Case, CaseFilm, Dataset, ProfileValue
-from index_builder.datasets.column_map import CardFields, ColumnMap
+from index_builder.cases.case import Case, CaseFilm, ProfileValue
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.own.column_map import CardFields, ColumnMap
+from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.deidentify.dicom_profile import deidentified_dicom, known_identifiers, read_dicom, text_burned_in
 from index_builder.deidentify.pseudonyms import Pseudonyms
 from index_builder.deidentify.text import OLDEST, without_identifiers
 from index_builder.errors import DatasetError, ImagingError
-from index_builder.film_check.burned_in import find_text
+from index_builder.imaging.burned_in import find_text
 from index_builder.imaging.decode import decode_film, read_bytes
 from index_builder.imaging.dicom_header import looks_like_dicom
 from index_builder.imaging.film import Limits
-from index_builder.unreadable import reason_of, with_remedy
 
 #: A value of the profile, other than age and sex, stays where this many patients share it: a name is shared by none.
 SHARED_BY = 5

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
 from index_builder.evaluation.embedding import Embedded, Progress, whole
 from index_builder.evaluation.linear import LinearModel, fit_linear, macro_ap
 from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.task import Protocol, Scores, Task, classify, cosines, protocols, rank
+from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.encoders import ImageEncoder
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.calibration.bootstrap import RESAMPLES, interval, plain, resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap, best_f1_threshold, curves
 from index_builder.errors import DatasetError
-from index_builder.evaluation.bootstrap import RESAMPLES, interval, plain, resampled_weights
-from index_builder.evaluation.ranks import auroc_and_ap, best_f1_threshold, curves
 
 CURVE_POINTS = 200
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from index_builder.casebook import SPACES, Space
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
+from index_builder.datasets.base import Dataset
+from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.encoders import ImageEncoder
 from index_builder.systems.joining import encode_cases
 
 #: (what is being done, done, in all)

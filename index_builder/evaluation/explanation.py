@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 from index_builder.datasets.base import Dataset
 from index_builder.evaluation.embedding import Progress
 from index_builder.evaluation.faithfulness.checks import check_sanity, check_stability

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.evaluation.ranks import auroc_and_ap
+from index_builder.calibration.ranks import auroc_and_ap
 from index_builder.evaluation.task import Task
 
 if TYPE_CHECKING:

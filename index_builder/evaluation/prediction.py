@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-from index_builder.casebook import Space
+from index_builder.calibration.voting import vote, vote_logits
+from index_builder.cases.space import Space
 from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.task import Task
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.voting import vote, vote_logits
 
 #: Cases classified at a time, and pairs of a case and a voter compared.
 _CLASSIFIED_AT_ONCE = 4096

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.evaluation.bootstrap import RESAMPLES, interval, plain, resampled_weights
+from index_builder.calibration.bootstrap import RESAMPLES, interval, plain, resampled_weights
 from index_builder.evaluation.chance import chance_hit, chance_levels
 
 KS = (1, 5, 10)

@@ -13,15 +13,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from index_builder.case_table import cases_at
-from index_builder.casebook import Space
+from index_builder.calibration.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
+from index_builder.calibration.temperature import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
+from index_builder.calibration.uncertainty import STATED_RISK, at_threshold, selective_prediction, threshold_for_risk
+from index_builder.cases.case import Case
+from index_builder.cases.space import Space
+from index_builder.cases.table import cases_at
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom.openi_cohort import PhantomOpenI, visible_labels
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
-from index_builder.evaluation.calibration import calibrate_stages, calibration, fit_stage_temperature, fit_temperature
-from index_builder.evaluation.conformal import FindingThresholds, check_findings, check_stages, stage_threshold
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
 from index_builder.evaluation.embedding import Embedded, Progress, Vectors, embed_modality, whole
 from index_builder.evaluation.explanation import measure_explanations
@@ -39,10 +41,10 @@ from index_builder.evaluation.task import (
     spread,
     summarise_queries,
 )
-from index_builder.evaluation.uncertainty import STATED_RISK, at_threshold, selective_prediction, threshold_for_risk
-from index_builder.resources import checkpoint_for
-from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import ImageEncoder, weights_digest
+from index_builder.systems.backbones.encoders import ImageEncoder, weights_digest
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import checkpoint_for
 
 #: Where vectors come from: cases, modality and, for a baseline, a second encoder of the same films.
 VectorSource = Callable[[Sequence[Case], Space, ImageEncoder | None], Embedded]

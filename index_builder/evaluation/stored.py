@@ -10,26 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.case_table import CaseRows, read_cases
-from index_builder.casebook import (
-    SPACES,
-    DatasetRecord,
-    Layout,
-    Space,
-    read_manifest,
-    read_metrics,
-    write_metrics,
-)
+from index_builder.casebook.embeddings import Embeddings
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import DatasetRecord, read_manifest, read_metrics, write_metrics
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
+from index_builder.cases.table import CaseRows, read_cases
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, Dataset, DatasetCard
-from index_builder.embeddings import Embeddings
+from index_builder.datasets.base import Dataset, DatasetCard
 from index_builder.errors import CxrError
 from index_builder.evaluation.embedding import Embedded, Prepare, Progress, frozen_features
 from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure_task, task_of
 from index_builder.evaluation.runs import Run
 from index_builder.imaging import Film
-from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 
 #: Vectors made single and brought to length 1 at a time.
 _ROWS_AT_ONCE = 4096

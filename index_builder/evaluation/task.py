@@ -9,15 +9,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.case_table import cases_at
-from index_builder.casebook import Space
-from index_builder.datasets.base import SPLITS, Case, Dataset
+from index_builder.cases.case import SPLITS, Case
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
+from index_builder.cases.table import cases_at
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError, ModelError
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
 from index_builder.evaluation.embedding import Vectors, similarities
 from index_builder.evaluation.retrieval import diversity, nearest, query_metrics, shared_labels, summarise
-from index_builder.labels import DUST_STAGES
 
 #: Scores [rows, N] of all candidates of a protocol for some of its queries, higher is nearer.
 Scores = Callable[[slice], NDArray[np.floating]]

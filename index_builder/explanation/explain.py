@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from index_builder.casebook import Space
+from index_builder.cases.space import Space
 from index_builder.errors import ExplanationError
 from index_builder.explanation.base import (
     METHODS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from index_builder.explanation.base import WordWeight
-from index_builder.systems.encoders import WordPiece
+from index_builder.systems.backbones.encoders import WordPiece
 
 #: A word with its inner hyphens and apostrophes, or a run of other marks.
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*|[^\w\s]+")

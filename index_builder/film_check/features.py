@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from index_builder.datasets.base import LATERAL, Case
+from index_builder.cases.case import LATERAL, Case
 from index_builder.film_check.check import (
     NEIGHBOURS,
     TURNS,

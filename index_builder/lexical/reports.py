@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from index_builder.casebook import Layout, LexicalRecord
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import LexicalRecord
 from index_builder.lexical.stated import Stated
 from index_builder.lexical.stored_facts import StoredFacts
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 
-from index_builder.case_table import SECTION_PREFIX, CaseRows
-from index_builder.casebook import Layout, LexicalRecord
-from index_builder.datasets.base import REPORT_SECTIONS
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import LexicalRecord
+from index_builder.cases.case import REPORT_SECTIONS
+from index_builder.cases.table import SECTION_PREFIX, CaseRows
 from index_builder.facts.fact import Fact
 from index_builder.facts.match import fact_terms
 from index_builder.facts.parse import read_facts

@@ -32,7 +32,7 @@ class Condition:
     """What the cases a search may return have in common, for stores that keep such fields beside the vectors.
 
     Attributes:
-        field: Column of `case_table.cases_table`: `labels`, `split`, `profile.age`, …
+        field: Column of `cases.table.cases_table`: `labels`, `split`, `profile.age`, …
         operator: How it is compared; `any` and `none` of the values, `all` for labels alone.
         values: Labels as they are written, texts in lower case, numbers, or truth values. "between" has both ends, None
             where open.

@@ -8,31 +8,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from index_builder.casebook import Space
+from index_builder.calibration.held_out import Answers, read_answers, write_answers
 from index_builder.errors import ModelError
-from index_builder.graph.ranking import Ranking
-from index_builder.held_out import Answers, read_answers, write_answers
 from index_builder.imaging import InputGeometry, input_geometry, model_input
-from index_builder.systems import FROZEN
-from index_builder.systems import SYSTEMS as SYSTEMS
-from index_builder.systems.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+from index_builder.reranking.ranking import Ranking
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
 from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 
 if TYPE_CHECKING:
-    from index_builder.datasets.base import Case
+    from index_builder.cases.case import Case
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -77,82 +75,6 @@ class Batch:
     def texts_of(self, rows: Tensor) -> list[str]:
         """Texts of the cases that `rows`, [B] bool, names."""
         return [text for text, wanted in zip(self.texts, rows.tolist(), strict=True) if wanted]
-
-
-class SystemConfig(BaseModel):
-    """What rebuilds a system without its weights. Systems extend it with their own fields.
-
-    Attributes:
-        trained_image_stages: How many of the image encoder's last stages are trained; -1 all, 0 none.
-        pyramid_width: Width of tokens taken from the image encoder's last resolutions by a trained pyramid; 0: none.
-        pyramid_levels, pyramid_blocks: Resolutions it merges, and convolution blocks after merging.
-        trained_text_layers: How many of the text encoder's last layers are trained; -1 all, 0 none.
-        embedding_dim: Width of vectors.
-        token_dim: Width of tokens.
-        pool_queries: What each modality's pooling looks for.
-        pool_width: Numbers each query gathers.
-        dropout: In pooling.
-        label_names: Labels it was trained on.
-        vote_neighbours: Cases that vote on a query's labels, chosen on validation data.
-        vote_temperature: Of the softmax over similarity that weighs their votes, chosen on validation data.
-        vote_temperatures: The same for queries of each modality. How near a label's cases lie differs: a profile tells
-            less of a stage than a film. Configurations without them have the one for all.
-        withheld: Methods of explanation by what is asked and what is read, which measured no better than a random order
-            of regions or words (`cxr-explorer evaluate --explain`) and are not offered.
-        encoder_digests: SHA-256 of the frozen parts of the encoders; empty before saving.
-        portable: Whether the frozen parts' weights lie beside this configuration.
-        image_architecture: What rebuilds the image encoder where its source is not at hand; set in portable copies.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    system: str
-    preset: str = "compact"
-    image_encoder: str = "package:efficientnet-lite0"
-    text_encoder: str = "package:minilm"
-    image_size: int = 224
-    trained_image_stages: int = 0
-    pyramid_width: int = 0
-    pyramid_levels: int = Field(default=2, ge=2)
-    pyramid_blocks: int = Field(default=1, ge=1)
-    trained_text_layers: int = 0
-    embedding_dim: int = 256
-    token_dim: int = 256
-    pool_queries: int = 8
-    pool_width: int = 64
-    dropout: float = 0.2
-    label_names: tuple[str, ...] = ()
-    vote_neighbours: int = 10
-    vote_temperature: float = 0.05
-    vote_temperatures: dict[Space, float] = Field(default_factory=dict)
-    withheld: dict[Literal["finding", "likeness"], dict[Space, tuple[str, ...]]] = Field(default_factory=dict)
-    encoder_digests: dict[str, str] = Field(default_factory=dict)
-    portable: bool = False
-    image_architecture: dict[str, Any] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_former_fields(cls, given: Any) -> Any:
-        """Casebooks of before 2026-12 name the one dataset whose answers were carried; theirs are long merged."""
-        return (
-            {name: value for name, value in given.items() if name != "held_out_dataset"}
-            if isinstance(given, dict)
-            else given
-        )
-
-    @property
-    def learns_regions(self) -> bool:
-        """Whether the system's losses read where findings lie."""
-        return False
-
-    @property
-    def learns_queries(self) -> bool:
-        """Whether the system's losses read typed queries."""
-        return False
-
-    def temperature_of(self, space: Space) -> float:
-        """Of the vote of a space's cases on queries of the same modality."""
-        return self.vote_temperatures.get(space, self.vote_temperature)
 
 
 class RetrievalSystem(nn.Module, ABC):
@@ -406,47 +328,6 @@ class RetrievalSystem(nn.Module, ABC):
             "text_encoder": self.text_encoder,
         }
         return {name: one for name, one in found.items() if one is not None}
-
-
-def system_class(name: str) -> type[RetrievalSystem]:
-    """The class of a system by its name.
-
-    Raises:
-        ModelError: No system of that name.
-    """
-    if name == "unified":
-        from index_builder.systems.unified import Unified
-
-        return Unified
-    if name == "siclip":
-        from index_builder.systems.siclip import SiClip
-
-        return SiClip
-    if name == "mskpt":
-        from index_builder.systems.mskpt import MskPt
-
-        return MskPt
-    if name == "frozen":
-        from index_builder.systems.frozen import Frozen
-
-        return Frozen
-    raise ModelError(f"unknown system {name!r}. Known: {', '.join((*SYSTEMS, FROZEN))}.")
-
-
-def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSystem:
-    """Open a saved system, of whichever kind it is, ready for inference.
-
-    Raises:
-        ModelError: No system there, an unknown kind, or weights that do not fit their configuration.
-    """
-    path = folder / CONFIG_FILE
-    try:
-        kind = json.loads(path.read_text("utf-8"))["system"]
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: no system there ({CONFIG_FILE} is missing). Name a checkpoint folder.") from None
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: not a system configuration ({error}). Restore the file or rebuild.") from None
-    return system_class(str(kind)).load(folder).to(device).eval()
 
 
 def _frozen_names(encoder: ImageEncoder | TextEncoder) -> set[str]:

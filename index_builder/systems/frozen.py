@@ -19,13 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from index_builder.cases.labels import DUST_STAGES
 from index_builder.errors import ModelError
 from index_builder.imaging import Framing, InputGeometry, framed, framed_geometry
-from index_builder.labels import DUST_STAGES
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.backbones.image_side import ImageSide
+from index_builder.systems.backbones.published import PublishedImages, open_image_side
+from index_builder.systems.backbones.published_text import PublishedTexts
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
-from index_builder.systems.published import ImageSide, PublishedImages, open_image_side
-from index_builder.systems.published_text import PublishedTexts
 from index_builder.systems.towers import Classifier
 
 if TYPE_CHECKING:
@@ -200,7 +202,7 @@ def _reads_texts(source: str) -> bool:
         return False
     from transformers import AutoConfig
 
-    from index_builder.systems.hub import HubPlace, loading
+    from index_builder.systems.backbones.hub import HubPlace, loading
 
     place = HubPlace.parse(source)
     with loading("text", source):
@@ -209,7 +211,7 @@ def _reads_texts(source: str) -> bool:
 
 def _open_texts(source: str, *, pretrained: bool, folder: Path | None) -> PublishedTexts:
     if source.startswith("open_clip:"):
-        from index_builder.systems.open_clip import OpenClipTexts
+        from index_builder.systems.backbones.open_clip import OpenClipTexts
 
         return OpenClipTexts(source, pretrained=pretrained, folder=folder)
     return PublishedTexts(source, pretrained=pretrained, folder=folder)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from index_builder.casebook import SPACES, Space
+from index_builder.cases.space import SPACES, Space
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoding import Encoding, normalise
 

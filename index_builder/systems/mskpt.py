@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import Encoding
 from index_builder.systems.losses.classification import weighted_cross_entropy
 from index_builder.systems.losses.contrast import symmetric_info_nce

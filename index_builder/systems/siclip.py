@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.cases.profile import profile_sentence
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.losses.contrast import label_contrast, symmetric_info_nce
-from index_builder.systems.profile import profile_sentence
 
 if TYPE_CHECKING:
-    from index_builder.datasets.base import Case
+    from index_builder.cases.case import Case
 
 #: CLIP's bound: a sharper softmax makes training unstable.
 _GREATEST_SCALE = 100.0

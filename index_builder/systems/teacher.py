@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.encoding import Encoding
 from index_builder.systems.towers import Tower
 

@@ -7,7 +7,7 @@ contrastive terms between film, report and joint vectors; whole modalities are d
 either. Where films are drawn and tell where their findings lie, the queries that pool a film's tokens learn to look
 there, each for the finding of its number: small shadows are then found, and shown, with far fewer films. Short typed
 queries, denied and sided ones among them, are learnt beside the reports, so that "no cardiomegaly" is no text about a
-large heart. Reranking with the findings graph: `index_builder.graph`.
+large heart. Reranking with the findings graph: `index_builder.reranking`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding, normalise
 from index_builder.systems.fusion import AttentionPool, CrossFusion
 from index_builder.systems.joining import join_cases
@@ -31,7 +32,7 @@ from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Classifier
 
 if TYPE_CHECKING:
-    from index_builder.datasets.base import Case
+    from index_builder.cases.case import Case
 
 
 class UnifiedConfig(SystemConfig):

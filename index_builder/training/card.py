@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from index_builder.evaluation.uncertainty import STATED_RISK
+from index_builder.calibration.uncertainty import STATED_RISK
 from index_builder.systems.base import RetrievalSystem
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.loop import Fitted

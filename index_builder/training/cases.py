@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from index_builder.casebook import UnreadableFilm
+from index_builder.casebook.manifest import UnreadableFilm
+from index_builder.cases.case import Case, Split
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, Dataset, Split
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.unreadable import without_unreadable
 from index_builder.errors import DatasetError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import View, fixed_views, moved, strong_view, weak_view
@@ -23,7 +25,6 @@ from index_builder.training.copies import left_out_copies
 from index_builder.training.films import CELLS, Progress, decode_films
 from index_builder.training.meaning import decided, meaning, undecided
 from index_builder.training.queries import QueryMaker
-from index_builder.unreadable import without_unreadable
 
 _POOL = 8
 

@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from index_builder.datasets.base import Case
+from index_builder.calibration.held_out import Answers, classifier_answers
+from index_builder.calibration.uncertainty import STATED_RISK, threshold_for_risk
+from index_builder.calibration.voting import vote_settings
+from index_builder.cases.case import Case
 from index_builder.errors import ModelError
 from index_builder.evaluation.prediction import classifier_logits
 from index_builder.evaluation.retrieval import retrieval
-from index_builder.evaluation.uncertainty import STATED_RISK, threshold_for_risk
-from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.findings_graph import findings_graph
-from index_builder.graph.node_vectors import GraphMethod, embed_graph
-from index_builder.graph.ranking import Ranking
-from index_builder.graph.rerank import choose_weights
-from index_builder.held_out import Answers, classifier_answers
+from index_builder.reranking.case_vectors import ClassVectors
+from index_builder.reranking.findings_graph import findings_graph
+from index_builder.reranking.node_vectors import GraphMethod, embed_graph
+from index_builder.reranking.ranking import Ranking
+from index_builder.reranking.rerank import choose_weights
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.voting import vote_settings
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.validate import embed_cases, targets
 

@@ -23,7 +23,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.feature import match_template
 
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
 from index_builder.errors import ImagingError
 from index_builder.training.films import Progress
 

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.errors import ImagingError
 from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
 from index_builder.imaging import model_input
-from index_builder.unreadable import reason_of, with_remedy
 
 #: (what is being done, cases done, cases in all)
 Progress = Callable[[str, int, int], None]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from index_builder.casebook import UnreadableFilm
+from index_builder.casebook.manifest import UnreadableFilm
 from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import strong_view, weak_view

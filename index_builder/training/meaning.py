@@ -5,7 +5,8 @@ Used in training alone, to tie datasets together; each is shown and scored with 
 
 from __future__ import annotations
 
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom.mesh_codes import findings_of
 from index_builder.datasets.phantom.openi_cohort import PhantomOpenI
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from index_builder.cases.labels import openi_labels
 from index_builder.facts.fact import Fact, Side
 from index_builder.facts.parse import read_facts
 from index_builder.facts.terms import FindingTerm, Terms, report_terms
-from index_builder.labels import openi_labels
 from index_builder.systems.queries import Queries
 
 #: How a finding is stated, denied and suspected in a few words; the last are queries that ask, not texts that state.

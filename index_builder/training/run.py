@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import WEIGHTS_FILE, RetrievalSystem, SystemConfig, load_system, system_class
+from index_builder.systems.base import WEIGHTS_FILE, RetrievalSystem
+from index_builder.systems.config import SystemConfig
+from index_builder.systems.registry import load_system, system_class
 from index_builder.training.card import CARD, commit_of_code, write_card
 from index_builder.training.cases import Source, gather
 from index_builder.training.choices import choose_after_training

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.casebook import SPACES, Space
-from index_builder.datasets.base import Split
+from index_builder.calibration.voting import vote
+from index_builder.cases.case import Split
+from index_builder.cases.space import SPACES, Space
 from index_builder.evaluation.prediction import classifier_logits, has_classifier
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
-from index_builder.systems.voting import vote
 from index_builder.training.cases import TrainingCases
 
 _BATCH = 64

@@ -19,16 +19,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
 from index_builder.evaluation.run import EvaluateRequest, measure
 from index_builder.evaluation.runs import FULL, Run
 from index_builder.imaging import Film
-from index_builder.systems.base import RetrievalSystem, system_class
-from index_builder.systems.presets import preset, preset_schedule
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import system_class
 from index_builder.training.cases import Source, TrainingCases, gather
 from index_builder.training.choices import choose_after_training
 from index_builder.training.loop import fit
+from index_builder.training.presets import preset, preset_schedule
 
 VARIANTS = {
     "mskpt": {

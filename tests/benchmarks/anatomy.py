@@ -36,9 +36,9 @@ from index_builder.anatomy.orientation import MIRRORED_OFFSET, orientation_of
 from index_builder.anatomy.outlined import covid_films, jsrt_masks
 from index_builder.anatomy.segmenter import WEIGHTS_FILE, Segmenter
 from index_builder.anatomy.structures import LEFT_LUNG, RIGHT_LUNG, STRUCTURES
+from index_builder.calibration.bootstrap import interval, resampled_weights
 from index_builder.datasets import open_dataset
-from index_builder.datasets.jsrt import JSRT
-from index_builder.evaluation.bootstrap import interval, resampled_weights
+from index_builder.datasets.published.jsrt import JSRT
 from index_builder.film_check.check import TURNS, turned
 from index_builder.imaging import model_input
 from index_builder.resources import resource

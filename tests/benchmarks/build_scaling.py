@@ -31,12 +31,12 @@ from time import perf_counter, process_time
 import numpy as np
 from tiny_samples import save_text_encoder, save_unified, write_films
 
-from index_builder import build as building
+from index_builder.build import build as building
+from index_builder.build.embed import embed_shards, unfinished_shards
+from index_builder.build.embed_ray import RayCluster, _ray, embed_on_ray
 from index_builder.datasets.phantom import PhantomDust
-from index_builder.embed import embed_shards, unfinished_shards
-from index_builder.embed_ray import RayCluster, _ray, embed_on_ray
-from index_builder.resources import checkpoint_for
-from index_builder.systems.runtime import load_accelerated
+from index_builder.systems.registry import load_accelerated
+from index_builder.systems.shipped import checkpoint_for
 
 ENGINES = ("local", "ray", "alone")
 

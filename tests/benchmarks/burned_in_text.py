@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from index_builder.datasets import open_dataset
-from index_builder.film_check.burned_in import find_text
 from index_builder.imaging import read_film
+from index_builder.imaging.burned_in import find_text
 
 _TEXT = "DOE^JOHN 12.03.1957"
 #: Font sizes as shares of the longest side.

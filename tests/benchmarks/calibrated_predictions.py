@@ -12,14 +12,14 @@ import sys
 
 import numpy as np
 
-from explorer.assess import DISAGREEMENT, assess
 from explorer.casebook import Casebook
-from explorer.predict import Scores, Voted, classified
-from index_builder.casebook import Space
-from index_builder.evaluation.bootstrap import interval, resampled_weights
-from index_builder.evaluation.calibration import expected_calibration_error, reliability
-from index_builder.held_out import SOURCES, Source
-from index_builder.systems.voting import vote
+from explorer.prediction.assessment import DISAGREEMENT, assess
+from explorer.prediction.scores import Scores, Voted, classified
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.calibration.held_out import SOURCES, Source
+from index_builder.calibration.temperature import expected_calibration_error, reliability
+from index_builder.calibration.voting import vote
+from index_builder.cases.space import Space
 
 _SPACE: Space = "image"
 

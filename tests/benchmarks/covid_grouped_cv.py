@@ -24,12 +24,12 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from index_builder.cases.case import Case
+from index_builder.cases.profile import profile_sentence
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
 from index_builder.imaging import model_input
-from index_builder.systems.encoders import ImageEncoder, TextEncoder
-from index_builder.systems.profile import profile_sentence
-from index_builder.systems.pyramid import feature_maps
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder
+from index_builder.systems.backbones.pyramid import feature_maps
 
 LABEL = "COVID-19"
 FOLDS = 5

@@ -15,8 +15,9 @@ import torch
 from index_builder.datasets import open_dataset
 from index_builder.explanation import FindingTarget, Inputs, Method, SimilarityTarget, Target, Voters, explain
 from index_builder.imaging import model_input
-from index_builder.resources import checkpoint_for
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import checkpoint_for
 
 #: Method, what is read, milliseconds that are the goal.
 TASKS: tuple[tuple[Method, str, int | None], ...] = (

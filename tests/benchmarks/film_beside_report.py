@@ -17,14 +17,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from index_builder.casebook import SPACES, Space
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, Dataset
+from index_builder.datasets.base import Dataset
 from index_builder.evaluation.prediction import classifier_logits
-from index_builder.resources import checkpoint_for
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
-from index_builder.systems.runtime import load_accelerated
+from index_builder.systems.registry import load_accelerated
+from index_builder.systems.shipped import checkpoint_for
 
 BATCH = 32
 RESAMPLES = 500

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
 from index_builder.evaluation.prediction import classifier_logits
 from index_builder.imaging import model_input
-from index_builder.resources import checkpoint_for
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import checkpoint_for
 from index_builder.systems.unified import Unified, UnifiedConfig
 from index_builder.training.cases import Source, TrainingCases, gather
 from index_builder.training.loop import fit

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from explorer.casebook import Casebook
-from index_builder.casebook import Layout
-from index_builder.embed import load_film
-from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import MAX_CHARS
+from index_builder.build.embed import load_film
+from index_builder.casebook.layout import Layout
+from index_builder.systems.backbones.encoders import MAX_CHARS
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 
 BATCH = 32
 _TOP = 10

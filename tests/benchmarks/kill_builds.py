@@ -28,15 +28,21 @@ from pathlib import Path
 
 from tiny_samples import save_text_encoder, save_unified, write_films
 
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import read_manifest, verify
-from index_builder.embed import SHARD_CASES
-from index_builder.embed_ray import RayCluster
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.embed import SHARD_CASES
+from index_builder.build.embed_ray import RayCluster
+from index_builder.casebook.manifest import read_manifest, verify
 from index_builder.errors import CxrError
 
 #: Where builds are forked from.
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ["index_builder.embed", "index_builder.calibrate", "index_builder.evaluation.stored", "ray.data", "umap"]
+PRELOADED = [
+    "index_builder.build.embed",
+    "index_builder.build.calibrate",
+    "index_builder.evaluation.stored",
+    "ray.data",
+    "umap",
+]
 #: Attempts of a round that are killed before one may end.
 KILLS_PER_ROUND = 2
 #: Seconds that what a killed build has started may live on.

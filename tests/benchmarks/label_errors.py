@@ -43,7 +43,7 @@ def unseen_features(casebook: Casebook) -> dict[str, np.ndarray]:
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from index_builder.case_table import CaseRows
+    from index_builder.cases.table import CaseRows
     from index_builder.evaluation.baselines import frozen_encoder
     from index_builder.evaluation.embedding import frozen_features
     from index_builder.evaluation.stored import StoredCases

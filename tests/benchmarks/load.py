@@ -2,7 +2,7 @@
 
 Each user is a WebSocket session that searches with texts no other user searches with, uploads a film now and then, and
 opens the case found first. What comes back must be the answer to the user's own query: its heading quotes the text, and
-its cases are those that `Casebook.search` finds for the text, or for film and text, looked up when the run is over.
+its cases are those that `search_cases` finds for the text, or for film and text, looked up when the run is over.
 Told: errors, cross-talk, times from sending to the last element drawn, memory of the server after warm-up, and how busy
 the machine was besides.
 """
@@ -28,10 +28,11 @@ import numpy as np
 from PIL import Image
 from streamlit_session import Drawn, Session, connected
 
+from explorer.app.session import reduced
+from explorer.app.settings import AppSettings
 from explorer.casebook import Casebook
 from explorer.search.query import Query
-from explorer.settings import AppSettings
-from explorer.widgets.session import reduced
+from explorer.search.search import search_cases
 from index_builder.imaging import decode_film
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -214,7 +215,7 @@ def _report(casebook: Casebook, given: argparse.Namespace, log: Log, busy: float
     wrong, side = 0, AppSettings((given.casebook,)).query_side
     for text, film, shown in log.answers:
         pixels = reduced(decode_film(film, name="film").pixels, side) if film else None
-        expected = [one.case_id for one in casebook.search(Query(pixels, text), k=_SHOWN).neighbours]
+        expected = [one.case_id for one in search_cases(casebook, Query(pixels, text), k=_SHOWN).neighbours]
         if shown != expected:
             wrong += 1
             log.faults.append(f"{text!r}{' with a film' * bool(film)} gave {shown}, alone it gives {expected}")

@@ -22,8 +22,8 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.neighbors import KDTree
 
 from explorer.casebook import Casebook
-from index_builder.projections.layout import TSNE_REACH, tsne_layout, umap_layout
-from index_builder.projections.neighbours import neighbour_graph
+from index_builder.maps.layout import TSNE_REACH, tsne_layout, umap_layout
+from index_builder.maps.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
 _LEFT_OUT = 0.2

@@ -13,8 +13,8 @@ import numpy as np
 from stores import vectors_like
 
 from explorer.casebook import Casebook
-from index_builder.projections import maps
-from index_builder.projections.neighbours import neighbour_graph
+from index_builder.maps import maps
+from index_builder.maps.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
 

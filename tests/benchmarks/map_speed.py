@@ -22,21 +22,19 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from live_app import launch, serving
 
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import (
-    SPACES,
-    Layout,
+from index_builder.casebook.files import read_embeddings, read_table, write_table
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import (
     cluster_column,
     digest_files,
     map_columns,
-    read_embeddings,
     read_manifest,
     read_maps,
-    read_table,
     write_manifest,
-    write_table,
 )
-from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.cases.space import SPACES
+from index_builder.cases.table import read_cases, write_cases
 
 _SIZES = (5_000, 100_000, 1_000_000)
 _GROUP = 8_192

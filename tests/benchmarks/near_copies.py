@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from index_builder.datasets.film_tree import film_tree
+from index_builder.datasets.reading.film_tree import film_tree
 from index_builder.imaging import read_film
 from index_builder.training.copies import near_copies, reduced
 

@@ -28,10 +28,10 @@ def write(target: Path) -> None:
     from labelled import labelled_sentences
     from report_facts import SKIPPED, TERMS, coded_name, fact_of_code, related
 
-    from index_builder.datasets.openi import OpenI
+    from index_builder.cases.labels import parse_mesh
+    from index_builder.datasets.published.openi import OpenI
     from index_builder.facts.lexicon import words_of
     from index_builder.facts.parse import read_facts
-    from index_builder.labels import parse_mesh
 
     def folded(text: str) -> str:
         return " ".join(token.text for token in words_of(text))

@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from index_builder.case_table import write_cases
-from index_builder.casebook import SCHEMA_VERSION, DatasetRecord, Layout, Manifest, SystemRecord, write_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SCHEMA_VERSION, DatasetRecord, Manifest, SystemRecord, write_manifest
+from index_builder.cases.table import write_cases
 
 LABELS = tuple(f"Finding {number}" for number in range(15))
 
@@ -108,7 +109,7 @@ def write(folder: Path, count: int) -> float:
 def use(folder: Path) -> list[float]:
     """Seconds, processor seconds and MB of opening, then of one case by its id, label counts, and a filter."""
     from explorer.casebook import Casebook
-    from explorer.search.filters import matching_rows, parse_filter
+    from explorer.search.filters.expression import matching_rows, parse_filter
 
     before, found = resident_mb(), []
     began = perf_counter(), process_time()

@@ -19,9 +19,9 @@ import numpy as np
 from non_chest import non_chest_images
 
 from explorer.casebook import Casebook
-from explorer.search.film_report import FilmReport, examine, look
-from index_builder.evaluation.bootstrap import interval, resampled_weights
-from index_builder.evaluation.ranks import auroc_and_ap
+from explorer.search.reading.film_report import FilmReport, examine, look
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap
 from index_builder.film_check.check import TURNS, turned
 
 #: Films that are turned, and films of each other casebook.

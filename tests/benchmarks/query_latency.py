@@ -18,14 +18,16 @@ import pyarrow as pa
 from stores import vectors_like
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.query import Query, SearchOptions
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import Layout, SpaceRecord, read_manifest, write_manifest
+from explorer.search.search import search_cases
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SpaceRecord, read_manifest, write_manifest
+from index_builder.casebook.thumbnails import ThumbnailReader, thumbnail_writer
+from index_builder.cases.table import read_cases, write_cases
 from index_builder.imaging import decode_film, display_png
 from index_builder.stores.base import case_keys
 from index_builder.stores.faiss import FaissStore
-from index_builder.thumbnails import ThumbnailReader, thumbnail_writer
 
 QUERIES = 60
 _GROUP = 128
@@ -92,7 +94,7 @@ def main(source: Path, folder: Path, count: int) -> None:
             began = perf_counter()
             film = decode_film(content, name="query")
             decoded = perf_counter()
-            result = casebook.search(Query(pixels=film.pixels), options)
+            result = search_cases(casebook, Query(pixels=film.pixels), options)
             found = perf_counter()
             cards = [(casebook.case(one.case_id), casebook.thumbnail(one.case_id)) for one in result.neighbours]
             done = perf_counter()

@@ -20,12 +20,12 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from index_builder.datasets.openi import OpenI
+from index_builder.cases.labels import parse_mesh
+from index_builder.datasets.published.openi import OpenI
 from index_builder.facts.fact import Fact
 from index_builder.facts.match import NEAR_SITE, similarity
 from index_builder.facts.parse import NORMAL, read_facts
 from index_builder.facts.terms import report_terms
-from index_builder.labels import parse_mesh
 
 TERMS = report_terms()
 SKIPPED = frozenset({"normal", "no indexing", "technical quality of image unsatisfactory"})

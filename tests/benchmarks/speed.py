@@ -16,9 +16,10 @@ import torch
 
 from explorer.casebook import Casebook
 from explorer.search.query import Query
+from explorer.search.search import search_cases
+from index_builder.build.embed import BATCH, embed_shards, load_film, unfinished_shards
+from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
-from index_builder.embed import BATCH, embed_shards, load_film, unfinished_shards
 from index_builder.systems.base import RetrievalSystem
 
 
@@ -36,8 +37,8 @@ def encoder_seconds(system: RetrievalSystem, pixels: list[np.ndarray], texts: li
 
 def latency(casebook: Casebook, name: str, queries: list[Query]) -> None:
     """Print p50 and p95 of a kind of query after one warm-up."""
-    casebook.search(queries[0])
-    times = [casebook.search(query).timings_ms["total"] for query in queries]
+    search_cases(casebook, queries[0])
+    times = [search_cases(casebook, query).timings_ms["total"] for query in queries]
     p50, p95 = np.percentile(times, [50, 95])
     print(f"query by {name:<16} p50 {p50:6.1f} ms  p95 {p95:6.1f} ms  n {len(times)}")
 

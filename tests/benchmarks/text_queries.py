@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.text_finding import Finding
 from benchmarks.text_findings import FINDINGS, LUNG_DISEASE
 
-from index_builder.datasets.base import Case
+from index_builder.cases.case import Case
 
 Kind = Literal["finding", "side", "lobe", "degree", "abbreviation", "negation", "typo"]
 Part = Literal["val", "test"]

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.query import MODES
-from index_builder.datasets.base import Case
-from index_builder.datasets.openi import OpenI
-from index_builder.evaluation.bootstrap import interval, resampled_weights
+from explorer.search.search import search_cases
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.cases.case import Case
+from index_builder.datasets.published.openi import OpenI
 
 #: A typed query -> case ids, best first.
 Search = Callable[[str], Sequence[str]]
@@ -78,7 +79,7 @@ def tf_idf(cases: Sequence[Case]) -> Search:
 
 def of_casebook(casebook: Casebook, options: SearchOptions) -> Search:
     """The explorer's own search of a text."""
-    return lambda text: [one.case_id for one in casebook.search(Query(text=text), options).neighbours]
+    return lambda text: [one.case_id for one in search_cases(casebook, Query(text=text), options).neighbours]
 
 
 def answer(search: Search, queries: Sequence[TextQuery], relevant: Sequence[frozenset[str]]) -> Answers:

@@ -27,9 +27,11 @@ from benchmarks.text_queries import KINDS, text_queries
 from explorer import Query, SearchOptions
 from explorer.casebook import Casebook
 from explorer.search.query import MODES
-from index_builder.case_table import SECTION_PREFIX, read_cases, write_cases
-from index_builder.casebook import Layout, LexicalRecord, SpaceRecord, read_manifest, write_manifest
-from index_builder.datasets.openi import OpenI
+from explorer.search.search import search_cases
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import LexicalRecord, SpaceRecord, read_manifest, write_manifest
+from index_builder.cases.table import SECTION_PREFIX, read_cases, write_cases
+from index_builder.datasets.published.openi import OpenI
 from index_builder.facts.match import fact_terms
 from index_builder.facts.parse import read_facts
 from index_builder.lexical.stored_facts import write_facts
@@ -137,12 +139,12 @@ def main() -> None:
     for mode in MODES:
         options = SearchOptions(k=10, mode=mode)
         began = perf_counter()
-        casebook.search(Query(text=texts[0]), options)
+        search_cases(casebook, Query(text=texts[0]), options)
         first = perf_counter() - began
         times: dict[str, list[float]] = {}
         for text in texts:
             began = perf_counter()
-            result = casebook.search(Query(text=text), options)
+            result = search_cases(casebook, Query(text=text), options)
             for name, taken in (result.timings_ms | {"all": 1e3 * (perf_counter() - began)}).items():
                 times.setdefault(name, []).append(taken)
         steps = "  ".join(

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+from index_builder.cases.labels import OPENI_LABELS
 from index_builder.facts.terms import report_terms
-from index_builder.labels import OPENI_LABELS
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 from index_builder.training.queries import labels_of
 
 _STATED = ("{}", "{} noted", "consistent with {}", "The film shows {}.", "patient with {} today")

@@ -24,14 +24,14 @@ import torch
 from numpy.typing import NDArray
 
 from explorer import Casebook
-from explorer.search.film_report import FRONTAL_UP_TO, LATERAL_FROM
-from index_builder.case_table import label_matrix
-from index_builder.evaluation.bootstrap import interval, resampled_weights
+from explorer.search.reading.film_report import FRONTAL_UP_TO, LATERAL_FROM
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap
+from index_builder.calibration.voting import vote
+from index_builder.casebook.films import FilmTable
+from index_builder.cases.table import label_matrix
 from index_builder.evaluation.classification import mean_of_defined
-from index_builder.evaluation.ranks import auroc_and_ap
-from index_builder.films import FilmTable
 from index_builder.systems.encoding import Encoding
-from index_builder.systems.voting import vote
 
 #: Fewer positives than this say nothing of a finding.
 FEWEST = 10

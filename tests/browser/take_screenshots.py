@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from explorer import Casebook
-from index_builder.casebook import read_manifest
+from index_builder.casebook.manifest import read_manifest
 from index_builder.datasets import open_dataset
 from index_builder.imaging import display_png
 

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Casebook
+from explorer.search.search import search_cases
 
 pytestmark = pytest.mark.browser
 
@@ -143,7 +144,7 @@ def test_two_visitors_do_not_mix(app, browser: Browser) -> None:
     from explorer import Query
 
     for page, text in zip(pages, texts, strict=True):
-        expected = [hit.case_id for hit in casebook.search(Query(text=text), k=5).neighbours]
+        expected = [hit.case_id for hit in search_cases(casebook, Query(text=text), k=5).neighbours]
         assert [_case_id(card) for card in page.get_by_role("article").all()] == expected
     for visitor in visitors:
         visitor.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from explorer.widgets import map_canvas
+from explorer.app.map import canvas as map_canvas
 
 pytestmark = pytest.mark.browser
 
@@ -61,7 +61,7 @@ _OVERTAKEN = """async ([bytes, script, html]) => {
 
 
 def test_a_map_outlives_a_call_that_was_overtaken(page: Page) -> None:
-    folder = Path(map_canvas.__file__).parent / "map"
+    folder = Path(map_canvas.__file__).parent
     script = "\n".join((folder / name).read_text("utf-8") for name in _NAMES)
     texts = [base64.b64encode(text.encode()).decode() for text in ((folder / "bytes.js").read_text("utf-8"), script)]
     page.goto("about:blank")

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from explorer import Casebook
-from explorer.evaluation.measured import of_casebook
-from explorer.evaluation.report import read_sources, write_report
-from explorer.evaluation.report_pdf import find_chromium, print_pdf
+from explorer.charts.measured import of_casebook
+from explorer.report.html import read_sources, write_report
+from explorer.report.pdf import find_chromium, print_pdf
 
 pytestmark = pytest.mark.browser
 

@@ -15,9 +15,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Casebook, Query
-from explorer.explain import Answer, Question, explain, findings_of, open_study
-from explorer.overlay import blend
-from explorer.prediction_words import shown_words
+from explorer.explanation.explain import Answer, Question, explain, findings_of, open_study
+from explorer.explanation.overlay import blend
+from explorer.prediction.words import shown_words
 
 pytestmark = pytest.mark.browser
 

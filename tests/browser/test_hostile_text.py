@@ -14,8 +14,9 @@ import pytest
 from live_app import serving
 from playwright.sync_api import BrowserContext, Page, expect
 
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import Layout, read_manifest
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest
+from index_builder.cases.table import read_cases, write_cases
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from explorer import Casebook
-from index_builder.casebook import verify
+from index_builder.casebook.manifest import verify
 
 pytestmark = pytest.mark.browser
 

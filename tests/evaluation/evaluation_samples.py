@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from index_builder.datasets.base import Case, DatasetCard
+from index_builder.cases.case import Case
+from index_builder.datasets.base import DatasetCard
 from index_builder.imaging import Film
 from index_builder.systems.unified import UnifiedConfig
 

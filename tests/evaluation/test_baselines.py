@@ -18,6 +18,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from index_builder.cases.labels import NIH_LABELS
 from index_builder.datasets import open_dataset
 from index_builder.errors import DatasetError
 from index_builder.evaluation.baselines import frozen_encoder
@@ -25,7 +26,6 @@ from index_builder.evaluation.embedding import embed_modality
 from index_builder.evaluation.linear import fit_linear
 from index_builder.evaluation.run import EvaluateRequest, measure
 from index_builder.evaluation.task import Task, set_task
-from index_builder.labels import NIH_LABELS
 from index_builder.systems.unified import Unified
 
 

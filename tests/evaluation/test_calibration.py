@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from index_builder import vision_compat  # noqa: F401  must precede torchmetrics
-from index_builder.evaluation.calibration import (
+from index_builder.calibration.temperature import (
     TEMPERATURES,
     calibrate_stages,
     calibration,

@@ -13,10 +13,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
 from index_builder import vision_compat  # noqa: F401  must precede torchmetrics
+from index_builder.calibration.bootstrap import interval, resampled_weights
+from index_builder.calibration.ranks import auroc_and_ap, best_f1_threshold, curves
 from index_builder.errors import DatasetError
-from index_builder.evaluation.bootstrap import interval, resampled_weights
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
-from index_builder.evaluation.ranks import auroc_and_ap, best_f1_threshold, curves
 
 METRICS = ("auroc", "ap", "f1", "sensitivity", "specificity", "accuracy")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from index_builder.evaluation.conformal import (
+from index_builder.calibration.conformal import (
     FindingThresholds,
     check_findings,
     check_stages,

@@ -13,10 +13,10 @@ import pytest
 import torch
 from evaluation_samples import Some, quiet
 
+from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
-from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import DatasetError
 from index_builder.evaluation.explanation_report import explanation_lines
 from index_builder.evaluation.faithfulness.measures import measure
@@ -24,7 +24,8 @@ from index_builder.evaluation.faithfulness.questions import Question, draw_quest
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.evaluation.run import EvaluateRequest, explanations
 from index_builder.explanation import METHODS, FindingTarget, Inputs, Voters
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,17 +16,17 @@ from evaluation_samples import LABELS, Some, quiet
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from index_builder.datasets.openi import OpenI
 from index_builder.datasets.phantom import PhantomOpenI
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import DatasetError, InstallationError, ModelError
 from index_builder.evaluation.embedding import embed_modality
 from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.run import EvaluateRequest, evaluate, measure
 from index_builder.evaluation.task import set_task
-from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.ranking import Ranking
-from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
+from index_builder.reranking.case_vectors import ClassVectors
+from index_builder.reranking.ranking import Ranking
+from index_builder.reranking.rerank import RerankWeights
 from index_builder.systems.unified import Unified
 
 
@@ -309,6 +309,6 @@ def test_a_bare_name_means_the_shipped_checkpoint(monkeypatch: pytest.MonkeyPatc
     def absent(name: str) -> Path:
         raise InstallationError(f"{name}-compact is missing")
 
-    monkeypatch.setattr("index_builder.resources.default_checkpoint", absent)
+    monkeypatch.setattr("index_builder.systems.shipped.default_checkpoint", absent)
     with pytest.raises(InstallationError, match="siclip-compact"):
         evaluate(EvaluateRequest("siclip", "phantom-dust"), quiet)

@@ -12,23 +12,17 @@ from evaluation_samples import Some, quiet
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from explorer import Casebook
-from index_builder.build import BuildRequest, build
-from index_builder.case_table import CaseRows, cases_table
-from index_builder.casebook import (
-    DatasetRecord,
-    Layout,
-    read_manifest,
-    read_metrics,
-    verify,
-    write_metrics,
-)
+from index_builder.build.build import BuildRequest, build
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import DatasetRecord, read_manifest, read_metrics, verify, write_metrics
+from index_builder.cases.table import CaseRows, cases_table
 from index_builder.datasets import open_dataset
 from index_builder.errors import CasebookError, DatasetError
 from index_builder.evaluation.embedding import embed_modality
 from index_builder.evaluation.run import EvaluateRequest, measure
 from index_builder.evaluation.runs import Run
 from index_builder.evaluation.stored import measure_casebook, measure_stored
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
 from index_builder.systems.unified import Unified
 
 

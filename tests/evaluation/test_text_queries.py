@@ -6,8 +6,8 @@ import pytest
 from benchmarks.text_findings import FINDINGS, LUNG_DISEASE
 from benchmarks.text_queries import KINDS, LEAST_RELEVANT, CodedReports, Part, Target, TextQuery, text_queries
 
-from index_builder.datasets.base import Case
-from index_builder.datasets.openi import OpenI
+from index_builder.cases.case import Case
+from index_builder.datasets.published.openi import OpenI
 
 _FINDINGS = {finding.name: finding for finding in FINDINGS}
 EFFUSION, NODULE, ATELECTASIS, PACEMAKER = (

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from index_builder.calibration.uncertainty import at_threshold, risk_coverage, selective_prediction, threshold_for_risk
 from index_builder.errors import ModelError
-from index_builder.evaluation.uncertainty import at_threshold, risk_coverage, selective_prediction, threshold_for_risk
 
 
 @st.composite
@@ -72,7 +72,7 @@ def test_knowing_uncertainty_drops_the_error_with_an_interval_that_shows_it():
 
 
 def test_intervals_are_those_of_resampled_copies():
-    from index_builder.evaluation.bootstrap import resampled_weights
+    from index_builder.calibration.bootstrap import resampled_weights
 
     random = np.random.default_rng(5)
     wrong = random.random(50) < 0.3

@@ -9,14 +9,14 @@ import pytest
 from evaluation_samples import Some
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from index_builder.evaluation.calibration import calibration, fit_temperature, reliability
+from index_builder.calibration.conformal import FindingThresholds, check_findings
+from index_builder.calibration.held_out import HeldOut
+from index_builder.calibration.temperature import calibration, fit_temperature, reliability
+from index_builder.calibration.voting import choose_vote, vote
 from index_builder.evaluation.classification import choose_thresholds, classification
-from index_builder.evaluation.conformal import FindingThresholds, check_findings
 from index_builder.evaluation.linear import fit_linear, macro_ap
 from index_builder.evaluation.retrieval import query_metrics, retrieval, summarise
 from index_builder.evaluation.task import cosines, protocols, rank_queries, set_task, summarise_queries
-from index_builder.held_out import HeldOut
-from index_builder.systems.voting import choose_vote, vote
 
 NAMES = ("a", "b", "c")
 RANDOM = np.random.default_rng(0)

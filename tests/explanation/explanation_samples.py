@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from index_builder.systems.backbones.encoders import WordPiece
 from index_builder.systems.base import CrossAttention, Encoding
-from index_builder.systems.encoders import WordPiece
 
 SIZE, GRID, PATCH = 32, 4, 8
 MASK = 1

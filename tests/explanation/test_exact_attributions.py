@@ -13,7 +13,7 @@ from scipy import ndimage
 from index_builder.explanation import Explanation, FindingTarget, Inputs, Method, SimilarityTarget, explain
 from index_builder.explanation.maps import pixel_map
 from index_builder.explanation.words import merge
-from index_builder.systems.encoders import WordPiece
+from index_builder.systems.backbones.encoders import WordPiece
 
 BRIGHT = FindingTarget("Bright")
 TEXT = "Small effusion, no left."

@@ -13,6 +13,7 @@ import pytest
 import torch
 from explanation_samples import film
 
+from index_builder.calibration.voting import vote
 from index_builder.errors import Cancelled, ExplanationError
 from index_builder.explanation import (
     METHODS,
@@ -30,11 +31,11 @@ from index_builder.explanation import (
 )
 from index_builder.explanation.subject import subject, vote_log_odds
 from index_builder.explanation.words import merge
-from index_builder.resources import default_checkpoint
-from index_builder.systems.base import RetrievalSystem, load_system
+from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.encoding import normalise
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import default_checkpoint
 from index_builder.systems.unified import Unified, UnifiedConfig
-from index_builder.systems.voting import vote
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "systems"))
 import encoder_samples as samples

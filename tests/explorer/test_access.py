@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from explorer import audit
-from explorer.access import AccessRules, Visitor, check_may_export
-from explorer.widgets.downloads import _made
+from explorer.app import audit
+from explorer.app.access import AccessRules, Visitor, check_may_export
+from explorer.app.shared.downloads import _made
 from index_builder.errors import AccessError
 
 _RULES = AccessRules.of_secrets(

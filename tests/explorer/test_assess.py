@@ -13,9 +13,9 @@ import pytest
 from scipy.special import expit, logit, softmax
 
 from explorer import Casebook, Query
-from explorer.assess import Assessment, Reading, assess
-from explorer.predict import Classified, Scores, Voted
-from explorer.prediction_words import (
+from explorer.prediction.assessment import Assessment, Reading, assess
+from explorer.prediction.scores import Classified, Scores, Voted
+from explorer.prediction.words import (
     PREDICTION_COLUMNS,
     assessment_lines,
     basis,
@@ -26,10 +26,11 @@ from explorer.prediction_words import (
     reliability_words,
     verdict_words,
 )
-from index_builder.casebook import Space
+from explorer.search.search import search_cases
+from index_builder.calibration.held_out import Answers, HeldOut, write_answers
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import Space
 from index_builder.errors import CasebookError
-from index_builder.held_out import Answers, HeldOut, write_answers
-from index_builder.labels import DUST_STAGES
 
 _NAMES = ("Cardiomegaly", "Effusion", "Nodule")
 
@@ -344,17 +345,17 @@ def test_percentages_never_claim_certainty() -> None:
 
 def test_a_search_is_assessed(small_casebook: Path) -> None:
     casebook = Casebook.open(small_casebook)
-    result = casebook.search(Query(text="heart size normal"), k=3)
+    result = search_cases(casebook, Query(text="heart size normal"), k=3)
     assert result.scores is not None
     assert result.assessment == assess(casebook, result.scores)
     assert result.assessment.withheld.startswith("predictions were calibrated on whole reports")
-    result = casebook.search(Query(text=casebook.case("case-000").report), k=3)
+    result = search_cases(casebook, Query(text=casebook.case("case-000").report), k=3)
     assert result.assessment == assess(casebook, result.scores)
     assert result.assessment.cases["vote"] == len(casebook.held_out["text", "vote"].truth) >= 20
     assert result.as_dict()["assessment"]["cases"] == result.assessment.cases
     uneven = Query(text="heart", pixels=np.random.default_rng(0).random((64, 64), np.float32), image_weight=0.9)
-    assert casebook.search(uneven, k=1).assessment.cases == {}
-    assert casebook.search(Query(case_id="case-000"), k=1).assessment is None
+    assert search_cases(casebook, uneven, k=1).assessment.cases == {}
+    assert search_cases(casebook, Query(case_id="case-000"), k=1).assessment is None
 
 
 def test_answers_that_lack_a_label_of_the_cases_are_refused(small_casebook: Path, tmp_path: Path) -> None:

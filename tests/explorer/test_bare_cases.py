@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 from tiny_samples import WORDS
 
 from explorer import Casebook
-from explorer.widgets.markup import facts_html, film_html, report_html, words_html
-from index_builder.build import BuildRequest, build
+from explorer.app.shared.markup import facts_html, film_html, report_html, words_html
+from index_builder.build.build import BuildRequest, build
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _DISCLAIMER = "For education and research, not for diagnosis."
 _COLUMNS = ("case_id", "image", "report", "labels", "age", "sex", "view")
 #: Columns that a kind of case fills.
@@ -131,7 +131,7 @@ def test_data_quality_lists_bare_cases(app: AppTest) -> None:
 
 def test_empty_html_is_not_drawn() -> None:
     def page() -> None:
-        from explorer.widgets.draw import draw_html
+        from explorer.app.shared.draw import draw_html
 
         draw_html()
         draw_html("", "")

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.cli import app, main
-from explorer.cli_demo import DEMO
+from explorer.cli.commands import app, main
+from explorer.cli.demo import DEMO
 from index_builder.datasets import DATASETS
 from index_builder.systems import SYSTEMS
 
@@ -42,7 +42,8 @@ def test_help_names_every_command_without_heavy_imports() -> None:
     for command in ("demo", "check", "build", "verify", "info", "search", "serve", "fetch", "maps", "subset"):
         assert f"\n  {command} " in done.stdout
     assert "not for diagnosis" in " ".join(done.stdout.split())
-    loaded = "import sys, explorer.cli; print(sorted({'torch','faiss','pandas','streamlit','timm'} & set(sys.modules)))"
+    heavy = "{'torch','faiss','pandas','streamlit','timm'}"
+    loaded = f"import sys, explorer.cli.commands; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

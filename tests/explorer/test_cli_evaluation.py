@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.cli import main
-from index_builder.casebook import read_metrics, verify
+from explorer.cli.commands import main
+from index_builder.casebook.manifest import read_metrics, verify
 from index_builder.evaluation.runs import Run
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from explorer.cli import app, main
+from explorer.cli.commands import app, main
 
 
 def _explain(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from explorer.cli import app
+from explorer.cli.commands import app
 from index_builder.errors import CxrError
 from index_builder.systems.unified import Unified, UnifiedConfig
 

@@ -9,6 +9,7 @@ import pytest
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.search.counter_evidence import ROW, counter_evidence
+from explorer.search.search import search_cases
 from index_builder.errors import QueryError
 
 
@@ -20,7 +21,7 @@ def casebook(small_casebook: Path) -> Casebook:
 def test_rows_are_the_nearest_with_and_without(casebook: Casebook) -> None:
     query = Query(text="small left pleural effusion")
     found = counter_evidence(casebook, query, "Effusion")
-    result = casebook.search(query, SearchOptions(k=200, mode="dense"))
+    result = search_cases(casebook, query, SearchOptions(k=200, mode="dense"))
     column = casebook.label_names.index("Effusion")
     patients = casebook.column("patient_id")
     for row, wanted in ((found.present, True), (found.absent, False)):

@@ -13,23 +13,23 @@ import pandas as pd
 import pytest
 
 from explorer import Casebook
-from explorer.evaluation.cases import cases_behind, worst_cases
-from explorer.evaluation.chart import Chart
-from explorer.evaluation.class_charts import class_curve, class_intervals, class_table, confusion, curve_grid
-from explorer.evaluation.comparison import compared_cases, differences
-from explorer.evaluation.comparison_charts import (
+from explorer.charts.cases_behind import cases_behind, worst_cases
+from explorer.charts.chart import Chart
+from explorer.charts.measured import Measured, comparable, of_casebook, of_file, runs_of
+from explorer.report.classification import class_curve, class_intervals, class_table, confusion, curve_grid
+from explorer.report.comparison import compared_cases, differences
+from explorer.report.confidence import reliability, risk_against_coverage
+from explorer.report.retrieval import counterparts, query_shares, retrieval_levels, retrieval_table
+from explorer.report.systems import (
     ablation_chart,
     difference_chart,
     learning_chart,
     system_levels,
     system_table,
 )
-from explorer.evaluation.confidence_charts import reliability, risk_against_coverage
-from explorer.evaluation.measured import Measured, comparable, of_casebook, of_file, runs_of
-from explorer.evaluation.retrieval_charts import counterparts, query_shares, retrieval_levels, retrieval_table
-from index_builder.casebook import Layout
+from index_builder.calibration.temperature import BINS
+from index_builder.casebook.layout import Layout
 from index_builder.errors import QueryError
-from index_builder.evaluation.calibration import BINS
 from index_builder.evaluation.runs import Run
 
 

@@ -9,10 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook
-from explorer.evaluation.measured import of_casebook
-from index_builder.build import BuildRequest, build
+from explorer.charts.measured import of_casebook
+from index_builder.build.build import BuildRequest, build
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data quality")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from explorer import Casebook
-from explorer.cli import main
-from explorer.evaluation.measured import of_casebook
-from explorer.evaluation.report import read_sources, report_html, write_report
-from explorer.evaluation.report_pdf import find_chromium, print_pdf
+from explorer.charts.measured import of_casebook
+from explorer.cli.commands import main
+from explorer.report.html import read_sources, report_html, write_report
+from explorer.report.pdf import find_chromium, print_pdf
 from index_builder.errors import CxrError, QueryError
 from index_builder.evaluation.runs import Run
 

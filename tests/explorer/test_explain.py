@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query
-from explorer.explain import (
+from explorer.app.recent import Recent
+from explorer.explanation.explain import (
     Question,
     agreement,
     explain,
@@ -20,9 +21,10 @@ from explorer.explain import (
     open_study,
     withheld_methods,
 )
-from explorer.explain_words import METHOD_WORDS, legend, withheld_words
-from explorer.recent import Recent
-from index_builder.casebook import Space, read_manifest, write_manifest
+from explorer.explanation.words import METHOD_WORDS, legend, withheld_words
+from explorer.search.search import search_cases
+from index_builder.casebook.manifest import read_manifest, write_manifest
+from index_builder.cases.space import Space
 from index_builder.errors import Cancelled, ExplanationError, QueryError
 from index_builder.explanation import METHODS
 from index_builder.imaging import model_input
@@ -82,7 +84,7 @@ def test_what_cannot_be_explained_is_refused(casebook: Casebook) -> None:
 def test_a_finding_is_explained_by_every_method(casebook: Casebook) -> None:
     study = open_study(casebook, Query(case_id="case-000"))
     question = Question("Cardiomegaly")
-    vector = casebook.search(Query(case_id="case-000"), k=1).vector
+    vector = search_cases(casebook, Query(case_id="case-000"), k=1).vector
     import torch
 
     logits = casebook.system.label_logits(torch.from_numpy(vector)[None])
@@ -154,7 +156,7 @@ def test_likeness_is_one_cosine_seen_from_both_sides(casebook: Casebook) -> None
         assert one == pytest.approx(two, abs=1e-4)
         if part == "joint":
             row = casebook.row("case-000")
-            vector = casebook.search(Query(film, "mild cardiomegaly"), k=1).vector
+            vector = search_cases(casebook, Query(film, "mild cardiomegaly"), k=1).vector
             assert one == pytest.approx(float(casebook.vectors("joint")[row].astype(np.float32) @ vector), abs=2e-3)
         maps = [side.film_map for side in answer.sides if side.film_map is not None]
         assert len(maps) == (0 if part == "text" else 2)
@@ -173,7 +175,7 @@ def test_without_a_classifier_the_voters_are_explained(voting: Casebook) -> None
     profile = open_study(voting, Query(profile={"age": 61, "occupation": "coal miner"}))
     assert profile.text == "61-year-old patient, coal miner."
     found = {one.label: one.opinion.score for one in findings_of(voting, study)}
-    shares = voting.search(Query(film), k=1).findings
+    shares = search_cases(voting, Query(film), k=1).findings
     for label, strength in found.items():
         assert strength == pytest.approx(shares.get(label, 0.0), abs=0.01)
     assert list(found.values()) == sorted(found.values(), reverse=True)
@@ -185,7 +187,7 @@ def test_without_a_classifier_the_voters_are_explained(voting: Casebook) -> None
     # A case has no vote on itself.
     own = open_study(voting, Query(case_id=case_id))
     record = voting.manifest.system
-    vector = voting.search(Query(case_id=case_id), k=record.vote_neighbours)
+    vector = search_cases(voting, Query(case_id=case_id), k=record.vote_neighbours)
     labels = {label for one in vector.neighbours for label in one.labels}
     assert {one.label for one in findings_of(voting, own) if one.opinion.score > 0} <= labels
 
@@ -206,7 +208,7 @@ def test_a_vote_is_explained_at_the_temperature_of_what_is_read(voting: Casebook
     }
     for part, query in queries.items():
         study = open_study(casebook, query)
-        shares = casebook.search(query, k=1).findings
+        shares = search_cases(casebook, query, k=1).findings
         found = {one.label: one.opinion.score for one in findings_of(casebook, study, part)}
         assert found == pytest.approx({label: shares.get(label, 0.0) for label in found}, abs=0.01)
         label = max(found, key=lambda one: min(found[one], 1 - found[one]))

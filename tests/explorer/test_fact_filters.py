@@ -11,7 +11,8 @@ from tiny_samples import REPORTS
 
 import explorer
 from explorer import Casebook, Filter, Query, SearchOptions, parse_filter
-from explorer.search.filters import matching_rows, stored_conditions
+from explorer.search.filters.expression import matching_rows, stored_conditions
+from explorer.search.search import search_cases
 from index_builder.errors import QueryError
 from index_builder.facts.terms import report_terms
 
@@ -63,7 +64,7 @@ def test_what_a_report_has_not_it_neither_states_nor_suspects(casebook: Casebook
 def test_filters_combine_and_go_before_the_nearest_are_chosen(casebook: Casebook) -> None:
     filters = (parse_filter("finding=pleural effusion"), parse_filter("label=Cardiomegaly"), parse_filter("side=left"))
     for query in (Query(text="pneumonia"), Query(case_id="r-11")):
-        result = casebook.search(query, SearchOptions(k=5, filters=filters))
+        result = search_cases(casebook, query, SearchOptions(k=5, filters=filters))
         assert {one.case_id for one in result.neighbours} == {"r-05", "r-09"}
         assert result.searched == 2
     assert stored_conditions(casebook, filters) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer import Casebook
-from explorer.figures import label_frequency, number_histogram
+from explorer.report.casebook import label_frequency, number_histogram
 
 
 def test_label_chart_adds_up_to_the_label_counts(small_casebook: Path) -> None:

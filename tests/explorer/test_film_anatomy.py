@@ -14,15 +14,16 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
-from explorer.cli import app as command_line
-from explorer.explain import Question, explain, open_study
-from explorer.explain_words import legend, place_lines, place_words
-from explorer.film_anatomy import LINES, film_anatomy
+from explorer.cases.anatomy import LINES, film_anatomy
+from explorer.cli.commands import app as command_line
+from explorer.explanation.explain import Question, explain, open_study
+from explorer.explanation.words import legend, place_lines, place_words
+from explorer.search.search import search_cases
 from index_builder.anatomy.zones import ZONES
 from index_builder.datasets.phantom import ChestSpec, render
 from index_builder.errors import DatasetError
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,10 @@ def test_a_mirrored_film_is_hinted_at_and_searched_all_the_same(phantom_casebook
     casebook = Casebook.open(phantom_casebook)
     case_id = next(one for one in casebook.case_ids if casebook.case(one).image is not None)
     pixels = casebook.film(str(casebook.case(case_id).image)).pixels
-    upright = casebook.search(Query(pixels=pixels), k=1)
+    upright = search_cases(casebook, Query(pixels=pixels), k=1)
     assert upright.film is not None
     assert upright.film.hints == ()
-    mirrored = casebook.search(Query(pixels=pixels[:, ::-1].copy()), k=1)
+    mirrored = search_cases(casebook, Query(pixels=pixels[:, ::-1].copy()), k=1)
     assert mirrored.film is not None
     assert "may be mirrored" in mirrored.film.hints[0]
     assert mirrored.film.hints[0] in mirrored.warnings

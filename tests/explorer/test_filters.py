@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer.casebook import Casebook
-from explorer.search.filters import Filter, matching_rows, parse_filter
-from index_builder.datasets.base import Case
+from explorer.search.filters.expression import Filter, matching_rows, parse_filter
+from index_builder.cases.case import Case
 from index_builder.errors import QueryError
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook
-from explorer.search.filters import Filter, parse_filter
-from explorer.widgets.links import PAGES, Address, open_address
-from explorer.widgets.markup import plain_markdown
+from explorer.app.links import PAGES, Address, open_address
+from explorer.app.shared.markup import plain_markdown
+from explorer.search.filters.expression import Filter, parse_filter
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 
 
 @pytest.fixture

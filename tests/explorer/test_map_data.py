@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.colouring import (
+from explorer.charts.palette import ABSENT, CATEGORIES, SEQUENCE
+from explorer.maps.colouring import (
     CLUSTER,
     ERROR,
     MAIN_FINDING,
@@ -21,10 +22,10 @@ from explorer.colouring import (
     shape_fields,
     shapes,
 )
-from explorer.map_data import MapPoints, map_points, matched_positions, neighbours_kept, place_query
-from explorer.palette import ABSENT, CATEGORIES, SEQUENCE
-from explorer.refit import refit
-from index_builder.casebook import Space
+from explorer.maps.points import MapPoints, map_points, matched_positions, neighbours_kept, place_query
+from explorer.maps.refit import refit
+from explorer.search.search import search_cases
+from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 
 
@@ -118,7 +119,7 @@ def test_predictions_agree_with_a_search_for_the_case(kind: str, request: pytest
     """By classifier, by the vote of neighbours, and by stages."""
     import torch
 
-    from explorer.case_predictions import case_predictions
+    from explorer.prediction.whole_casebook import case_predictions
 
     casebook = Casebook.open(request.getfixturevalue(kind))
     found = case_predictions(casebook, "image")
@@ -160,7 +161,7 @@ def test_query_stands_among_its_neighbours(casebook: Casebook) -> None:
     points = points_of(casebook, "text", "split")
     positions = casebook.projection("text")
     query = Query(text="small left pleural effusion")
-    result = casebook.search(query, k=10)
+    result = search_cases(casebook, query, k=10)
     placed = place_query(casebook, "text", positions, points.rows, query, result)
     assert placed is not None
     assert not placed.exact
@@ -169,7 +170,7 @@ def test_query_stands_among_its_neighbours(casebook: Casebook) -> None:
     assert (at.max(0) + 1e-4 >= placed.position).all()
     # Filters and reranking of the search do not move the query.
     options = SearchOptions(k=3, filters=(), rerank=0.5)
-    again = place_query(casebook, "text", positions, points.rows, query, casebook.search(query, options))
+    again = place_query(casebook, "text", positions, points.rows, query, search_cases(casebook, query, options))
     assert again is not None
     np.testing.assert_allclose(again.position, placed.position, atol=1e-5)
     # Of cases that are not on the map none places it.
@@ -185,7 +186,7 @@ def test_a_case_as_query_stands_at_its_own_place(casebook: Casebook) -> None:
     row = int(points.rows[3])
     query = Query(case_id=casebook.case_ids[row])
     positions = casebook.projection("image", "umap3d")
-    placed = place_query(casebook, "image", positions, points.rows, query, casebook.search(query, k=3))
+    placed = place_query(casebook, "image", positions, points.rows, query, search_cases(casebook, query, k=3))
     assert placed is not None
     assert placed.exact
     np.testing.assert_array_equal(placed.position, positions[row])
@@ -197,7 +198,7 @@ def test_unknown_field_is_refused(casebook: Casebook) -> None:
 
 
 def test_cases_of_two_casebooks_meet_by_their_id(casebook: Casebook, tmp_path: Path) -> None:
-    from index_builder.subset import write_subset
+    from index_builder.build.subset import write_subset
 
     kept = [casebook.case_ids[row] for row in range(0, 300, 3)]
     write_subset(casebook.folder, kept, tmp_path / "third", lambda stage, done, total: None)

@@ -30,7 +30,7 @@ def test_phrases_stay_within_sentences_and_say_something(query: str, report: str
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_phrases_occur_in_both_texts(one: str, other: str) -> None:
-    from index_builder.sentences import WORD
+    from index_builder.cases.sentences import WORD
 
     for phrase in shared_phrases(one, other):
         for text in (one, other):

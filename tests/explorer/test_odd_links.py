@@ -15,10 +15,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from tiny_samples import WORDS
 
-from explorer.search.filters import number_words, parse_filter
-from index_builder.build import BuildRequest, build
+from explorer.search.filters.expression import number_words, parse_filter
+from index_builder.build.build import BuildRequest, build
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _IDS = (
     "a/b/c",
     "with space",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query
+from explorer.search.search import search_cases
 from index_builder.datasets import open_dataset
 from index_builder.errors import CasebookError, CxrError, QueryError
 
@@ -60,7 +61,9 @@ def test_a_copied_casebook_needs_neither_its_source_nor_its_place(
     copy = Casebook.open(shutil.copytree(small_casebook, tmp_path / "copy"))
     original = Casebook.open(small_casebook)
     query = Query(text="small effusion")
-    assert [n.case_id for n in copy.search(query).neighbours] == [n.case_id for n in original.search(query).neighbours]
+    assert [n.case_id for n in search_cases(copy, query).neighbours] == [
+        n.case_id for n in search_cases(original, query).neighbours
+    ]
     assert copy.thumbnail("case-000") == original.thumbnail("case-000")
 
 
@@ -71,7 +74,7 @@ def test_an_index_of_another_build_is_refused(tmp_path: Path, small_casebook: Pa
     keys = folder / "index" / "text.keys.npy"
     np.save(keys, case_keys([f"stranger-{number}" for number in range(len(np.load(keys)))]))
     with pytest.raises(CasebookError, match="not of one build"):
-        Casebook.open(folder).search(Query(text="effusion"))
+        search_cases(Casebook.open(folder), Query(text="effusion"))
 
 
 def test_other_weights_than_those_that_embedded_are_refused(tmp_path: Path, small_casebook: Path) -> None:
@@ -88,7 +91,7 @@ def test_other_weights_than_those_that_embedded_are_refused(tmp_path: Path, smal
 
 
 def test_a_space_without_vectors_is_refused(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    from index_builder.build import BuildRequest, build
+    from index_builder.build.build import BuildRequest, build
 
     root = tmp_path / "texts"
     root.mkdir()
@@ -99,5 +102,5 @@ def test_a_space_without_vectors_is_refused(tmp_path: Path, tiny_checkpoint: Pat
     assert casebook.spaces == ("text", "joint")
     with pytest.raises(QueryError, match="no image space"):
         casebook.store("image")
-    assert len(casebook.search(Query(text="effusion"), k=5).neighbours) == 3
-    assert len(casebook.search(Query(case_id="a"), k=5).neighbours) == 2
+    assert len(search_cases(casebook, Query(text="effusion"), k=5).neighbours) == 3
+    assert len(search_cases(casebook, Query(case_id="a"), k=5).neighbours) == 2

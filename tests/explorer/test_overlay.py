@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from explorer.overlay import (
+from explorer.explanation.overlay import (
     FilmMap,
     Scale,
     blend,
@@ -19,7 +19,7 @@ from explorer.overlay import (
     number_words,
     shared_scale,
 )
-from explorer.overlay_figure import Panel, figure_png
+from explorer.explanation.picture import Panel, figure_png
 from index_builder.imaging import input_geometry, model_input
 
 _SIZE = 64

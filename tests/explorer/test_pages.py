@@ -13,17 +13,18 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query
+from explorer.app.library import shelve
+from explorer.app.search.examples import example_profiles
+from explorer.app.search.export import result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.app.shared.markup import excerpt_html, film_html, highlighted_html
+from explorer.charts.tables import safe_cell
 from explorer.search.closeness import closeness_figure, closeness_words
-from explorer.tables import safe_cell
-from explorer.widgets.examples import example_profiles
-from explorer.widgets.export import result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.markup import excerpt_html, film_html, highlighted_html
-from explorer.widgets.session import Outcome
+from explorer.search.search import search_cases
+from index_builder.cases.profile import profile_sentence
 from index_builder.errors import CxrError
-from index_builder.systems.profile import profile_sentence
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _DISCLAIMER = "For education and research, not for diagnosis."
 
 
@@ -71,7 +72,7 @@ def test_a_profile_is_asked_for_where_the_system_reads_profiles(
     assert any("cases compared by profile" in caption.value for caption in app.caption)
     casebook = Casebook.open(profile_casebook)
     query = Query(profile={"age": 60, "occupation": "coal miner", "cough": True, "dyspnoea": False})
-    for hit in casebook.search(query, k=5).neighbours:
+    for hit in search_cases(casebook, query, k=5).neighbours:
         assert f"Neighbour {hit.rank}: case {hit.case_id}" in _html(app)
     assert "years of dust exposure" in _html(app)
 
@@ -219,7 +220,7 @@ def test_downloads_hold_the_result_and_no_formulas(small_casebook: Path) -> None
     shelved = shelve([small_casebook])["small"]
     from explorer import SearchOptions
 
-    result = casebook.search(query, k=4)
+    result = search_cases(casebook, query, k=4)
     outcome = Outcome(0, shelved, query, SearchOptions(k=4), result)
     rows = list(csv.DictReader(io.StringIO(result_csv(outcome).decode("utf-8-sig"))))
     assert {row["warning"] for row in rows} == {

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.search.profiles import ProfileField, parse_profile
-from explorer.widgets.examples import example_profiles, example_texts
-from index_builder.build import BuildRequest, build
+from explorer.app.search.examples import example_profiles, example_texts
+from explorer.cases.profile_fields import ProfileField
+from explorer.search.profiles import parse_profile
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, build
+from index_builder.cases.profile import profile_sentence
 from index_builder.errors import QueryError
-from index_builder.systems.profile import profile_sentence
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def test_a_casebook_whose_system_reads_reports_takes_no_profile(small_casebook: 
     assert casebook.searched_fields == ()
     with pytest.raises(QueryError, match="reads reports, not profiles"):
         parse_profile(casebook, "age=60")
-    assert casebook.search(Query(text="effusion"), k=1).neighbours[0].profile == ""
+    assert search_cases(casebook, Query(text="effusion"), k=1).neighbours[0].profile == ""
 
 
 def test_fields_that_tell_the_diagnosis_or_are_rarely_alike_are_not_chosen_from(
@@ -91,12 +93,12 @@ def test_a_profile_that_cannot_be_read_is_explained(casebook: Casebook, expressi
 @torch.inference_mode()
 def test_a_profile_finds_what_its_sentence_finds(casebook: Casebook) -> None:
     profile = casebook.case(casebook.case_ids[3]).profile
-    result = casebook.search(Query(profile=profile), k=40)
+    result = search_cases(casebook, Query(profile=profile), k=40)
     assert result.space == "text"
     sentence = profile_sentence(profile)
     vector = casebook.system.encode_texts([sentence]).vector[0].numpy()
     np.testing.assert_allclose(result.vector, vector, atol=1e-6)
-    alone = casebook.search(Query(text=sentence), k=40)
+    alone = search_cases(casebook, Query(text=sentence), k=40)
     assert [one.case_id for one in alone.neighbours] == [one.case_id for one in result.neighbours]
     assert casebook.case_ids[3] in [one.case_id for one in result.neighbours if one.score > 0.999]
     assert result.classified is None
@@ -107,16 +109,16 @@ def test_film_and_profile_are_joined(casebook: Casebook) -> None:
     case = casebook.case(casebook.case_ids[3])
     assert case.image is not None
     pixels = casebook.film(case.image).pixels
-    result = casebook.search(Query(pixels=pixels, profile=case.profile), k=1)
+    result = search_cases(casebook, Query(pixels=pixels, profile=case.profile), k=1)
     assert result.space == "joint"
     assert result.neighbours[0].case_id == case.case_id
-    film_alone = casebook.search(Query(pixels=pixels, profile=case.profile, image_weight=1), SearchOptions(k=1))
+    film_alone = search_cases(casebook, Query(pixels=pixels, profile=case.profile, image_weight=1), SearchOptions(k=1))
     assert set(film_alone.neighbours[0].similarity) == {"image", "text", "joint"}
 
 
 def test_a_neighbour_says_its_profile_and_what_of_it_is_shared(casebook: Casebook) -> None:
     profile = {"occupation": "coal miner", "smoking": "never", "cough": False}
-    for one in casebook.search(Query(profile=profile), k=40).neighbours:
+    for one in search_cases(casebook, Query(profile=profile), k=40).neighbours:
         own = casebook.case(one.case_id).profile
         assert one.profile == profile_sentence(own)
         assert ("coal miner" in one.shared_phrases) == (own["occupation"] == "coal miner")
@@ -126,9 +128,9 @@ def test_a_neighbour_says_its_profile_and_what_of_it_is_shared(casebook: Caseboo
 
 def test_unknown_fields_and_empty_sentences_are_refused(casebook: Casebook) -> None:
     with pytest.raises(QueryError, match="'stage'"):
-        casebook.search(Query(profile={"stage": 3}))
+        search_cases(casebook, Query(profile={"stage": 3}))
     with pytest.raises(QueryError, match="no value"):
-        casebook.search(Query(profile={"occupation": " "}))
+        search_cases(casebook, Query(profile={"occupation": " "}))
 
 
 def test_examples_are_profiles_of_cases(casebook: Casebook, small_casebook: Path) -> None:
@@ -138,6 +140,6 @@ def test_examples_are_profiles_of_cases(casebook: Casebook, small_casebook: Path
     for profile in examples:
         assert 1 <= len(profile) <= 5
         assert set(profile) <= known
-        assert casebook.search(Query(profile=profile), k=1).neighbours
+        assert search_cases(casebook, Query(profile=profile), k=1).neighbours
     assert example_profiles(Casebook.open(small_casebook)) == []
     assert example_texts(Casebook.open(small_casebook))

@@ -13,13 +13,14 @@ import pytest
 
 from explorer import Casebook
 from explorer.quality.balance import cases_of_part, label_balance, missing_fields, view_balance
-from explorer.quality.charts import balance_chart, drift_table, part_table
 from explorer.quality.check import Quality, check_quality
 from explorer.quality.copies import film_copies, report_copies, shared_patients
 from explorer.quality.drift import drifts
 from explorer.quality.label_errors import suspects
-from index_builder.case_table import read_cases, write_cases
-from index_builder.casebook import Layout, read_manifest
+from explorer.report.quality import balance_chart, drift_table, part_table
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest
+from index_builder.cases.table import read_cases, write_cases
 from index_builder.errors import QueryError
 
 

@@ -9,11 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook
-from explorer.search.facets import facets
-from explorer.search.filters import Filter, matching_rows, parse_filter
-from explorer.widgets.query_chips import filter_words
+from explorer.app.search.chips import filter_words
+from explorer.search.filters.expression import Filter, matching_rows, parse_filter
+from explorer.search.filters.facets import facets
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 
 
 @pytest.fixture

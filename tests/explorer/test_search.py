@@ -12,15 +12,17 @@ import pytest
 import torch
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.search.filters import matching_rows
+from explorer.search.filters.expression import matching_rows
 from explorer.search.query import Mode
-from index_builder.casebook import SPACES, Space, read_manifest, write_manifest
+from explorer.search.search import search_cases
+from index_builder.casebook.manifest import read_manifest, write_manifest
+from index_builder.cases.space import SPACES, Space
 from index_builder.errors import ModelError, QueryError
-from index_builder.graph.case_vectors import ClassVectors
-from index_builder.graph.ranking import LABEL_OVERLAP, Ranking
-from index_builder.graph.rerank import RerankWeights
 from index_builder.imaging import model_input
-from index_builder.systems import runtime
+from index_builder.reranking.case_vectors import ClassVectors
+from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
+from index_builder.reranking.rerank import RerankWeights
+from index_builder.systems import registry
 from index_builder.systems.base import RetrievalSystem
 
 
@@ -81,7 +83,7 @@ def test_neighbours_are_those_of_brute_force(
     parsed = tuple(parse_filter(one) for one in filters)
     # A film is compared by vectors in every mode.
     mode: Mode = "hybrid" if given == "film" else "dense"
-    result = casebook.search(query, SearchOptions(k=7, space=space, filters=parsed, mode=mode))
+    result = search_cases(casebook, query, SearchOptions(k=7, space=space, filters=parsed, mode=mode))
     held = casebook.vectors(space).any(axis=1)
     rows = np.flatnonzero(matching_rows(casebook, parsed) & held)
     assert [one.case_id for one in result.neighbours] == nearest(casebook, space, vector, rows)[:7]
@@ -91,14 +93,14 @@ def test_neighbours_are_those_of_brute_force(
 
 def test_default_space_follows_the_query(casebook: Casebook) -> None:
     pixels = film(casebook, "case-000")
-    assert casebook.search(Query(pixels=pixels)).space == "image"
-    assert casebook.search(Query(text="effusion")).space == "text"
-    assert casebook.search(Query(pixels=pixels, text="effusion")).space == "joint"
-    assert casebook.search(Query(case_id="case-000")).space == "joint"
+    assert search_cases(casebook, Query(pixels=pixels)).space == "image"
+    assert search_cases(casebook, Query(text="effusion")).space == "text"
+    assert search_cases(casebook, Query(pixels=pixels, text="effusion")).space == "joint"
+    assert search_cases(casebook, Query(case_id="case-000")).space == "joint"
 
 
 def test_an_indexed_film_finds_itself_first_with_cosine_one(casebook: Casebook) -> None:
-    best = casebook.search(Query(pixels=film(casebook, "case-010")), k=1).neighbours[0]
+    best = search_cases(casebook, Query(pixels=film(casebook, "case-010")), k=1).neighbours[0]
     assert best.case_id == "case-010"
     assert best.score == pytest.approx(1, abs=2e-3)
     assert best.closeness > 0.98
@@ -107,7 +109,7 @@ def test_an_indexed_film_finds_itself_first_with_cosine_one(casebook: Casebook) 
 
 @pytest.mark.parametrize("space", ["image", "text", "joint"])
 def test_more_like_this_leaves_out_the_case_itself(casebook: Casebook, space: Space) -> None:
-    result = casebook.search(Query(case_id="case-010"), SearchOptions(k=10, space=space))
+    result = search_cases(casebook, Query(case_id="case-010"), SearchOptions(k=10, space=space))
     vector = casebook.vectors(space)[10].astype(np.float32)
     rows = np.flatnonzero(casebook.vectors(space).any(axis=1) & (np.arange(300) != 10))
     assert [one.case_id for one in result.neighbours] == nearest(
@@ -120,35 +122,37 @@ def test_more_like_this_leaves_out_the_case_itself(casebook: Casebook, space: Sp
 def test_k_cases_come_back_wherever_k_meet_the_filter(casebook: Casebook) -> None:
     rare = parse_filter("age=33")
     count = int(matching_rows(casebook, [rare]).sum())
-    result = casebook.search(Query(text="effusion"), SearchOptions(k=50, space="joint", filters=(rare,)))
+    result = search_cases(casebook, Query(text="effusion"), SearchOptions(k=50, space="joint", filters=(rare,)))
     assert 0 < len(result.neighbours) == count == result.searched
-    nothing = casebook.search(Query(text="effusion"), SearchOptions(filters=(parse_filter("age>200"),)))
+    nothing = search_cases(casebook, Query(text="effusion"), SearchOptions(filters=(parse_filter("age>200"),)))
     assert nothing.neighbours == ()
 
 
 def test_one_per_patient(casebook: Casebook) -> None:
     options = SearchOptions(k=60, one_per_patient=True)
-    result = casebook.search(Query(case_id="case-010"), options)
+    result = search_cases(casebook, Query(case_id="case-010"), options)
     patients = [casebook.case(one.case_id).patient_id for one in result.neighbours]
     assert len(set(patients)) == len(patients) == 60
     assert casebook.case("case-010").patient_id not in patients
-    plain = [one.case_id for one in casebook.search(Query(case_id="case-010"), k=200).neighbours]
+    plain = [one.case_id for one in search_cases(casebook, Query(case_id="case-010"), k=200).neighbours]
     kept = [one.case_id for one in result.neighbours]
     assert kept == [case_id for case_id in plain if case_id in kept]
 
 
 def test_copies_of_a_film_are_hidden(casebook: Casebook) -> None:
     pixels = film(casebook, "case-000")
-    shown = [one.case_id for one in casebook.search(Query(pixels=pixels), k=3).neighbours]
+    shown = [one.case_id for one in search_cases(casebook, Query(pixels=pixels), k=3).neighbours]
     assert {"case-000", "case-001"} <= set(shown)
     hidden = [
         one.case_id
-        for one in casebook.search(Query(pixels=pixels), SearchOptions(k=20, hide_duplicates=True)).neighbours
+        for one in search_cases(casebook, Query(pixels=pixels), SearchOptions(k=20, hide_duplicates=True)).neighbours
     ]
     assert len({"case-000", "case-001"} & set(hidden)) == 1
     like = [
         one.case_id
-        for one in casebook.search(Query(case_id="case-000"), SearchOptions(k=20, hide_duplicates=True)).neighbours
+        for one in search_cases(
+            casebook, Query(case_id="case-000"), SearchOptions(k=20, hide_duplicates=True)
+        ).neighbours
     ]
     assert "case-001" not in like
 
@@ -156,7 +160,7 @@ def test_copies_of_a_film_are_hidden(casebook: Casebook) -> None:
 def test_full_rerank_orders_by_overlap_of_findings_where_the_system_has_no_way_of_its_own(casebook: Casebook) -> None:
     assert casebook.ranking is LABEL_OVERLAP
     own = set(casebook.case("case-005").labels)
-    result = casebook.search(Query(case_id="case-005"), SearchOptions(k=10, rerank=1))
+    result = search_cases(casebook, Query(case_id="case-005"), SearchOptions(k=10, rerank=1))
     overlaps = [len(own & set(one.labels)) / len(own | set(one.labels)) for one in result.neighbours]
     assert overlaps == sorted(overlaps, reverse=True)
     assert overlaps[0] == 1
@@ -177,7 +181,7 @@ def ranked_casebook(tmp_path_factory: pytest.TempPathFactory, small_casebook: Pa
 @pytest.mark.parametrize("weight", [0.4, 1.0])
 def test_rerank_mixes_similarity_with_the_system_s_own_score(ranked_casebook: Casebook, weight: float) -> None:
     options = SearchOptions(k=20, rerank=weight, filters=(parse_filter("split=test"),), mode="dense")
-    result = ranked_casebook.search(Query(text="nodule with effusion"), options)
+    result = search_cases(ranked_casebook, Query(text="nodule with effusion"), options)
     rows = np.flatnonzero((ranked_casebook.column("split") == "test") & ranked_casebook.has_vector("text"))
     cosine = ranked_casebook.vectors("text")[rows].astype(np.float32) @ result.vector
     assert result.classified is not None
@@ -188,7 +192,7 @@ def test_rerank_mixes_similarity_with_the_system_s_own_score(ranked_casebook: Ca
     own = ranked_casebook.ranking.scores(cosine[None], wanted, held, names)[0]
     expected = rows[np.argsort(-((1 - weight) * cosine + weight * own), kind="stable")][:20]
     assert [one.case_id for one in result.neighbours] == [ranked_casebook.case_ids[row] for row in expected]
-    plain = ranked_casebook.search(Query(text="nodule with effusion"), replace(options, rerank=0))
+    plain = search_cases(ranked_casebook, Query(text="nodule with effusion"), replace(options, rerank=0))
     assert [one.case_id for one in plain.neighbours] != [one.case_id for one in result.neighbours]
     assert {one.case_id: one.score for one in result.neighbours}[result.neighbours[0].case_id] == pytest.approx(
         float(cosine[list(rows).index(expected[0])]), abs=1e-6
@@ -199,7 +203,7 @@ def test_a_damaged_findings_graph_is_told(tmp_path: Path, small_casebook: Path) 
     folder = shutil.copytree(small_casebook, tmp_path / "damaged")
     (folder / "system" / "graph.json").write_text("{}")
     with pytest.raises(ModelError, match=r"graph\.json: damaged"):
-        Casebook.open(folder).search(Query(case_id="case-005"), SearchOptions(rerank=0.5))
+        search_cases(Casebook.open(folder), Query(case_id="case-005"), SearchOptions(rerank=0.5))
 
 
 def test_a_vote_has_the_temperature_of_the_modality_that_was_given(tmp_path: Path, small_casebook: Path) -> None:
@@ -209,12 +213,12 @@ def test_a_vote_has_the_temperature_of_the_modality_that_was_given(tmp_path: Pat
     record = manifest.system.model_copy(update={"vote_temperatures": {"text": wide}, "vote_temperature": sharp})
     write_manifest(folder, manifest.model_copy(update={"system": record}))
     casebook = Casebook.open(folder)
-    told = casebook.search(Query(text="nodule"))
+    told = search_cases(casebook, Query(text="nodule"))
     assert dict(told.findings) == pytest.approx({name: n / 7 for name, n in told.votes.items() if n}, abs=1e-5)
     # Whichever space is searched, the vote is that of cases of the query's own modality.
     for space in SPACES:
-        assert casebook.search(Query(text="nodule"), SearchOptions(space=space)).findings == told.findings
-    result = casebook.search(Query(pixels=film(casebook, "case-005")), SearchOptions())
+        assert search_cases(casebook, Query(text="nodule"), SearchOptions(space=space)).findings == told.findings
+    result = search_cases(casebook, Query(pixels=film(casebook, "case-005")), SearchOptions())
     decided = {name for name, share in result.findings.items() if share > 0.5}
     assert decided == set(result.neighbours[0].labels)
     assert dict(result.findings) == pytest.approx({name: float(name in decided) for name in result.findings}, abs=1e-5)
@@ -223,7 +227,7 @@ def test_a_vote_has_the_temperature_of_the_modality_that_was_given(tmp_path: Pat
 def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(casebook: Casebook) -> None:
     record = casebook.manifest.system
     assert (record.vote_neighbours, record.vote_temperature) == (7, 0.05)
-    result = casebook.search(Query(text="nodule"), SearchOptions(k=7, mode="dense"))
+    result = search_cases(casebook, Query(text="nodule"), SearchOptions(k=7, mode="dense"))
     scores = np.array([one.score for one in result.neighbours])
     weights = np.exp((scores - scores[0]) / 0.05)
     weights /= weights.sum()
@@ -237,19 +241,19 @@ def test_findings_of_an_upload_are_the_weighted_vote_of_unfiltered_neighbours(ca
     assert dict(result.votes) == {
         name: sum(name in one.labels for one in result.neighbours) for name in result.findings
     }
-    filtered = casebook.search(Query(text="nodule"), SearchOptions(filters=(parse_filter("label=Nodule"),)))
+    filtered = search_cases(casebook, Query(text="nodule"), SearchOptions(filters=(parse_filter("label=Nodule"),)))
     assert dict(filtered.findings) == pytest.approx(dict(result.findings))
 
 
 @torch.inference_mode()
 def test_the_classifier_tells_of_labels_it_knows_and_says_nothing_of_a_case(casebook: Casebook) -> None:
-    result = casebook.search(Query(text="nodule"))
+    result = search_cases(casebook, Query(text="nodule"))
     assert result.classified is not None
     logits = casebook.system.label_logits(torch.from_numpy(result.vector)[None])
     assert logits is not None
     # The system knows Cardiomegaly and Normal; no case of the casebook carries the latter.
     assert dict(result.classified) == pytest.approx({"Cardiomegaly": float(logits.sigmoid()[0, 0])}, abs=1e-6)
-    like = casebook.search(Query(case_id="case-005"))
+    like = search_cases(casebook, Query(case_id="case-005"))
     assert (like.classified, like.votes, like.voters) == (None, {}, 0)
 
 
@@ -257,7 +261,7 @@ def test_stages_are_classified_as_one_of_several(stage_casebook: Path) -> None:
     staged = Casebook.open(stage_casebook)
     record = staged.manifest.system
     assert (record.name, record.reads, record.predicts_by, record.theta) == ("mskpt", "report", "classifier", 0.4)
-    result = staged.search(Query(pixels=film(staged, staged.case_ids[0])))
+    result = search_cases(staged, Query(pixels=film(staged, staged.case_ids[0])))
     assert result.classified is not None
     assert set(result.classified) == set(staged.label_names)
     assert sum(result.classified.values()) == pytest.approx(1, abs=1e-5)
@@ -265,7 +269,7 @@ def test_stages_are_classified_as_one_of_several(stage_casebook: Path) -> None:
 
 
 def test_diversity_is_the_mean_difference_of_pairs(casebook: Casebook) -> None:
-    result = casebook.search(Query(text="small effusion"), k=6)
+    result = search_cases(casebook, Query(text="small effusion"), k=6)
     rows = [casebook.row(one.case_id) for one in result.neighbours]
     vectors = casebook.vectors("text")[rows].astype(float)
     pairs = list(itertools.combinations(range(6), 2))
@@ -278,12 +282,12 @@ def test_diversity_is_the_mean_difference_of_pairs(casebook: Casebook) -> None:
         np.mean([1 - vectors[i] @ vectors[j] for i, j in pairs]), abs=1e-6
     )
     assert result.diversity["labels"] == pytest.approx(np.mean(apart))
-    assert casebook.search(Query(text="small effusion"), k=1).diversity is None
+    assert search_cases(casebook, Query(text="small effusion"), k=1).diversity is None
 
 
 def test_results_are_ready_for_json(casebook: Casebook) -> None:
     report = next(case.report for case in map(casebook.case, casebook.case_ids) if case.report)
-    content = json.loads(json.dumps(casebook.search(Query(text=report)).as_dict()))
+    content = json.loads(json.dumps(search_cases(casebook, Query(text=report)).as_dict()))
     first = content["neighbours"][0]
     assert {"rank", "case_id", "score", "labels", "split", "report"} <= set(first)
     assert {"embed", "search", "match", "total"} == set(content["timings_ms"])
@@ -293,21 +297,21 @@ def test_results_are_ready_for_json(casebook: Casebook) -> None:
 
 
 def test_loading_the_system_is_not_what_a_search_takes(small_casebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = runtime.load_accelerated
+    load = registry.load_accelerated
 
     def slowly(folder: Path) -> RetrievalSystem:
         time.sleep(2)
         return load(folder)
 
-    monkeypatch.setattr(runtime, "load_accelerated", slowly)
+    monkeypatch.setattr(registry, "load_accelerated", slowly)
     began = time.perf_counter()
-    found = Casebook.open(small_casebook).search(Query(text="small effusion"))
+    found = search_cases(Casebook.open(small_casebook), Query(text="small effusion"))
     assert found.timings_ms["total"] < 1000 * (time.perf_counter() - began) - 2000
 
 
 def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
     target = casebook.case("case-003")
-    result = casebook.search(Query(text=target.report), k=1)
+    result = search_cases(casebook, Query(text=target.report), k=1)
     assert result.neighbours[0].shared_phrases
     assert all(phrase in target.report.lower() for phrase in result.neighbours[0].shared_phrases)
 
@@ -334,7 +338,7 @@ def test_shared_phrases_come_from_both_texts(casebook: Casebook) -> None:
 )
 def test_bad_queries_are_explained(casebook: Casebook, query: Query, options: SearchOptions, said: str) -> None:
     with pytest.raises(QueryError, match=said):
-        casebook.search(query, options)
+        search_cases(casebook, query, options)
 
 
 def test_threads_share_one_casebook(small_casebook: Path) -> None:
@@ -342,7 +346,9 @@ def test_threads_share_one_casebook(small_casebook: Path) -> None:
 
     shared = Casebook.open(small_casebook)
     texts = ["effusion", "nodule", "mild cardiomegaly", "clear lung"] * 5
-    alone = [Casebook.open(small_casebook).search(Query(text=text)).as_dict()["neighbours"] for text in texts[:4]]
+    alone = [
+        search_cases(Casebook.open(small_casebook), Query(text=text)).as_dict()["neighbours"] for text in texts[:4]
+    ]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(lambda text: shared.search(Query(text=text)).as_dict()["neighbours"], texts))
+        together = list(pool.map(lambda text: search_cases(shared, Query(text=text)).as_dict()["neighbours"], texts))
     assert together == alone * 5

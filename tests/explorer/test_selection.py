@@ -17,11 +17,12 @@ from scipy.stats import false_discovery_control, fisher_exact, hypergeom
 from scipy.stats.contingency import odds_ratio
 
 from explorer import Casebook, Query
-from explorer.selection import label_excess, selection_csv, selection_zip
-from index_builder.casebook import read_manifest, read_maps, verify
+from explorer.maps.selection import label_excess, selection_csv, selection_zip
+from explorer.search.search import search_cases
+from index_builder.build.subset import write_subset
+from index_builder.casebook.manifest import read_manifest, read_maps, verify
+from index_builder.casebook.thumbnails import ThumbnailReader
 from index_builder.errors import CasebookError
-from index_builder.subset import write_subset
-from index_builder.thumbnails import ThumbnailReader
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -137,9 +138,9 @@ def test_a_subset_is_a_sound_casebook_of_the_same_cases(casebook: Casebook, subs
 
 def test_a_subset_searches_as_the_casebook_does_among_these_cases(casebook: Casebook, subset: Casebook) -> None:
     query = Query(text="small left pleural effusion")
-    everything = casebook.search(query, k=200).neighbours
+    everything = search_cases(casebook, query, k=200).neighbours
     expected = [one.case_id for one in everything if one.case_id in subset][:5]
-    assert [one.case_id for one in subset.search(query, k=5).neighbours] == expected
+    assert [one.case_id for one in search_cases(subset, query, k=5).neighbours] == expected
 
 
 def test_maps_of_a_subset_are_measured_on_it(casebook: Casebook, subset: Casebook) -> None:
@@ -156,7 +157,7 @@ def test_a_subset_of_a_subset_and_of_one_case(subset: Casebook, tmp_path: Path) 
     write_subset(subset.folder, ["case-070"], tmp_path / "one", quiet)
     one = Casebook.open(tmp_path / "one")
     assert verify(one.folder) == []
-    assert one.search(Query(case_id="case-070"), k=1).neighbours == ()
+    assert search_cases(one, Query(case_id="case-070"), k=1).neighbours == ()
     assert all(sum(group.cases for group in found.clusters) <= 1 for found in one.maps.spaces.values())
     assert one.projection("joint").shape == (1, 2)
 

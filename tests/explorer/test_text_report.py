@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from explorer import Casebook, Query
-from explorer.chest_findings import chest_findings, is_labelled, named_findings, without_label
-from explorer.search.text_report import examine_text
-from explorer.search.vocabulary import read_vocabulary, words_of
-from index_builder.labels import NIH_LABELS, OPENI_LABELS
+from explorer.cases.chest_findings import chest_findings, is_labelled, named_findings, without_label
+from explorer.cases.vocabulary import read_vocabulary, words_of
+from explorer.search.reading.text_report import examine_text
+from explorer.search.search import search_cases
+from index_builder.cases.labels import NIH_LABELS, OPENI_LABELS
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_the_words_are_those_of_the_reports(casebook: Casebook) -> None:
 
 
 def test_of_many_reports_evenly_spread_ones_are_read(casebook: Casebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explorer.search.vocabulary.TEXTS", 100)
-    monkeypatch.setattr("explorer.search.vocabulary._RUN", 20)
+    monkeypatch.setattr("explorer.cases.vocabulary.TEXTS", 100)
+    monkeypatch.setattr("explorer.cases.vocabulary._RUN", 20)
     known = read_vocabulary(casebook)
     assert not known.whole
     assert 0 < known.texts <= 100
@@ -130,7 +131,7 @@ def test_what_a_casebook_has_no_label_for(casebook: Casebook) -> None:
 @pytest.mark.parametrize("text", ["PTX", "RLL PNA", "bilat effusions w/o edema", "derrame pleural izquierdo"])
 def test_abbreviations_and_spanish_words_of_findings_are_understood(report_casebook: Path, text: str) -> None:
     casebook = Casebook.open(report_casebook)
-    found = casebook.search(Query(text=text), k=1)
+    found = search_cases(casebook, Query(text=text), k=1)
     assert found.text is not None
     assert found.text.readable
     assert found.text.unknown == ()

@@ -12,7 +12,9 @@ from explorer import Casebook, Query, SearchOptions, parse_filter
 from explorer.search.fusion import WEIGHTS, Weights, fuse
 from explorer.search.query import MODES
 from explorer.search.result import Neighbour
-from index_builder.casebook import Layout, digest_files, read_manifest, write_manifest
+from explorer.search.search import search_cases
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import digest_files, read_manifest, write_manifest
 from index_builder.errors import CasebookError, QueryError
 
 
@@ -22,7 +24,7 @@ def casebook(report_casebook: Path) -> Casebook:
 
 
 def found(casebook: Casebook, text: str, k: int = 3, **options: object) -> tuple[Neighbour, ...]:
-    return casebook.search(Query(text=text), SearchOptions(k=k, **options)).neighbours  # type: ignore[arg-type]
+    return search_cases(casebook, Query(text=text), SearchOptions(k=k, **options)).neighbours  # type: ignore[arg-type]
 
 
 def ids(neighbours: tuple[Neighbour, ...]) -> list[str]:
@@ -81,7 +83,7 @@ def test_similarity_is_the_cosine_to_the_query_in_every_mode(
     casebook: Casebook, mode: str, filters: tuple[str, ...]
 ) -> None:
     parsed = tuple(map(parse_filter, filters))
-    result = casebook.search(Query(text="left effusion"), SearchOptions(k=6, filters=parsed, mode=mode))  # type: ignore[arg-type]
+    result = search_cases(casebook, Query(text="left effusion"), SearchOptions(k=6, filters=parsed, mode=mode))  # type: ignore[arg-type]
     assert result.mode == mode
     assert result.neighbours
     for one in result.neighbours:
@@ -120,25 +122,25 @@ def test_one_per_patient_copies_and_rerank_keep_working(casebook: Casebook) -> N
 
 
 def test_a_misspelt_word_is_searched_for_as_what_it_is_taken_for(casebook: Casebook) -> None:
-    result = casebook.search(Query(text="plueral efusion left"), k=3)
+    result = search_cases(casebook, Query(text="plueral efusion left"), k=3)
     assert result.understood is not None
     assert result.understood.text == "pleural effusion left"
     assert any("“pleural” instead of “plueral”, “effusion” instead of “efusion”" in one for one in result.warnings)
     assert set(ids(result.neighbours)) == {"r-03", "r-05", "r-09"}
-    exact = casebook.search(Query(text="plueral efusion left", correct=False), k=3)
+    exact = search_cases(casebook, Query(text="plueral efusion left", correct=False), k=3)
     assert exact.understood is not None
     assert exact.understood.text == "plueral efusion left"
     assert any("“plueral”" in one and "“efusion”" in one for one in exact.warnings)
 
 
 def test_an_unknown_word_is_told_and_the_rest_searched_for(casebook: Casebook) -> None:
-    result = casebook.search(Query(text="large left effusion qqzzqq"), k=1)
+    result = search_cases(casebook, Query(text="large left effusion qqzzqq"), k=1)
     assert result.neighbours[0].case_id == "r-03"
     assert any("“qqzzqq”" in one for one in result.warnings)
 
 
 def test_what_a_text_means_is_ready_for_json(casebook: Casebook) -> None:
-    told = casebook.search(Query(text="small nodule right upper lobe"), k=1).as_dict()
+    told = search_cases(casebook, Query(text="small nodule right upper lobe"), k=1).as_dict()
     fact = told["understood"]["facts"][0]
     assert (fact["words"], fact["finding"], fact["side"]) == ("nodule · right · upper lobe · small", "nodule", "right")
     assert told["mode"] == "hybrid"
@@ -148,7 +150,7 @@ def test_what_a_text_means_is_ready_for_json(casebook: Casebook) -> None:
 def test_films_and_cases_are_compared_by_vectors_in_every_mode(casebook: Casebook) -> None:
     pixels = casebook.film(str(casebook.case("f-02").image)).pixels
     for query in (Query(pixels=pixels), Query(case_id="r-01")):
-        results = [casebook.search(query, SearchOptions(mode=mode)) for mode in MODES]
+        results = [search_cases(casebook, query, SearchOptions(mode=mode)) for mode in MODES]
         assert {one.mode for one in results} == {"dense"}
         assert len({tuple(ids(one.neighbours)) for one in results}) == 1
         assert all(set(one.found_by) == {"dense"} for one in results[0].neighbours)
@@ -160,14 +162,14 @@ def test_beside_a_film_a_text_has_its_own_share(casebook: Casebook) -> None:
 
     def order(weight: float, mode: str) -> list[str]:
         query = Query(pixels=pixels, text="severe cardiomegaly", image_weight=weight)
-        return ids(casebook.search(query, SearchOptions(k=20, space="joint", mode=mode)).neighbours)  # type: ignore[arg-type]
+        return ids(search_cases(casebook, query, SearchOptions(k=20, space="joint", mode=mode)).neighbours)  # type: ignore[arg-type]
 
     assert order(1.0, "hybrid") == order(1.0, "dense")
     assert order(0.0, "hybrid")[0] == "r-09"
 
 
 def test_an_older_casebook_is_searched_by_vectors_and_says_so(casebook: Casebook, old_casebook: Casebook) -> None:
-    result = old_casebook.search(Query(text="left upper lobe nodule"), k=5)
+    result = search_cases(old_casebook, Query(text="left upper lobe nodule"), k=5)
     assert result.mode == "dense"
     assert any("built before reports were indexed" in one for one in result.warnings)
     assert ids(result.neighbours) == ids(found(casebook, "left upper lobe nodule", 5, mode="dense"))
@@ -175,12 +177,12 @@ def test_an_older_casebook_is_searched_by_vectors_and_says_so(casebook: Casebook
         one.matched_facts for one in found(casebook, "left upper lobe nodule", 5, mode="dense")
     ]
     with pytest.raises(QueryError, match="no index of reports"):
-        old_casebook.search(Query(text="nodule"), SearchOptions(mode="lexical"))
+        search_cases(old_casebook, Query(text="nodule"), SearchOptions(mode="lexical"))
 
 
 def test_systems_that_read_profiles_are_searched_by_vectors(profile_casebook: Path) -> None:
     casebook = Casebook.open(profile_casebook)
-    result = casebook.search(Query(text="cough and dyspnea"), k=2)
+    result = search_cases(casebook, Query(text="cough and dyspnea"), k=2)
     assert result.mode == "dense"
     assert result.understood is None
     assert not any("indexed" in one for one in result.warnings)
@@ -224,7 +226,7 @@ def test_labels_and_codes_are_not_read(casebook: Casebook, report_casebook: Path
     """A casebook of the same reports without labels gives the same cases in the same order."""
     import pyarrow as pa
 
-    from index_builder.case_table import read_cases, write_cases
+    from index_builder.cases.table import read_cases, write_cases
 
     folder = shutil.copytree(report_casebook, tmp_path / "bare")
     table = read_cases(Layout(report_casebook).cases, len(casebook))
@@ -247,7 +249,7 @@ def test_a_damaged_index_is_told(report_casebook: Path, tmp_path: Path) -> None:
         folder = shutil.copytree(report_casebook, tmp_path / str(number))
         (Layout(folder).words.parent / damage).write_bytes(b"{")
         with pytest.raises(CasebookError, match="Rebuild the casebook"):
-            Casebook.open(folder).search(Query(text="nodule"))
+            search_cases(Casebook.open(folder), Query(text="nodule"))
 
 
 def test_weights_of_a_text_beside_a_film_add_up(casebook: Casebook) -> None:

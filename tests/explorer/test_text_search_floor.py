@@ -11,8 +11,9 @@ from benchmarks.text_queries import KINDS, CodedReports, Kind, text_queries
 from benchmarks.text_scores import FIRST, scores_of
 
 from explorer import Casebook, Query, SearchOptions
-from index_builder.build import BuildRequest, build
-from index_builder.datasets.openi import OpenI
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, build
+from index_builder.datasets.published.openi import OpenI
 
 REPORTS = 600
 
@@ -38,7 +39,7 @@ def success(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> 
         of_kind = [query for query in queries if query.kind == kind]
         scores = []
         for query in islice(of_kind, 0, None, max(1, len(of_kind) // QUERIES_OF_A_KIND)):
-            result = casebook.search(Query(text=query.text), SearchOptions(k=FIRST))
+            result = search_cases(casebook, Query(text=query.text), SearchOptions(k=FIRST))
             relevant = frozenset(cases[row].case_id for row in reports.relevant(query.target))
             scores.append(scores_of([one.case_id for one in result.neighbours], relevant)[0])
         found[kind] = float(np.mean(scores))

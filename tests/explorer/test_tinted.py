@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from explorer.widgets.tinted import tinted_html
+from explorer.app.explain.tinted import tinted_html
 from index_builder.explanation import WordWeight
 
 

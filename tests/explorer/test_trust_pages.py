@@ -17,15 +17,16 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.assess import Verdict
-from explorer.widgets.export import predictions_csv, result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.session import Outcome
-from index_builder.casebook import Layout
-from index_builder.held_out import HeldOut, write_answers
-from index_builder.labels import DUST_STAGES
+from explorer.app.library import shelve
+from explorer.app.search.export import predictions_csv, result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.prediction.assessment import Verdict
+from explorer.search.search import search_cases
+from index_builder.calibration.held_out import HeldOut, write_answers
+from index_builder.casebook.layout import Layout
+from index_builder.cases.labels import DUST_STAGES
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _FIRST = "Look at this film first"
 
 
@@ -61,7 +62,7 @@ def test_findings_with_both_sources_verdicts_and_their_coverage(
     count = len(casebook.held_out["text", "vote"].truth)
     assert f"Calibrated on {count} validation cases of this casebook. Predictions of a program" in captions(app)
     assert "At 90 % coverage" in html(app)
-    found = casebook.search(Query(text=report)).assessment
+    found = search_cases(casebook, Query(text=report)).assessment
     assert found is not None
     for one in found.findings:
         assert f"{one.votes} of {found.voters}" in html(app)
@@ -219,7 +220,7 @@ def test_downloads_of_a_flagged_film_state_nothing_and_warn_in_every_row(
     folder = request.getfixturevalue(kind)
     casebook, shelved = Casebook.open(folder), next(iter(shelve([folder]).values()))
     query = Query(pixels=np.full((64, 64), 0.4, np.float32))
-    result = casebook.search(query, k=3)
+    result = search_cases(casebook, query, k=3)
     outcome = Outcome(0, shelved, query, SearchOptions(k=3), result)
     synthetic = "yes" if casebook.manifest.dataset.synthetic else "no"
     for content in (predictions_csv(outcome), result_csv(outcome)):
@@ -242,7 +243,7 @@ def test_downloads_of_a_flagged_film_state_nothing_and_warn_in_every_row(
 def test_downloads_carry_the_predictions(small_casebook: Path) -> None:
     casebook, shelved = Casebook.open(small_casebook), shelve([small_casebook])["small"]
     query = Query(text=casebook.case("case-000").report)
-    result = casebook.search(query, k=2)
+    result = search_cases(casebook, query, k=2)
     outcome = Outcome(0, shelved, query, SearchOptions(k=2), result)
     rows = list(csv.DictReader(io.StringIO(predictions_csv(outcome).decode("utf-8-sig"))))
     assert result.assessment is not None

@@ -15,24 +15,25 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from explorer import Casebook, Query, SearchOptions
-from explorer.cli import app as command_line
-from explorer.colouring import MAIN_FINDING, colouring
-from explorer.figures import label_frequency
-from explorer.labelled import LABELS_UNKNOWN, NO_FINDING, labelled_words, labels_of, labels_unknown
-from explorer.palette import ABSENT, REST
+from explorer.app.library import shelve
+from explorer.app.search.export import result_csv, result_json
+from explorer.app.session import Outcome
+from explorer.app.shared.markup import case_words, chips_html
+from explorer.cases.labelled import LABELS_UNKNOWN, NO_FINDING, labelled_words, labels_of, labels_unknown
+from explorer.charts.palette import ABSENT, REST
+from explorer.cli.commands import app as command_line
+from explorer.maps.colouring import MAIN_FINDING, colouring
+from explorer.maps.selection import label_excess, selection_csv
 from explorer.quality.balance import NO_LABEL, cases_of_part, label_balance, missing_fields
-from explorer.quality.charts import balance_chart
 from explorer.quality.check import check_quality
 from explorer.quality.drift import drifts
+from explorer.report.casebook import label_frequency
+from explorer.report.quality import balance_chart
 from explorer.search.counter_evidence import _more_often
-from explorer.selection import label_excess, selection_csv
-from explorer.widgets.export import result_csv, result_json
-from explorer.widgets.library import shelve
-from explorer.widgets.markup import case_words, chips_html
-from explorer.widgets.session import Outcome
-from index_builder.datasets.base import Case
+from explorer.search.search import search_cases
+from index_builder.cases.case import Case
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _ALL = ("Cardiomegaly", "Effusion", "Nodule")
 
 
@@ -174,7 +175,7 @@ def test_the_label_chart_shows_what_is_unknown(casebook: Casebook) -> None:
 
 def test_a_match_says_what_is_unknown_of_it(casebook: Casebook) -> None:
     options = SearchOptions(k=60)
-    result = casebook.search(Query(case_id=casebook.case_ids[1]), options)
+    result = search_cases(casebook, Query(case_id=casebook.case_ids[1]), options)
     for one in result.neighbours:
         assert one.unknown_labels == casebook.case(one.case_id).unknown
         assert not {*one.shared_labels, *one.other_labels} & set(one.unknown_labels)
@@ -194,7 +195,7 @@ def test_a_match_says_what_is_unknown_of_it(casebook: Casebook) -> None:
 
 
 def test_a_finding_that_may_be_there_is_not_called_more_often(casebook: Casebook) -> None:
-    one = casebook.search(Query(case_id=casebook.case_ids[1])).neighbours[0]
+    one = search_cases(casebook, Query(case_id=casebook.case_ids[1])).neighbours[0]
     having, lacking = replace(one, labels=("Nodule",), unknown_labels=()), replace(one, labels=(), unknown_labels=())
     unsure = replace(lacking, unknown_labels=("Nodule",))
     assert _more_often([having] * 2, [lacking] * 2, "Mass") == ("Nodule",)

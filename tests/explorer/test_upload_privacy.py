@@ -14,8 +14,8 @@ import streamlit as st
 from streamlit.runtime.caching import cache_data_api, cache_resource_api
 from streamlit.testing.v1 import AppTest
 
-from explorer.settings import AppSettings
-from explorer.widgets.session import QueryFilm, stage_film
+from explorer.app.session import QueryFilm, stage_film
+from explorer.app.settings import AppSettings
 from index_builder.imaging.film import MIB
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ def app(monkeypatch: pytest.MonkeyPatch, small_casebook: Path, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
     st.cache_data.clear()
     st.cache_resource.clear()  # casebooks of tests before would open their indexes here
-    return AppTest.from_file(_ROOT / "explorer" / "app.py", default_timeout=280)
+    return AppTest.from_file(_ROOT / "explorer" / "app" / "main.py", default_timeout=280)
 
 
 def test_a_query_leaves_no_file_no_log_line_and_no_shared_entry(

@@ -14,10 +14,11 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.cli import app as commands
-from explorer.explain import open_study
-from explorer.search.filters import matching_rows
+from explorer.cli.commands import app as commands
+from explorer.explanation.explain import open_study
+from explorer.search.filters.expression import matching_rows
 from explorer.search.result import SearchResult
+from explorer.search.search import search_cases
 from index_builder.errors import QueryError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +39,8 @@ def ids(result: SearchResult) -> list[str]:
 
 def test_two_films_are_searched_with_as_a_case_is_made_of_its_own(casebook: Casebook) -> None:
     both = Query(pixels=pixels(casebook, "012-1.png"), second=pixels(casebook, "012-2.png"))
-    result = casebook.search(both, k=5)
-    like = casebook.search(Query(case_id="study-012"), SearchOptions(k=4, space="image"))
+    result = search_cases(casebook, both, k=5)
+    like = search_cases(casebook, Query(case_id="study-012"), SearchOptions(k=4, space="image"))
     assert (result.space, result.laterals, [film.view for film in result.films]) == (
         "image",
         False,
@@ -48,13 +49,13 @@ def test_two_films_are_searched_with_as_a_case_is_made_of_its_own(casebook: Case
     assert ids(result) == ["study-012", *ids(like)]
     assert result.neighbours[0].score == pytest.approx(1, abs=2e-3)
     assert result.neighbours[0].views == ("PA", "LATERAL")
-    swapped = casebook.search(Query(pixels=both.second, second=both.pixels), k=5)
+    swapped = search_cases(casebook, Query(pixels=both.second, second=both.pixels), k=5)
     assert ids(swapped) == ids(result)
     assert result.scores is not None
     assert result.scores.given == "films"
     # Joined with a text, the frontal film counts whichever was given first.
     texted = [
-        casebook.search(Query(pixels=first, second=second, text="heart"), SearchOptions(k=5, mode="dense"))
+        search_cases(casebook, Query(pixels=first, second=second, text="heart"), SearchOptions(k=5, mode="dense"))
         for first, second in ((both.pixels, both.second), (both.second, both.pixels))
     ]
     assert ids(texted[0]) == ids(texted[1])
@@ -66,7 +67,7 @@ def test_a_lateral_alone_finds_laterals_each_case_once(casebook: Casebook, filte
     films = casebook.case_films.table
     assert films is not None
     parsed = tuple(parse_filter(one) for one in filters)
-    result = casebook.search(Query(pixels=pixels(casebook, "004-3.png")), SearchOptions(k=60, filters=parsed))
+    result = search_cases(casebook, Query(pixels=pixels(casebook, "004-3.png")), SearchOptions(k=60, filters=parsed))
     assert result.laterals
     assert (result.films[0].view, result.films[0].view_by) == ("lateral", "likeness")
     met = matching_rows(casebook, parsed) if parsed else np.ones(len(casebook), bool)
@@ -85,9 +86,9 @@ def test_a_lateral_alone_finds_laterals_each_case_once(casebook: Casebook, filte
 
 def test_all_films_can_be_searched_instead_and_a_frontal_film_is_searched_as_ever(casebook: Casebook) -> None:
     lateral, frontal = pixels(casebook, "004-3.png"), pixels(casebook, "002-1.png")
-    every = casebook.search(Query(pixels=lateral), SearchOptions(k=9, all_films=True))
+    every = search_cases(casebook, Query(pixels=lateral), SearchOptions(k=9, all_films=True))
     assert (every.laterals, every.searched) == (False, 96)
-    plain = casebook.search(Query(pixels=frontal), k=9)
+    plain = search_cases(casebook, Query(pixels=frontal), k=9)
     assert (plain.laterals, plain.searched, plain.films[0].view) == (False, 96, "frontal")
     assert plain.neighbours[0].case_id == "study-002"  # it has no other film
     vectors = casebook.vectors("image").astype(np.float32)
@@ -96,25 +97,25 @@ def test_all_films_can_be_searched_instead_and_a_frontal_film_is_searched_as_eve
         assert ids(result) == [casebook.case_ids[row] for row in order]
         assert all(one.film is None for one in result.neighbours)
     for space in ("joint", "text"):
-        assert not casebook.search(Query(pixels=lateral), SearchOptions(space=space)).laterals
-    assert not casebook.search(Query(pixels=lateral, text="heart")).laterals
+        assert not search_cases(casebook, Query(pixels=lateral), SearchOptions(space=space)).laterals
+    assert not search_cases(casebook, Query(pixels=lateral, text="heart")).laterals
 
 
 def test_the_header_goes_before_likeness(casebook: Casebook) -> None:
-    said = casebook.search(Query(pixels=pixels(casebook, "004-3.png"), view="PA"))
+    said = search_cases(casebook, Query(pixels=pixels(casebook, "004-3.png"), view="PA"))
     assert (said.films[0].view, said.films[0].view_by, said.laterals) == ("frontal", "header", False)
-    turned = casebook.search(Query(pixels=pixels(casebook, "002-1.png"), view="LATERAL"))
+    turned = search_cases(casebook, Query(pixels=pixels(casebook, "002-1.png"), view="LATERAL"))
     assert (turned.films[0].view_by, turned.laterals, turned.films[0].flags) == ("header", True, ())
 
 
 def test_nothing_is_stated_of_a_lateral_alone(casebook: Casebook) -> None:
-    alone = casebook.search(Query(pixels=pixels(casebook, "004-2.png")))
+    alone = search_cases(casebook, Query(pixels=pixels(casebook, "004-2.png")))
     assert alone.assessment is not None
     assert alone.assessment.withheld == "predictions were calibrated on frontal films, and yours is a lateral."
-    frontal = casebook.search(Query(pixels=pixels(casebook, "004-1.png")))
+    frontal = search_cases(casebook, Query(pixels=pixels(casebook, "004-1.png")))
     assert frontal.assessment is not None
     assert not frontal.assessment.withheld
-    pair = casebook.search(Query(pixels=pixels(casebook, "004-1.png"), second=pixels(casebook, "004-2.png")))
+    pair = search_cases(casebook, Query(pixels=pixels(casebook, "004-1.png"), second=pixels(casebook, "004-2.png")))
     assert pair.assessment is not None
     assert not pair.assessment.withheld
     assert "studies of several films" in pair.assessment.why_not
@@ -130,20 +131,20 @@ def test_a_match_is_as_close_as_matches_of_its_kind_are(casebook: Casebook) -> N
         ("010-1.png", record.nearest_similarity),
         ("010-2.png", record.laterals.nearest_similarity),
     ):
-        one = casebook.search(Query(pixels=pixels(casebook, reference)), k=3).neighbours[2]
+        one = search_cases(casebook, Query(pixels=pixels(casebook, reference)), k=3).neighbours[2]
         assert one.closeness == pytest.approx(np.searchsorted(nearest, one.score, side="right") / 101)
 
 
 def test_in_a_casebook_of_one_film_a_case_its_own_laterals_are_found(
     tmp_path: Path, study_casebook: Path, tiny_checkpoint: Path
 ) -> None:
-    from index_builder.subset import write_subset
+    from index_builder.build.subset import write_subset
 
     alone = [*(f"study-{number:03d}" for number in range(2, 93, 3)), "study-095"]
     write_subset(study_casebook, alone, tmp_path / "alone", lambda stage, done, total: None)
     casebook = Casebook.open(tmp_path / "alone")
     assert casebook.case_films.table is None
-    result = casebook.search(Query(pixels=pixels(casebook, "095-1.png"), view="LATERAL"), k=5)
+    result = search_cases(casebook, Query(pixels=pixels(casebook, "095-1.png"), view="LATERAL"), k=5)
     assert result.laterals
     assert [(one.case_id, one.film) for one in result.neighbours] == [("study-095", "095-1.png")]
 
@@ -151,7 +152,7 @@ def test_in_a_casebook_of_one_film_a_case_its_own_laterals_are_found(
 def test_queries_of_films_that_make_no_sense_are_refused(casebook: Casebook) -> None:
     film = pixels(casebook, "000-1.png")
     with pytest.raises(QueryError, match="a second film without a first"):
-        casebook.search(Query(second=film, text="heart"))
+        search_cases(casebook, Query(second=film, text="heart"))
     with pytest.raises(QueryError, match=r"film 3: there are 2"):
         open_study(casebook, Query(case_id="study-000"), 2)
 
@@ -187,7 +188,7 @@ def test_the_terminal_takes_two_films_and_tells_of_a_lateral(study_casebook: Pat
 def app(monkeypatch: pytest.MonkeyPatch, study_casebook: Path) -> AppTest:
     monkeypatch.setattr("sys.argv", ["app.py", str(study_casebook)])
     st.cache_data.clear()
-    return AppTest.from_file(_ROOT / "explorer" / "app.py", default_timeout=280).run()
+    return AppTest.from_file(_ROOT / "explorer" / "app" / "main.py", default_timeout=280).run()
 
 
 def visit(app: AppTest, page: str, **parameters: str) -> AppTest:

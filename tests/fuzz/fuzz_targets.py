@@ -16,13 +16,14 @@ from fuzz_mutation import Groups, mutated, with_png_sums
 from PIL import Image
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.profiles import parse_profile
 from explorer.search.query import Query, SearchOptions
-from index_builder.datasets import openi
-from index_builder.datasets.base import SPLITS, Case
-from index_builder.datasets.covid import Covid
-from index_builder.datasets.manifest import Manifest
+from explorer.search.search import search_cases
+from index_builder.cases.case import SPLITS, Case
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published import openi
+from index_builder.datasets.published.covid import Covid
 from index_builder.errors import CxrError
 from index_builder.imaging import decode_film, display_png, model_input
 
@@ -81,7 +82,7 @@ def target(kind: str, folder: Path, casebook: str, profiles: str) -> Target:
         return {"xml": _reports, "table": _tables, "parquet": _parquet}[kind](folder)
     opened = Casebook.open(profiles if kind == "profile" else casebook)
     given: dict[str, Any] = {"profile": {"age": 60}} if kind == "profile" else {"text": "effusion"}
-    opened.search(Query(np.zeros((64, 64), np.float32), **given))  # loads the system, which is no input's fault
+    search_cases(opened, Query(np.zeros((64, 64), np.float32), **given))  # loads the system, which is no input's fault
     return _profiles(opened) if kind == "profile" else _queries(kind, opened)
 
 
@@ -206,7 +207,7 @@ def _queries(kind: str, casebook: Casebook) -> Target:
     def check(given: Any) -> None:
         query, filters, k = given
         options = SearchOptions(k=k, filters=tuple(parse_filter(one) for one in filters))
-        result = casebook.search(query, options)
+        result = search_cases(casebook, query, options)
         assert np.isfinite(result.vector).all()
         repr(result.as_dict()).encode()
 
@@ -237,7 +238,7 @@ def _profiles(casebook: Casebook) -> Target:
 
     def check(given: Any) -> None:
         profile = parse_profile(casebook, given) if isinstance(given, str) else given
-        result = casebook.search(Query(profile=profile), SearchOptions(k=3))
+        result = search_cases(casebook, Query(profile=profile), SearchOptions(k=3))
         assert np.isfinite(result.vector).all()
 
     made: list[Input] = [lambda: {names[0]: "x" * 1_000_000}, lambda: "age=" + "9" * 5000, lambda: "," * 1_000_000]

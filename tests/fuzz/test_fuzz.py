@@ -13,11 +13,12 @@ from imaging_samples import codes, dicom, picture
 from run_fuzz import fuzz
 
 from explorer.casebook import Casebook
-from explorer.search.filters import parse_filter
+from explorer.search.filters.expression import parse_filter
 from explorer.search.phrases import shared_phrases
 from explorer.search.query import Query
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.openi import OpenI
+from explorer.search.search import search_cases
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import DatasetError, ImagingError, QueryError
 from index_builder.imaging import decode_film
 
@@ -132,7 +133,7 @@ def test_texts_that_cannot_be_searched_with_are_refused(small_casebook: Path) ->
     casebook = Casebook.open(small_casebook)
     for text, reason in (("effusion " * 3000, "27,000 characters"), ("large heart \ud800", "not valid Unicode")):
         with pytest.raises(QueryError, match=reason):
-            casebook.search(Query(text=text))
+            search_cases(casebook, Query(text=text))
     with pytest.raises(QueryError, match="at most 2,000"):
         parse_filter("a" + " " * 200_000)
 
@@ -141,4 +142,4 @@ def test_absurd_numbers_in_a_profile_are_refused(profile_casebook: Path) -> None
     casebook = Casebook.open(profile_casebook)
     for age in (10**400, float("inf"), float("nan")):
         with pytest.raises(QueryError, match="no plausible one"):
-            casebook.search(Query(profile={"age": age}))
+            search_cases(casebook, Query(profile={"age": age}))

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_builder.datasets.base import Case
-from index_builder.graph.findings_graph import MIN_CO_OCCURRENCE, FindingsGraph, Node, findings_graph
-from index_builder.labels import NIH_LABELS, OPENI_LABELS, openi_labels
+from index_builder.cases.case import Case
+from index_builder.cases.labels import NIH_LABELS, OPENI_LABELS, openi_labels
+from index_builder.reranking.findings_graph import MIN_CO_OCCURRENCE, FindingsGraph, Node, findings_graph
 
 CODES = (
     "Opacity/lung/base/left/mild",

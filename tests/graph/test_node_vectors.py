@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from index_builder.errors import InstallationError, ModelError
-from index_builder.graph.findings_graph import FindingsGraph, Node, Triple
-from index_builder.graph.node_vectors import GraphMethod, embed_graph
+from index_builder.reranking.findings_graph import FindingsGraph, Node, Triple
+from index_builder.reranking.node_vectors import GraphMethod, embed_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training instances are always shuffled:DeprecationWarning")
 
@@ -89,7 +89,7 @@ def test_nothing_is_written_to_home_or_printed(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     program = (
         "from test_node_vectors import two_islands\n"
-        "from index_builder.graph.node_vectors import embed_graph\n"
+        "from index_builder.reranking.node_vectors import embed_graph\n"
         "embed_graph(two_islands(), 'transe', dim=8, epochs=1)\n"
     )
     environment = {

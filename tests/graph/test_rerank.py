@@ -16,9 +16,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from index_builder.graph.case_vectors import ClassVectors, case_vectors
-from index_builder.graph.findings_graph import FindingsGraph, Node, Triple
-from index_builder.graph.rerank import RerankWeights, choose_weights, rerank_scores, soft_jaccard
+from index_builder.reranking.case_vectors import ClassVectors, case_vectors
+from index_builder.reranking.findings_graph import FindingsGraph, Node, Triple
+from index_builder.reranking.rerank import RerankWeights, choose_weights, rerank_scores, soft_jaccard
 
 WEIGHTS = RerankWeights(cosine=0.5, jaccard=0.3, graph=0.2)
 
@@ -171,7 +171,7 @@ def test_thousands_of_pairs_take_seconds_and_little_memory() -> None:
 
 
 def test_an_app_that_reranks_loads_neither_torch_nor_pykeen() -> None:
-    program = "import sys, index_builder.graph.rerank; print({'torch', 'pykeen', 'sklearn'} & set(sys.modules))"
+    program = "import sys, index_builder.reranking.rerank; print({'torch', 'pykeen', 'sklearn'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "set()"
 
 

@@ -288,7 +288,7 @@ def test_a_turned_and_a_mirrored_phantom_are_told() -> None:
 
 @pytest.mark.skipif(not _SHARED.is_dir(), reason="needs the JSRT films and outlines in ../shared/data/jsrt")
 def test_the_shipped_weights_outline_real_films_that_nothing_was_learned_from() -> None:
-    from index_builder.datasets.jsrt import JSRT
+    from index_builder.datasets.published.jsrt import JSRT
 
     dataset = JSRT(_SHARED)
     scores = []

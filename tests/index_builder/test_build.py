@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from index_builder.build import BuildRequest, build, select_cases
-from index_builder.case_table import case_from_row, read_cases
-from index_builder.casebook import read_embeddings, read_manifest, read_maps, read_table, verify
+from index_builder.build.build import BuildRequest, build, select_cases
+from index_builder.build.embed import embed_shards, shard_path, unfinished_shards
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.manifest import read_manifest, read_maps, verify
+from index_builder.cases.case import Case
+from index_builder.cases.table import case_from_row, read_cases
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case
-from index_builder.embed import embed_shards, shard_path, unfinished_shards
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
-from index_builder.systems.base import load_system
 from index_builder.systems.mskpt import MskPt
+from index_builder.systems.registry import load_system
 from index_builder.systems.siclip import SiClip
 
 

@@ -18,16 +18,17 @@ import numpy as np
 import pytest
 import yaml
 
-from index_builder import build as building
-from index_builder import embed_ray
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import read_manifest, verify
+from index_builder.build import build as building
+from index_builder.build import embed_ray
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.embed_ray import RayCluster
+from index_builder.casebook.manifest import read_manifest, verify
+from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, Dataset
-from index_builder.embed_ray import RayCluster
+from index_builder.datasets.base import Dataset
 from index_builder.errors import CasebookError, DatasetError, ImagingError, WorkerError
 from index_builder.imaging import Film
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
 
 # Starting Ray and its workers takes ten seconds on an idle machine and minutes on a busy one.
 pytestmark = pytest.mark.timeout(900)

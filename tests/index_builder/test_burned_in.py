@@ -12,9 +12,9 @@ from table_samples import sample
 
 from index_builder.datasets import open_dataset
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.manifest import Manifest
-from index_builder.film_check.burned_in import find_text
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.imaging import decode_film, read_film
+from index_builder.imaging.burned_in import find_text
 
 
 @pytest.fixture(scope="module")

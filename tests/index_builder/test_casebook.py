@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder import case_table
-from index_builder.case_table import CaseRows, case_from_row, cases_table, read_cases, write_cases
-from index_builder.casebook import read_manifest, verify
-from index_builder.datasets.base import Case
+from index_builder.casebook.manifest import read_manifest, verify
+from index_builder.cases import table as case_table
+from index_builder.cases.case import Case
+from index_builder.cases.table import CaseRows, case_from_row, cases_table, read_cases, write_cases
 from index_builder.errors import CasebookError
 from index_builder.stores.base import case_keys
 

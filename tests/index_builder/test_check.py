@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from table_samples import sample, write_film
 
-from index_builder.datasets.base import Case, DatasetCard
+from index_builder.cases.case import Case
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.check import check_dataset, problem_lines, reader_lines
-from index_builder.datasets.covid import Covid
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.nih import NIH
-from index_builder.datasets.tables import Problem, ProblemKind
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published.covid import Covid
+from index_builder.datasets.published.nih import NIH
+from index_builder.datasets.reading.rows import Problem, ProblemKind
 from index_builder.errors import DatasetError
 from index_builder.imaging import Film, read_film
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from table_samples import sample, write_film
 
-from index_builder.datasets.covid import COVID_LABELS, Covid
+from index_builder.datasets.published.covid import COVID_LABELS, Covid
 from index_builder.errors import DatasetError
 
 HEADER = "patientid,offset,sex,age,finding,survival,temperature,view,modality,filename,license,clinical_notes"

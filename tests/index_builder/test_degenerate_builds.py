@@ -23,25 +23,26 @@ from streamlit.testing.v1 import AppTest
 from tiny_samples import WORDS
 
 from explorer import Casebook, Query, SearchOptions, parse_filter
-from explorer.colouring import colour_fields, colouring, shape_fields, shapes
-from explorer.evaluation.report import read_sources, write_report
-from explorer.explain import Question, explain, findings_of, methods_for, open_study
-from explorer.map_data import map_points, neighbours_kept, place_query
-from explorer.prediction_words import assessment_lines
+from explorer.explanation.explain import Question, explain, findings_of, methods_for, open_study
+from explorer.maps.colouring import colour_fields, colouring, shape_fields, shapes
+from explorer.maps.points import map_points, neighbours_kept, place_query
+from explorer.maps.refit import refit
+from explorer.maps.selection import label_excess, selection_csv
+from explorer.prediction.words import assessment_lines
 from explorer.quality.check import check_quality
-from explorer.refit import refit
+from explorer.report.html import read_sources, write_report
 from explorer.search.counter_evidence import counter_evidence
-from explorer.selection import label_excess, selection_csv
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import verify
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.casebook.manifest import verify
 from index_builder.evaluation.stored import measure_casebook
-from index_builder.projections.maps import LEAST_CASES
-from index_builder.subset import write_subset
+from index_builder.maps.maps import LEAST_CASES
 
 # What divides zero by zero is on its way to a page.
 pytestmark = [pytest.mark.filterwarnings("error::RuntimeWarning"), pytest.mark.timeout(600)]
 
-_APP = Path(__file__).resolve().parents[2] / "explorer" / "app.py"
+_APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _SECTIONS = ("Overview", "Findings", "Confidence", "Retrieval", "Systems", "Data quality")
 _PARTS = ("train", "val", "test")
 
@@ -192,11 +193,11 @@ def test_every_query_is_answered(built: Build, name: str) -> None:
     ]
     for kind, query in queries(opened).items():
         for options in several if kind == "case" else several[:2]:
-            result = opened.search(query, options)
+            result = search_cases(opened, query, options)
             assert_finite(result.as_dict())
             if result.assessment is not None:
                 assert "nan" not in " ".join(assessment_lines(result.assessment, 5))
-        result = opened.search(query)
+        result = search_cases(opened, query)
         among = np.flatnonzero(opened.has_vector(result.space))
         placed = place_query(opened, result.space, opened.projection(result.space), among, query, result)
         assert placed is None or np.isfinite(placed.position).all()
@@ -252,7 +253,7 @@ def test_figures_report_and_parts_of_it_hold_no_nan(built: Build, name: str, tmp
         part = tmp_path / f"{len(chosen)}-of-them"
         write_subset(casebook, chosen, part, quiet, replace=True)
         assert verify(part) == []
-        assert_finite(Casebook.open(part).search(Query(case_id=chosen[0])).as_dict())
+        assert_finite(search_cases(Casebook.open(part), Query(case_id=chosen[0])).as_dict())
 
 
 @pytest.mark.parametrize("name", DRAWN)

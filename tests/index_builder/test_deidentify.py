@@ -19,8 +19,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from explorer.cli import app
-from index_builder.datasets.manifest import Manifest
+from explorer.cli.commands import app
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.deidentify import KEY_VARIABLE, Pseudonyms
 from index_builder.deidentify.dicom_profile import deidentified_dicom, known_identifiers, read_dicom
 from index_builder.deidentify.text import without_identifiers

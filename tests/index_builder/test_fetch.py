@@ -20,11 +20,11 @@ import httpx
 import pytest
 from openi_samples import dicom_film, png_film, report_xml, tgz
 
-from index_builder.casebook import read_manifest
-from index_builder.datasets import unpack
-from index_builder.datasets.fetch import CHECKSUMS_FILE, fetch_openi
-from index_builder.datasets.openi import OpenI, film_key
-from index_builder.datasets.transfer import MAX_RESTARTS, Progress, Retry, download
+from index_builder.casebook.manifest import read_manifest
+from index_builder.datasets.fetching import unpack
+from index_builder.datasets.fetching.fetch import CHECKSUMS_FILE, fetch_openi
+from index_builder.datasets.fetching.transfer import MAX_RESTARTS, Progress, Retry, download
+from index_builder.datasets.published.openi import OpenI, film_key
 from index_builder.errors import CxrError, DownloadError
 
 REPORTS, PNG, DICOM = "NLMCXR_reports.tgz", "NLMCXR_png.tgz", "NLMCXR_dcm.tgz"
@@ -587,7 +587,7 @@ def test_download_notes_version_for_the_next_run(site, tmp_path, waits):
 
 
 def test_demo_of_real_films_fetches_a_sample_and_goes_on_where_it_stopped(site, archives, tmp_path, capsys):
-    from explorer.cli import app
+    from explorer.cli.commands import app
 
     command = ["demo", "--real", "--no-serve", "--sample", "2", "--base-url", site.base, "--out", str(tmp_path)]
     del site.files[PNG]

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from explorer import Casebook, Query
-from explorer.search.film_report import FilmReport, examine, look
-from index_builder.datasets.base import Case
+from explorer.search.reading.film_report import FilmReport, examine, look
+from explorer.search.search import search_cases
+from index_builder.casebook.films import film_counts
+from index_builder.cases.case import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import TURNS, FilmCheck, is_blank, nearest_distances, righted, turned, unit
 from index_builder.film_check.features import recorded_features
 from index_builder.film_check.fit import _similarity_percentiles, fit_film_check, reference_films
-from index_builder.films import film_counts
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +97,12 @@ def test_a_lateral_by_its_header_where_frontals_are_indexed(casebook: Casebook, 
 
 
 def test_a_search_tells_before_its_results(casebook: Casebook) -> None:
-    result = casebook.search(Query(pixels=photograph()), k=2)
+    result = search_cases(casebook, Query(pixels=photograph()), k=2)
     assert result.film is not None
     assert kinds(result.film) == ["no chest film"]
     assert result.as_dict()["film"]["flags"][0]["kind"] == "no chest film"
     assert len(result.neighbours) == 2
-    assert casebook.search(Query(text="heart"), k=1).film is None
+    assert search_cases(casebook, Query(text="heart"), k=1).film is None
 
 
 def test_what_is_written_is_read(tmp_path: Path, phantom_casebook: Path) -> None:

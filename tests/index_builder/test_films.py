@@ -12,18 +12,20 @@ import pytest
 import torch
 
 from explorer import Casebook
-from index_builder.build import BuildRequest, build
-from index_builder.case_table import case_from_row, cases_table
-from index_builder.casebook import SPACES, Layout, read_manifest, verify, write_manifest
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.calibration.held_out import read_answers
+from index_builder.casebook.films import FilmTable, film_counts, read_films
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest, verify, write_manifest
+from index_builder.casebook.thumbnails import ThumbnailReader
+from index_builder.cases.case import Case, CaseFilm
+from index_builder.cases.space import SPACES
+from index_builder.cases.table import case_from_row, cases_table
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Case, CaseFilm
 from index_builder.errors import CasebookError
-from index_builder.films import FilmTable, film_counts, read_films
-from index_builder.held_out import read_answers
-from index_builder.subset import write_subset
-from index_builder.systems.base import load_system
 from index_builder.systems.joining import encode_cases, fused
-from index_builder.thumbnails import ThumbnailReader
+from index_builder.systems.registry import load_system
 
 
 def quiet(stage: str, done: int, total: int) -> None:

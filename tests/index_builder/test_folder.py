@@ -12,10 +12,10 @@ from PIL import Image
 from published_layouts import paediatric, write_films
 from table_samples import sample
 
-from index_builder.datasets.base import SPLITS
+from index_builder.cases.case import SPLITS
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.film_tree import linked_folders
-from index_builder.datasets.folder import Folder
+from index_builder.datasets.own.folder import Folder
+from index_builder.datasets.reading.film_tree import linked_folders
 from index_builder.errors import DatasetError, ImagingError
 
 

@@ -10,14 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from index_builder.case_table import CaseRows, cases_table, read_cases
-from index_builder.casebook import SPACES, Layout, read_embeddings, read_manifest, verify
-from index_builder.datasets.base import Case
-from index_builder.errors import CasebookError
-from index_builder.evaluation.calibration import TEMPERATURES, fit_stage_temperature
-from index_builder.evaluation.prediction import classifier_logits
-from index_builder.film_check.check import FilmCheck
-from index_builder.held_out import (
+from index_builder.build.subset import write_subset
+from index_builder.calibration.held_out import (
     FEWEST,
     Answers,
     HeldOut,
@@ -28,11 +22,21 @@ from index_builder.held_out import (
     read_answers,
     write_answers,
 )
-from index_builder.labels import DUST_STAGES
+from index_builder.calibration.temperature import TEMPERATURES, fit_stage_temperature
+from index_builder.calibration.voting import vote, vote_logits
+from index_builder.casebook.files import read_embeddings
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest, verify
+from index_builder.cases.case import Case
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import SPACES
+from index_builder.cases.table import CaseRows, cases_table, read_cases
+from index_builder.errors import CasebookError
+from index_builder.evaluation.prediction import classifier_logits
+from index_builder.film_check.check import FilmCheck
 from index_builder.stores.faiss import FaissStore
-from index_builder.subset import write_subset
-from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.voting import vote, vote_logits
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_system
 
 
 class Opened:

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.manifest import Manifest
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.errors import ImagingError
 from index_builder.imaging import (
     model_input,

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index_builder.case_table import CaseRows, cases_table
-from index_builder.casebook import SPACES, Space, SpaceRecord
-from index_builder.datasets.base import Case
-from index_builder.indexing import FAISS, IndexesInTurn, index_space
+from index_builder.casebook.indexes import FAISS, IndexesInTurn, index_space
+from index_builder.casebook.manifest import SpaceRecord
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES, Space
+from index_builder.cases.table import CaseRows, cases_table
 from index_builder.stores.base import VectorStore, case_keys
 
 CASES = CaseRows(cases_table([Case(f"case-{number}", f"patient-{number}", "train", ()) for number in range(9)]))

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from table_samples import write_film
 
-from index_builder.datasets.base import Case
-from index_builder.datasets.column_map import ColumnMap
-from index_builder.datasets.label_cells import alike_labels, label_items, parse_mark
-from index_builder.datasets.manifest import Manifest
+from index_builder.cases.case import Case
+from index_builder.datasets.own.column_map import ColumnMap
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.reading.label_cells import alike_labels, label_items, parse_mark
 from index_builder.errors import DatasetError
 
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.datasets.openi import OpenI
-from index_builder.labels import (
+from index_builder.cases.labels import (
     DUST_STAGES,
     NIH_LABELS,
     OPENI_LABELS,
@@ -16,6 +15,7 @@ from index_builder.labels import (
     openi_labels,
     parse_mesh,
 )
+from index_builder.datasets.published.openi import OpenI
 
 UNCODED = {"No Indexing", "Technical Quality of Image Unsatisfactory"}
 

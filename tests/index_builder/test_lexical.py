@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from tiny_samples import REPORTS
 
-from index_builder.case_table import read_cases
-from index_builder.casebook import SCHEMA_VERSION, Layout, digest_files, read_manifest, verify
+from index_builder.build.subset import write_subset
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import SCHEMA_VERSION, digest_files, read_manifest, verify
+from index_builder.cases.table import read_cases
 from index_builder.errors import CasebookError
 from index_builder.facts.fact import Fact
 from index_builder.facts.match import fact_terms, wanted_terms
@@ -18,7 +20,6 @@ from index_builder.facts.parse import read_facts
 from index_builder.lexical import word_index
 from index_builder.lexical.stored_facts import StoredFacts, write_facts
 from index_builder.lexical.word_index import WordIndex, write_word_index
-from index_builder.subset import write_subset
 
 TEXTS = [text for text, *_ in REPORTS.values()]
 
@@ -145,7 +146,7 @@ def test_a_part_of_a_casebook_has_its_own_index(report_casebook: Path, tmp_path:
 
 
 def test_a_part_of_an_older_casebook_is_indexed(report_casebook: Path, tmp_path: Path) -> None:
-    from index_builder.casebook import write_manifest
+    from index_builder.casebook.manifest import write_manifest
 
     folder = shutil.copytree(report_casebook, tmp_path / "old")
     shutil.rmtree(Layout(folder).words.parent)

@@ -11,10 +11,11 @@ import pytest
 from pydantic import ValidationError
 from table_samples import write_film
 
-from index_builder.datasets.base import SPLITS, Case, Dataset
-from index_builder.datasets.column_map import ColumnMap
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.tables import MAX_CELL_CHARS, ProblemKind
+from index_builder.cases.case import SPLITS, Case
+from index_builder.datasets.base import Dataset
+from index_builder.datasets.own.column_map import ColumnMap
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.reading.rows import MAX_CELL_CHARS, ProblemKind
 from index_builder.errors import DatasetError, ImagingError
 
 

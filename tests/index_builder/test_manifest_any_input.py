@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_builder.datasets.base import SPLITS, Case
-from index_builder.datasets.manifest import Manifest
+from index_builder.cases.case import SPLITS, Case
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.errors import DatasetError
 
 #: Texts that a parser of tables meets at its corners.

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 
 from explorer.casebook import Casebook
-from explorer.search.filters import matching_rows, parse_filter, stored_conditions
+from explorer.search.filters.expression import matching_rows, parse_filter, stored_conditions
 from explorer.search.query import Query, SearchOptions
-from index_builder import indexing
-from index_builder.build import BuildRequest, build
-from index_builder.case_table import CaseRows, cases_table
-from index_builder.casebook import read_manifest, verify, write_manifest
-from index_builder.datasets.base import Case
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, build
+from index_builder.casebook import indexes as indexing
+from index_builder.casebook.manifest import read_manifest, verify, write_manifest
+from index_builder.cases.case import Case
+from index_builder.cases.table import CaseRows, cases_table
 from index_builder.errors import CasebookError
 from index_builder.stores import milvus
 from index_builder.stores.base import Condition, case_keys
@@ -181,7 +182,7 @@ def test_a_build_on_milvus_is_a_sound_casebook(tmp_path: Path, tiny_checkpoint: 
     assert {record.index for record in manifest.spaces.values()} == {"milvus"}
     assert verify(out) == []
     casebook = Casebook.open(out)
-    assert len(casebook.search(Query(text="effusion"), k=5).neighbours) == 3
+    assert len(search_cases(casebook, Query(text="effusion"), k=5).neighbours) == 3
     casebook.store("text").close()
     assert verify(out) == []
 
@@ -216,7 +217,7 @@ def test_a_casebook_on_milvus_answers_as_one_on_faiss(
     for filters in ((), *((parse_filter(one),) for one in expressions)):
         options = SearchOptions(k=7, filters=filters)
         for query in (Query(text="small effusion"), Query(case_id="case-009")):
-            ours, theirs = on_milvus.search(query, options), on_faiss.search(query, options)
+            ours, theirs = search_cases(on_milvus, query, options), search_cases(on_faiss, query, options)
             assert ours.searched == theirs.searched
             scores = [[one.score for one in result.neighbours] for result in (ours, theirs)]
             np.testing.assert_allclose(*scores, atol=1e-4)
@@ -243,7 +244,7 @@ def test_laterals_are_found_as_by_faiss(
     lateral = by_faiss.film("004-3.png").pixels
     for filters in ((), (parse_filter("label=Nodule"),)):
         options = SearchOptions(k=60, filters=filters)
-        found = [one.search(Query(pixels=lateral), options) for one in (by_faiss, by_milvus)]
+        found = [search_cases(one, Query(pixels=lateral), options) for one in (by_faiss, by_milvus)]
         assert found[0].laterals
         assert [(one.case_id, one.film) for one in found[0].neighbours] == [
             (one.case_id, one.film) for one in found[1].neighbours

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from table_samples import sample, write_film
 
-from index_builder.datasets.nih import NIH
+from index_builder.cases.labels import NIH_LABELS
+from index_builder.datasets.published.nih import NIH
 from index_builder.errors import DatasetError, ImagingError
-from index_builder.labels import NIH_LABELS
 
 HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
 SIZES = ",OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"

@@ -13,9 +13,9 @@ import pytest
 from openi_samples import dicom_film, packaged_reports, png_film, report_xml, tgz
 from table_samples import sample
 
-from index_builder.datasets import openi
-from index_builder.datasets.base import SPLITS
-from index_builder.datasets.openi import OpenI, film_key, films_by_report
+from index_builder.cases.case import SPLITS
+from index_builder.datasets.published import openi_reports
+from index_builder.datasets.published.openi import OpenI, film_key, films_by_report
 from index_builder.errors import DatasetError, ImagingError
 
 
@@ -41,7 +41,7 @@ def by_id(dataset: OpenI):
 def test_packaged_reports_are_read_without_torch_in_four_seconds():
     code = (
         "import sys, time; start = time.perf_counter()\n"
-        "from index_builder.datasets.openi import OpenI\n"
+        "from index_builder.datasets.published.openi import OpenI\n"
         "cases = OpenI().cases()\n"
         "assert not {'torch', 'torchvision', 'torchxrayvision'} & set(sys.modules)\n"
         "print(len(cases), time.perf_counter() - start)"
@@ -293,15 +293,15 @@ def test_a_report_twice_is_refused(reports):
 def test_size_limits(reports, monkeypatch):
     archive = reports.parent / "r.tgz"
     archive.write_bytes(tgz(report_xml(1, 2)))
-    monkeypatch.setattr(openi, "MAX_REPORT_BYTES", 2000)
+    monkeypatch.setattr(openi_reports, "MAX_REPORT_BYTES", 2000)
     for source in (reports, archive):
         with pytest.raises(DatasetError, match="at most 2,000"):
             OpenI(reports=source).cases()
-    monkeypatch.setattr(openi, "MAX_REPORT_BYTES", 10**6)
-    monkeypatch.setattr(openi, "MAX_REPORTS", 1)
+    monkeypatch.setattr(openi_reports, "MAX_REPORT_BYTES", 10**6)
+    monkeypatch.setattr(openi_reports, "MAX_REPORTS", 1)
     with pytest.raises(DatasetError, match="over 1 reports"):
         OpenI(reports=archive).cases()
-    monkeypatch.setattr(openi, "MAX_ARCHIVE_BYTES", 6000)
+    monkeypatch.setattr(openi_reports, "MAX_ARCHIVE_BYTES", 6000)
     with pytest.raises(DatasetError, match="unpacks to over 6,000"):
         OpenI(reports=archive).cases()
 

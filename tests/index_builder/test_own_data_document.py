@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from table_samples import write_film
 
-from index_builder.datasets.covid import Covid
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.nih import NIH
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published.covid import Covid
+from index_builder.datasets.published.nih import NIH
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-own-data.md"
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from index_builder.datasets.openi import OpenI
+from index_builder.cases.labels import DUST_STAGES, OPENI_LABELS
 from index_builder.datasets.phantom import FINDINGS, SITES, ChestSpec, Finding, PhantomDust, PhantomOpenI, render
 from index_builder.datasets.phantom.anatomy import build
 from index_builder.datasets.phantom.dust_cohort import OCCUPATIONS
 from index_builder.datasets.phantom.mesh_codes import NOT_DRAWN, RULES, draw_code, draw_codes, findings_of
 from index_builder.datasets.phantom.skeleton import draw_ribs
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import DatasetError, ImagingError
-from index_builder.labels import DUST_STAGES, OPENI_LABELS
 
 SIZE = 256
 #: Findings that have a side. The rest lie on both sides or in the middle.
@@ -365,7 +365,7 @@ def test_cards_say_what_is_synthetic(cohort: type) -> None:
 
 
 def test_age_and_sex_do_not_contradict_the_report() -> None:
-    from index_builder.datasets.openi import OpenI
+    from index_builder.datasets.published.openi import OpenI
 
     published = {case.case_id: case.profile.get("age") for case in OpenI().cases()}
     ages = sexes = 0

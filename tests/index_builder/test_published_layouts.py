@@ -7,11 +7,12 @@ import published_layouts as layouts
 import pytest
 from published_layouts import LAYOUTS, write_films, write_lines
 
-from explorer.cli_options import DatasetOption
+from explorer.cli.options import DatasetOption
+from index_builder.cases.case import SPLITS, Case
 from index_builder.datasets import DATASETS, open_dataset
-from index_builder.datasets.base import SPLITS, Case, Dataset
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.chexpert_labels import CHEXPERT_LABELS
+from index_builder.datasets.published.chexpert_labels import CHEXPERT_LABELS
 from index_builder.errors import DatasetError
 
 #: Folders of real films beside the checkout, by the dataset that reads each, with cases, films and patients.
@@ -170,7 +171,7 @@ def test_a_damaged_packed_table_is_named(tmp_path: Path, damage: bytes) -> None:
 
 
 def test_a_packed_table_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index_builder.datasets.packed_text.MAX_UNPACKED_BYTES", 100)
+    monkeypatch.setattr("index_builder.datasets.reading.packed_text.MAX_UNPACKED_BYTES", 100)
     with pytest.raises(DatasetError, match="unpacks to more than 100 bytes"):
         open_dataset("mimic-cxr", layouts.mimic_cxr(tmp_path))
 

@@ -8,10 +8,10 @@ import pytest
 from table_samples import sample, write_film
 
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.column_map import ColumnMap
-from index_builder.datasets.covid import Covid
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.nih import NIH
+from index_builder.datasets.own.column_map import ColumnMap
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.published.covid import Covid
+from index_builder.datasets.published.nih import NIH
 from index_builder.errors import DatasetError, ImagingError
 
 

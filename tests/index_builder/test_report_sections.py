@@ -2,7 +2,7 @@
 
 import pytest
 
-from index_builder.datasets.report_sections import report_sections
+from index_builder.datasets.published.report_sections import report_sections
 
 
 @pytest.mark.parametrize(

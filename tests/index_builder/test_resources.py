@@ -7,8 +7,9 @@ import pytest
 from index_builder import resources
 from index_builder.datasets import DATASETS
 from index_builder.errors import InstallationError
-from index_builder.resources import checkpoint_for, default_checkpoint, resource
+from index_builder.resources import resource
 from index_builder.systems import SYSTEMS
+from index_builder.systems.shipped import checkpoint_for, default_checkpoint
 
 
 @pytest.fixture

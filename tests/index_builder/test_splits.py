@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from index_builder.datasets.base import SPLITS
-from index_builder.datasets.reading import carve_val
-from index_builder.datasets.splits import TEST_SHARE, VAL_SHARE, split_of
+from index_builder.cases.case import SPLITS
+from index_builder.datasets.reading.cases import carve_val
+from index_builder.datasets.reading.splits import TEST_SHARE, VAL_SHARE, split_of
 
 groups = st.text(max_size=40)
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from explorer.casebook import Casebook
-from explorer.search.filters import matching_rows, parse_filter, stored_conditions
-from index_builder.case_table import CaseRows, case_from_row, cases_table, known_matrix, read_cases, write_cases
-from index_builder.casebook import Layout, read_manifest, read_metrics, write_manifest
-from index_builder.datasets.base import Case
-from index_builder.datasets.manifest import Manifest
+from explorer.search.filters.expression import matching_rows, parse_filter, stored_conditions
+from index_builder.build.subset import write_subset
+from index_builder.calibration.held_out import read_answers
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import read_manifest, read_metrics, write_manifest
+from index_builder.cases.case import Case
+from index_builder.cases.table import CaseRows, case_from_row, cases_table, known_matrix, read_cases, write_cases
+from index_builder.datasets.own.manifest import Manifest
 from index_builder.deidentify import Pseudonyms, write_deidentified
-from index_builder.held_out import read_answers
-from index_builder.subset import write_subset
 
 LABELS = ("Cardiomegaly", "Effusion", "Nodule")
 

@@ -14,18 +14,20 @@ import pytest
 from PIL import Image
 
 from explorer import Casebook, Query
-from explorer.cli import app
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import read_embeddings, read_manifest, read_table, verify
+from explorer.cli.commands import app
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, build
+from index_builder.build.subset import write_subset
+from index_builder.casebook.files import read_embeddings, read_table
+from index_builder.casebook.manifest import read_manifest, verify
 from index_builder.datasets import open_dataset
 from index_builder.datasets.check import check_dataset
-from index_builder.datasets.manifest import Manifest
-from index_builder.datasets.reading import FilmFolder
+from index_builder.datasets.own.manifest import Manifest
+from index_builder.datasets.reading.cases import FilmFolder
 from index_builder.deidentify import Pseudonyms, write_deidentified
 from index_builder.errors import DatasetError, ImagingError
 from index_builder.evaluation.embedding import embed_modality
-from index_builder.subset import write_subset
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
 from index_builder.systems.unified import Unified
 from index_builder.training.cases import Source, gather
 
@@ -67,7 +69,7 @@ def write_source(root: Path, numbers: range | list[int], damaged: dict[int, byte
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index_builder.embed.SHARD_CASES", 8)
+    monkeypatch.setattr("index_builder.build.embed.SHARD_CASES", 8)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def casebook(tmp_path_factory: pytest.TempPathFactory, source: Path, tiny_checkp
     """Built without the three films. Read only."""
     out = tmp_path_factory.mktemp("casebooks") / "skipped"
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("index_builder.embed.SHARD_CASES", 8)
+        patched.setattr("index_builder.build.embed.SHARD_CASES", 8)
         build(request(source, out, tiny_checkpoint), quiet)
     return out
 
@@ -146,7 +148,7 @@ def test_a_build_goes_on_without_and_lists_every_film(source: Path, casebook: Pa
     assert (kept.image, kept.view, kept.report) == (None, None, "the heart is normal 12")
     assert opened.thumbnail("case-12") is None
     assert opened.thumbnail("case-11") is not None
-    assert "case-12" in [one.case_id for one in opened.search(Query(text="the heart is normal"), k=5).neighbours]
+    assert "case-12" in [one.case_id for one in search_cases(opened, Query(text="the heart is normal"), k=5).neighbours]
 
 
 def test_what_is_left_is_what_a_table_without_those_films_gives(
@@ -230,11 +232,11 @@ def test_milvus_and_subsets_have_the_same_cases(
     query = Query(text="the heart is normal")
     for space in ("text", "joint"):
         found = [
-            [one.case_id for one in Casebook.open(place).search(Query(case_id="case-12"), k=5).neighbours]
+            [one.case_id for one in search_cases(Casebook.open(place), Query(case_id="case-12"), k=5).neighbours]
             for place in (out, casebook)
         ]
         assert found[0] == found[1], space
-    assert Casebook.open(out).search(query, k=3).neighbours
+    assert search_cases(Casebook.open(out), query, k=3).neighbours
     chosen = write_subset(out, ["case-11", "case-12"], tmp_path / "chosen", quiet)
     assert [one.case_id for one in chosen.unreadable] == ["case-12"]
     assert verify(tmp_path / "chosen") == []

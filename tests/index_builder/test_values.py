@@ -2,7 +2,7 @@
 
 import pytest
 
-from index_builder.datasets.values import counted, parse_age, parse_view
+from index_builder.datasets.reading.values import counted, parse_age, parse_view
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from index_builder.projections.maps import MappedCases, reach
-from index_builder.projections.neighbours import NeighbourGraph, neighbour_graph
+from index_builder.maps.maps import MappedCases, reach
+from index_builder.maps.neighbours import NeighbourGraph, neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
 

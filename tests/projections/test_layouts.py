@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from map_samples import clusters, graph_of, mapped
 
-from index_builder.projections import maps
-from index_builder.projections.layout import TSNE_REACH, UMAP_REACH, tsne_layout, umap_layout
-from index_builder.projections.maps import LEAST_CASES, MEASURED_REACH, MappedCases, describe_maps, draw_maps, map_names
-from index_builder.projections.neighbours import neighbour_graph
+from index_builder.maps import maps
+from index_builder.maps.layout import TSNE_REACH, UMAP_REACH, tsne_layout, umap_layout
+from index_builder.maps.maps import LEAST_CASES, MEASURED_REACH, MappedCases, describe_maps, draw_maps, map_names
+from index_builder.maps.neighbours import neighbour_graph
 from index_builder.stores.faiss import FaissStore
 
 

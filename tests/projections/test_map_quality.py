@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from map_samples import graph_of
 
-from index_builder.datasets.base import Case
-from index_builder.projections import quality
-from index_builder.projections.clusters import case_terms, characteristic_words, find_clusters, largest_first
-from index_builder.projections.placing import PLACING_NEIGHBOURS, place
-from index_builder.projections.quality import NEIGHBOURS, map_quality, trustworthiness
+from index_builder.cases.case import Case
+from index_builder.maps import quality
+from index_builder.maps.clusters import case_terms, characteristic_words, find_clusters, largest_first
+from index_builder.maps.placing import PLACING_NEIGHBOURS, place
+from index_builder.maps.quality import NEIGHBOURS, map_quality, trustworthiness
 
 
 def test_a_map_that_loses_nothing_is_trusted_and_a_random_one_is_not() -> None:
@@ -107,7 +107,7 @@ def test_a_query_never_leaves_the_hull_of_its_neighbours(similarities: list[floa
 
 
 def test_clusters_by_size_and_of_large_sets_by_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index_builder.projections.clusters.SAMPLE", 500)
+    monkeypatch.setattr("index_builder.maps.clusters.SAMPLE", 500)
     random = np.random.default_rng(0)
     member = random.choice(3, 900, p=[0.2, 0.5, 0.3])
     positions = (20 * np.eye(3)[member] + random.normal(size=(len(member), 3))).astype(np.float32)

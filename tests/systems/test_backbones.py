@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from index_builder.errors import ModelError
-from index_builder.systems.encoders import ImageEncoder, weights_digest
-from index_builder.systems.xrv import read_weights
+from index_builder.systems.backbones.encoders import ImageEncoder, weights_digest
+from index_builder.systems.backbones.xrv import read_weights
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -358,7 +358,7 @@ def test_names_and_revisions_are_found_in_the_hub_s_cache_offline(tmp_path: Path
     script = """
 import sys
 from index_builder.errors import ModelError
-from index_builder.systems.encoders import ImageEncoder
+from index_builder.systems.backbones.encoders import ImageEncoder
 print(ImageEncoder("hub:someone/encoder@refs/pr/1", 28, pretrained=True).dim)
 try:
     ImageEncoder("hub:someone/encoder", 28, pretrained=True)

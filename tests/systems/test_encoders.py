@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from index_builder.errors import ModelError
-from index_builder.systems.encoders import ImageEncoder, TextEncoder, weights_digest
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder, weights_digest
 
 
 @pytest.fixture(scope="module")

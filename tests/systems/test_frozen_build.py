@@ -15,14 +15,16 @@ from tiny_samples import write_films
 
 import explorer
 from explorer.casebook import Casebook
-from explorer.cli import app
+from explorer.cli.commands import app
 from explorer.search.query import Query, SearchOptions
-from index_builder.build import BuildRequest, PublishedEncoder, build
-from index_builder.casebook import Layout, verify
+from explorer.search.search import search_cases
+from index_builder.build.build import BuildRequest, PublishedEncoder, build
+from index_builder.casebook.layout import Layout
+from index_builder.casebook.manifest import verify
 from index_builder.errors import ModelError, QueryError
 from index_builder.imaging import read_film
-from index_builder.systems.base import load_system
 from index_builder.systems.frozen import Frozen
+from index_builder.systems.registry import load_system
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -62,14 +64,14 @@ def test_a_casebook_of_films_alone(film_book: Path, films: Path, rad_dino: Path)
     assert record.predicts_by == "classifier"
     assert record.label_names == ("Cardiomegaly", "Effusion", "Nodule")
     film = read_film(films / "000.png").pixels
-    found = casebook.search(Query(film), SearchOptions(k=3))
+    found = search_cases(casebook, Query(film), SearchOptions(k=3))
     assert {one.case_id for one in found.neighbours[:2]} == {"case-000", "case-001"}  # the film and its copy
     assert found.assessment is not None
     assert found.assessment.cases == {"classifier": 23, "vote": 23}  # calibrated like any other system
     assert all(one.classifier is not None and one.vote is not None for one in found.assessment.findings)
     for query in (Query(text="clear lungs"), Query(film, "clear lungs")):
         with pytest.raises(QueryError, match="reads films, not texts"):
-            casebook.search(query, SearchOptions(k=3))
+            search_cases(casebook, query, SearchOptions(k=3))
 
 
 def test_the_head_knows_what_its_training_cases_tell(film_book: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_casebook_of_films_and_texts(tmp_path: Path, films: Path) -> None:
     assert set(casebook.spaces) == {"image", "text", "joint"}
     film = read_film(films / "000.png").pixels
     for query in (Query(film), Query(text="clear lung"), Query(film, "clear lung")):
-        assert len(casebook.search(query, SearchOptions(k=3)).neighbours) == 3
+        assert len(search_cases(casebook, query, SearchOptions(k=3)).neighbours) == 3
 
 
 def test_a_build_that_died_while_the_head_was_kept_goes_on(
@@ -144,7 +146,7 @@ def test_the_command_line(tmp_path: Path, films: Path, rad_dino: Path, capsys: p
 
 def test_the_pages_of_a_casebook_of_films_alone(film_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["app.py", str(film_book)])
-    app = AppTest.from_file(Path(explorer.__file__).with_name("app.py"), default_timeout=60).run()
+    app = AppTest.from_file(Path(explorer.__file__).parent / "app" / "main.py", default_timeout=60).run()
     app.text_area(key="query_text").set_value("clear lungs").run()
     assert not app.exception
     assert ["reads films, not texts" in one.value for one in app.error] == [True]

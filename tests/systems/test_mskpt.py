@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import Batch, load_system
+from index_builder.systems.base import Batch
 from index_builder.systems.mskpt import MskPt, MskPtConfig, stages_of
+from index_builder.systems.registry import load_system
 
 WORDS = ["the lung is clear", "mild small nodule", "left and right nodule with opacity", "calcified opacity"]
 PAIR_TERMS = {"GRA": "gra", "TA": "ta", "PA": "pa"}

@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import SYSTEMS, Batch, RetrievalSystem, load_system, system_class
-from index_builder.systems.presets import PRESETS, preset, preset_schedule
+from index_builder.systems import SYSTEMS
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.registry import load_system, system_class
+from index_builder.training.presets import PRESETS, preset, preset_schedule
 
 TEXTS = ["the heart is large", "clear lungs"]
 LABELS = ("Normal", "Effusion")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from index_builder.datasets.base import ProfileValue
+from index_builder.cases.case import ProfileValue
+from index_builder.cases.profile import LEFT_OUT, profile_sentence
 from index_builder.datasets.phantom.dust_cohort import OCCUPATIONS
-from index_builder.systems.profile import LEFT_OUT, profile_sentence
 
 WORKER: dict[str, ProfileValue] = {
     "age": 57,

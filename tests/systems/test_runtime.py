@@ -13,12 +13,14 @@ import torch
 from tiny_samples import save_text_encoder
 
 from index_builder.evaluation.faithfulness.randomisation import randomised
-from index_builder.resources import default_checkpoint
 from index_builder.systems import SYSTEMS
-from index_builder.systems import runtime as module
-from index_builder.systems.base import RetrievalSystem, load_system
-from index_builder.systems.encoders import ImageEncoder, TextEncoder
-from index_builder.systems.runtime import Session, accelerate, load_accelerated
+from index_builder.systems.backbones import runtime as module
+from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder
+from index_builder.systems.backbones.runtime import accelerate
+from index_builder.systems.backbones.session import Session
+from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.registry import load_accelerated, load_system
+from index_builder.systems.shipped import default_checkpoint
 
 TEXTS = ["clear", "Small left effusion. Heart size is normal.", "no pneumothorax " * 200]
 

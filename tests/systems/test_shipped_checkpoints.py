@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from index_builder.labels import DUST_STAGES, OPENI_LABELS
-from index_builder.resources import default_checkpoint
+from index_builder.cases.labels import DUST_STAGES, OPENI_LABELS
 from index_builder.systems import SYSTEMS
-from index_builder.systems.base import load_system
+from index_builder.systems.registry import load_system
+from index_builder.systems.shipped import default_checkpoint
 
 _MOST_BYTES = 25_000_000
 

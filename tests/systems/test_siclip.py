@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from index_builder.casebook import SPACES
-from index_builder.datasets.base import Case
-from index_builder.systems.base import Batch, load_system
+from index_builder.cases.case import Case
+from index_builder.cases.space import SPACES
+from index_builder.systems.base import Batch
 from index_builder.systems.losses.contrast import symmetric_info_nce
+from index_builder.systems.registry import load_system
 from index_builder.systems.siclip import SiClip, SiClipConfig, same_class
 
 TRADES = ["the right heart of a man", "small left nodule with calcified lung"]

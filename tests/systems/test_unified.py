@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from index_builder.datasets.base import Case
+from index_builder.cases.case import Case
 from index_builder.errors import ModelError
-from index_builder.systems.base import Batch, load_system
+from index_builder.systems.base import Batch
+from index_builder.systems.registry import load_system
 from index_builder.systems.unified import Unified, UnifiedConfig
 
 Make = Callable[..., Unified]

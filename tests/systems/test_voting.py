@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from index_builder.systems.voting import NEIGHBOURS, TEMPERATURES, choose_vote, vote
+from index_builder.calibration.voting import NEIGHBOURS, TEMPERATURES, choose_vote, vote
 
 
 def voted_by_hand(row: list[float], labels: list[list[float]], k: int, temperature: float) -> list[float]:

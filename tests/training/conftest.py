@@ -9,7 +9,8 @@ import pytest
 import torch
 from training_samples import save_resnet, write_workers
 
-from index_builder.systems.base import SystemConfig, system_class
+from index_builder.systems.config import SystemConfig
+from index_builder.systems.registry import system_class
 from index_builder.training.cases import Source
 
 

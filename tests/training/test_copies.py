@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from training_samples import Opened, Renamed, quiet
 
-from index_builder.datasets.base import Case
+from index_builder.cases.case import Case
 from index_builder.datasets.phantom import PhantomDust
 from index_builder.imaging import Film
 from index_builder.systems.unified import Unified

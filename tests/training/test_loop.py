@@ -13,7 +13,9 @@ import torch
 from training_samples import Interrupt, quiet, silent
 
 from index_builder.errors import ModelError
-from index_builder.systems.base import Batch, RetrievalSystem, SystemConfig, system_class
+from index_builder.systems.base import Batch, RetrievalSystem
+from index_builder.systems.config import SystemConfig
+from index_builder.systems.registry import system_class
 from index_builder.training.cases import Source, TrainingCases, gather
 from index_builder.training.loop import LAST, LOG, cpu_computes_bf16, fit, trained_weights, weighted_mean
 from index_builder.training.schedule import Schedule

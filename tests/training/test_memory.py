@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from index_builder.systems.base import SystemConfig, system_class
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import Encoding
+from index_builder.systems.registry import system_class
 from index_builder.training.augment import fixed_views, weak_view
 from index_builder.training.memory import FeatureMemory, TextMemory
 

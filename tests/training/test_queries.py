@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from index_builder.cases.labels import OPENI_LABELS
 from index_builder.facts.parse import read_facts
 from index_builder.facts.terms import report_terms
-from index_builder.labels import OPENI_LABELS
 from index_builder.systems.losses.queries import query_contrast
 from index_builder.systems.queries import Queries
 from index_builder.training.queries import QueryMaker, labels_of

@@ -13,15 +13,16 @@ import torch
 import yaml
 from training_samples import Interrupt, Opened, Renamed, quiet, silent
 
-from explorer.cli import app
-from index_builder.build import BuildRequest, build
-from index_builder.casebook import SPACES, Space
+from explorer.cli.commands import app
+from index_builder.build.build import BuildRequest, build
+from index_builder.calibration.uncertainty import threshold_for_risk
+from index_builder.calibration.voting import NEIGHBOURS, TEMPERATURES
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.cases.space import SPACES, Space
 from index_builder.errors import CxrError, ModelError
-from index_builder.evaluation.uncertainty import threshold_for_risk
-from index_builder.labels import DUST_STAGES
-from index_builder.systems.base import SystemConfig, load_system
+from index_builder.systems.config import SystemConfig
 from index_builder.systems.mskpt import MskPtConfig
-from index_builder.systems.voting import NEIGHBOURS, TEMPERATURES
+from index_builder.systems.registry import load_system
 from index_builder.training import choices
 from index_builder.training.cases import Source
 from index_builder.training.run import TrainRequest, train

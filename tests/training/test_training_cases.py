@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training_samples import Opened, Renamed, quiet
 
-from index_builder.datasets.base import Case
+from index_builder.cases.case import Case
+from index_builder.cases.labels import DUST_STAGES
 from index_builder.datasets.phantom import PhantomOpenI
 from index_builder.errors import DatasetError
 from index_builder.imaging import model_input
-from index_builder.labels import DUST_STAGES
 from index_builder.systems.mskpt import MskPt
 from index_builder.systems.siclip import SiClip
 from index_builder.systems.unified import Unified

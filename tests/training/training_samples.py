@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from index_builder import vision_compat  # noqa: F401  must precede timm
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.datasets.base import Dataset
 from index_builder.imaging import Film
-from index_builder.labels import DUST_STAGES
 from index_builder.training.cases import Source
 
 WORDS = ("the lung is clear", "mild small nodule", "left and right nodule with opacity", "calcified opacity")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.datasets.base import Case, DatasetCard, ProfileValue
+from index_builder.cases.case import Case, ProfileValue
+from index_builder.cases.labels import DUST_STAGES
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.phantom.dust_reports import MOST_CASES, write_report
 from index_builder.datasets.phantom.render import render
 from index_builder.datasets.phantom.spec import ChestSpec, Finding, PhantomFilm, stream
-from index_builder.datasets.splits import split_of
+from index_builder.datasets.reading.splits import split_of
 from index_builder.errors import DatasetError, ImagingError
-from index_builder.labels import DUST_STAGES
 
 if TYPE_CHECKING:
     from index_builder.imaging import Film

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from index_builder.cases.labels import MeshCode, parse_mesh
 from index_builder.datasets.phantom.spec import Finding
-from index_builder.labels import MeshCode, parse_mesh
 
 #: A rule: heading, qualifiers of which the code must carry one (none: any code), what is drawn.
 #: The first rule that fits decides. Lower case throughout.

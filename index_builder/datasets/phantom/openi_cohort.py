@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.datasets.base import Case, DatasetCard, ProfileValue
-from index_builder.datasets.openi import OpenI
+from index_builder.cases.case import Case, ProfileValue
+from index_builder.cases.labels import OPENI_LABELS, openi_labels
+from index_builder.datasets.base import DatasetCard
 from index_builder.datasets.phantom.mesh_codes import draw_codes, findings_of
 from index_builder.datasets.phantom.render import render
 from index_builder.datasets.phantom.spec import ChestSpec, PhantomFilm, stream
+from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import ImagingError
-from index_builder.labels import OPENI_LABELS, openi_labels
 
 if TYPE_CHECKING:
     from index_builder.imaging import Film
@@ -47,7 +48,7 @@ class PhantomOpenI:
     A report says more than its codes, and some codes cannot be drawn (`mesh_codes.NOT_DRAWN`): `visible_labels`
     tells which labels of a case its film shows, `drawn_labels` which classes are shown nearly always.
 
-    Citation and licence of the reports: see `index_builder.datasets.openi`.
+    Citation and licence of the reports: see `index_builder.datasets.published.openi`.
     """
 
     card = DatasetCard(

@@ -7,7 +7,7 @@ import numpy as np
 from index_builder.datasets.phantom import anatomy as chest
 from index_builder.datasets.phantom.body import build_body
 from index_builder.datasets.phantom.draw import Field, resized, texture
-from index_builder.datasets.phantom.findings import draw_findings, with_sides
+from index_builder.datasets.phantom.findings.drawing import draw_findings, with_sides
 from index_builder.datasets.phantom.physics import BONE, WATER, annotate, expose
 from index_builder.datasets.phantom.scene import Scene
 from index_builder.datasets.phantom.skeleton import draw_girdle, draw_ribs, draw_spine

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from index_builder.datasets.base import Case, Dataset
-from index_builder.datasets.nih import NIH
+from index_builder.cases.case import Case
+from index_builder.cases.labels import openi_labels
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
 from index_builder.datasets.phantom.mesh_codes import draw_codes
+from index_builder.datasets.published.nih import NIH
 from index_builder.imaging import InputGeometry, input_geometry
-from index_builder.labels import openi_labels
-from index_builder.systems.backbones import package_folder
+from index_builder.systems.backbones.backbone import package_folder
 
 #: Findings that change the size, shape or texture of an organ; the others add a shadow, line or gap in a place.
 DIFFUSE = frozenset(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from index_builder.calibration.voting import vote
 from index_builder.evaluation.faithfulness.agreement import pearson, top_overlap
 from index_builder.evaluation.faithfulness.localisation import overlap, points_at
 from index_builder.evaluation.faithfulness.perturbation import altered_films, altered_texts, areas, block_means
@@ -19,7 +20,6 @@ from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.explanation import Explanation, FindingTarget, Method, answering, explain
 from index_builder.explanation.subject import Subject, subject
 from index_builder.systems.base import Encoding, RetrievalSystem
-from index_builder.systems.voting import vote
 
 #: Weights that know nothing of the system.
 RANDOM, CENTRE = "random", "centre"

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from index_builder.casebook import Space
-from index_builder.datasets.base import Case, Dataset
+from index_builder.cases.case import Case
+from index_builder.cases.space import Space
+from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError
 from index_builder.evaluation.embedding import Progress, embed_modality, whole

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.evaluation.bootstrap import interval, plain, resampled_weights
+from index_builder.calibration.bootstrap import interval, plain, resampled_weights
 
 
 class Tally:

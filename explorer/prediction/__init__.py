@@ -1,0 +1,1 @@
+"""What a query is likely to show, and what can be promised of that. No Streamlit here."""

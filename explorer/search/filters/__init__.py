@@ -1,0 +1,1 @@
+"""Conditions that found cases must meet, and how many cases each would leave."""

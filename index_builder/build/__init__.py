@@ -1,0 +1,1 @@
+"""Dataset to casebook: embed, index, calibrate, resume."""

@@ -1,0 +1,1 @@
+"""How far answers can be trusted: held-out answers, votes, temperature, conformal sets, intervals."""

@@ -1,0 +1,1 @@
+"""The casebook artifact: its manifest, its files, and how they are written and opened."""

@@ -1,0 +1,1 @@
+"""A case: its record, labels, text, profile, and the table of many."""

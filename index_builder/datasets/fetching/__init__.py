@@ -1,0 +1,1 @@
+"""Downloads of collections that may be fetched."""

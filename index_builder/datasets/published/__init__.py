@@ -1,0 +1,1 @@
+"""Readers of published collections, one file for each."""

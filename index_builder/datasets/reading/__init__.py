@@ -1,0 +1,1 @@
+"""What readers share: tables, cells, films below a folder, studies, parts."""

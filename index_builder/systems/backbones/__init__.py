@@ -1,0 +1,1 @@
+"""Published encoders: how they are found, opened, cut into stages and run."""
