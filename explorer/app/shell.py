@@ -18,12 +18,11 @@ from explorer.app.shared.copy_link import copy_link
 from explorer.app.shared.errors import show_error, telling_errors
 from explorer.app.shared.markup import plain_markdown
 from explorer.app.sign_in import admitted, sign_out_panel
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError
 from index_builder.resources import resource
 
 _APP_NAME = "CXR Explorer"
-
-DISCLAIMER = "For education and research, not for diagnosis."
 
 
 def run_app() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.options import JsonOption, print_json
+from index_builder.disclaimer import DISCLAIMER
 
 
 def anatomy(
@@ -16,7 +17,6 @@ def anatomy(
 ) -> None:
     """Outline lungs, heart and clavicles: cardiothoracic ratio with its error, and how the film hangs."""
     from explorer.cases.anatomy import film_anatomy
-    from explorer.explanation.words import DISCLAIMER
     from index_builder.imaging import read_film
 
     read = read_film(film)
@@ -62,4 +62,4 @@ def train_anatomy(
     fitted.segmenter.save(out)
     write_anatomy_card(out, films, fitted, schedule, commit, begun=begun is not None)
     print(f"{out}: trained in {fitted.seconds / 60:.1f} minutes; figures in {out / 'README.md'}")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)

@@ -30,13 +30,14 @@ from explorer.cli.options import (
     print_json,
 )
 from explorer.cli.search import facets, search
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError, QueryError
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Explore chest X-ray cases by film, report or case. For education and research, not for diagnosis.",
+    help=f"Explore chest X-ray cases by film, report or case. {DISCLAIMER}",
 )
 
 

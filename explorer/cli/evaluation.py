@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from explorer.cli.options import CasebookArgument, JsonOption, print_json
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import QueryError
 
 
@@ -59,7 +60,7 @@ def quality(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
             print(f"           {case.case_id}  {case.said}")
         if len(finding.cases.cases) > 10:
             print(f"           … {len(finding.cases.cases) - 10} more: --json")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)
 
 
 def report(
@@ -94,4 +95,4 @@ def report(
         print(f"{out.with_suffix('.pdf')}: printed by {browser.name}")
     elif pdf is None:
         print("no PDF: no Chromium or Chrome was found; print the HTML file from any browser")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import DatasetOption, JsonOption, RootOption, SkipUnreadableOption, print_json
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import ModelError, QueryError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def train(
     for line in unreadable_lines(fitted.unreadable):
         print(line)
     print(f"{out}: trained in {fitted.seconds / 60:.1f} minutes; figures in {out / 'README.md'}")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)
 
 
 def systems(as_json: JsonOption = False) -> None:
@@ -154,7 +155,7 @@ def systems(as_json: JsonOption = False) -> None:
                 consent = "; needs --accept-licence" if one.consent else ""
                 print(f"      reads {one.reads}; {one.size}; licence: {one.licence}{consent}")
                 print(f"      {one.note}" if one.note else "", end="\n" if one.note else "")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)
 
 
 def chosen_system(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.cli.options import CasebookArgument, FilmsOption, JsonOption, ProfileOption, TextOption, print_json
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import QueryError
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _print_neighbours(result: SearchResult, against: CounterEvidence | None, not
         print(f"nearest {title} {against.label if against else ''}:")
         for one in row:
             print(f"  {one.score:.3f}  {one.case_id}  {labelled_words(one.labels, one.unknown_labels)}")
-    print("For education and research, not for diagnosis.")
+    print(DISCLAIMER)
 
 
 def _rounded(timings: dict[str, float]) -> dict[str, float]:

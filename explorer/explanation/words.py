@@ -10,9 +10,8 @@ from explorer.explanation.explain import Answer, Question, Side
 from explorer.explanation.study import Study
 from index_builder.anatomy.zones import shares_in_words
 from index_builder.cases.space import Space
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.explanation import Method
-
-DISCLAIMER = "For education and research, not for diagnosis."
 
 #: What places are counted from.
 _PLACES = "Counted are the strongest 5 % of the film. Zones are thirds of each lung's height, outlined by a program."

@@ -27,6 +27,8 @@ from explorer.quality.copies import Pair, film_copies, report_copies, shared_pat
 from explorer.quality.drift import Drift, drifts
 from explorer.quality.label_errors import suspects
 from index_builder.cases.space import Space
+from index_builder.disclaimer import DISCLAIMER
+from index_builder.progress import Progress
 
 #: "problem": figures on these data mislead; "look": worth a look; "fine": nothing was found.
 Level = Literal["problem", "look", "fine"]
@@ -35,8 +37,6 @@ Level = Literal["problem", "look", "fine"]
 FEW = 10
 #: A field that is missing more often than this in one part than in another is told.
 _GAP = 0.1
-
-DISCLAIMER = "For education and research, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Quality:
         }
 
 
-def check_quality(casebook: Casebook, progress: Callable[[str, int, int], None]) -> Quality:
+def check_quality(casebook: Casebook, progress: Progress) -> Quality:
     """Run all checks; seconds for a thousand cases, minutes for a hundred thousand.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import count
@@ -19,7 +19,7 @@ from explorer.charts.chart import Chart
 from explorer.charts.measured import Measured, comparable, of_casebook, of_file, runs_of
 from explorer.charts.tables import frame_csv
 from explorer.charts.theme import Scheme, image_options
-from explorer.quality.check import DISCLAIMER, Quality, check_quality
+from explorer.quality.check import Quality, check_quality
 from explorer.report.classification import class_curve, class_intervals, class_table, confusion, curve_grid
 from explorer.report.comparison import differences
 from explorer.report.confidence import reliability, risk_against_coverage
@@ -39,11 +39,11 @@ from explorer.report.systems import (
     system_levels,
     system_table,
 )
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import QueryError
 from index_builder.evaluation.runs import Run, read_runs
+from index_builder.progress import Progress
 from index_builder.resources import resource
-
-Progress = Callable[[str, int, int], None]
 
 _SCHEME: Scheme = "light"
 #: Cases shown of the surest errors and of each finding about the data.

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from index_builder.anatomy.train import AnatomySchedule, FittedAnatomy, TrainingFilms
+from index_builder.disclaimer import DISCLAIMER
 
 _SOURCES = {
     "jsrt": (
@@ -43,7 +44,7 @@ def write_anatomy_card(
     lines = [
         "# anatomy: lungs, heart and clavicles outlined on frontal films",
         "",
-        "For education and research, not for diagnosis.",
+        DISCLAIMER,
         "",
         f"U-Net of {weights / 1e6:.2f} million weights in half precision, {fitted.segmenter.config.size} px. Trained "
         f"by cxr-explorer {version('cxr-explorer')}, commit {commit}, in {fitted.seconds / 60:.0f} minutes; weights of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from index_builder.progress import Progress
+
 import hashlib
 import json
 import shutil
@@ -51,9 +53,6 @@ if TYPE_CHECKING:
 
 #: Packages whose other version may draw, decode or encode another last bit.
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
-
-#: (stage, cases done, cases in all)
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from index_builder.progress import Progress
+
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,9 +43,6 @@ from index_builder.stores.base import VectorStore
 _GROUP = 128
 #: Unknown ids that an error names.
 _NAMED = 5
-
-#: (stage, done, in all)
-Progress = Callable[[str, int, int], None]
 
 
 def write_subset(

@@ -164,15 +164,13 @@ def held_out_answers(
         where no validation case has a label. In the joint space only cases with film and text count: that is what a
         query of both is compared with.
     """
-    from index_builder.datasets.phantom.openi_cohort import UNCODED
-
     stages = are_stages((case.labels for case in cases), label_names)
     labels = cases.column("labels")
     carried = carried_labels(labels)
     names = [name for name in label_names if stages or name in carried]
     truth, told = label_matrix(labels, names), cases.known(names)
     known = [name for name in names if name in record.label_names]
-    asked = np.array([case.split == "val" and UNCODED not in case.codes for case in cases])
+    asked = np.array([case.split == "val" and case.is_coded for case in cases])
     asked &= told.any(axis=1) if names else True
     answers: Answers = {}
     for space, store in stores.items():

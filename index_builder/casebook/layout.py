@@ -1,4 +1,24 @@
-"""The names of a casebook's files."""
+"""The casebook artifact: a self-contained folder. The only module that knows its file names.
+
+manifest.json            schema, dataset, system, spaces, counts, SHA-256 of every other file
+cases.arrow              one row per case, memory-mapped; see index_builder/cases/table.py
+case_keys.npy            key of each case, and the rows in the order of the keys
+thumbnails.parquet       case_id, JPEG bytes of the primary film; see index_builder/casebook/thumbnails.py
+embeddings/SPACE.npy     float16 [N, D], L2-normalised, row = row of cases.arrow, zeros where a modality is absent
+index/SPACE.faiss, .keys.npy; index/milvus.db where Milvus Lite was asked for, nothing where a Milvus server was
+films.parquet            one row per film; this and the next three only where a case has several; see casebook/films.py
+film_thumbnails.parquet  case_id, JPEG bytes by film, null for primary films
+embeddings/films.npy     float16 [F, D], each film by itself; a case's image vector is that of all its films
+index/laterals.faiss, .keys.npy; of the lateral films, where there are any
+index/lexical/words      full-text index of the reports, beside any vector store; see lexical/word_index.py
+index/lexical/facts      what each report says; see lexical/stored_facts.py
+projections.parquet      case_id, SPACE_MAP_x, SPACE_MAP_y (and z), SPACE_cluster
+maps.json                how far each map can be trusted, words of each cluster
+held_out.safetensors     answers of classifier and vote on validation cases; absent where there are too few
+film_check.safetensors   what a query's film is compared with; absent where there are too few films
+system/                  what embeds a query
+metrics.json             what evaluation measured on these cases; may be measured again later
+"""
 
 from __future__ import annotations
 

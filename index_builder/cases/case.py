@@ -14,6 +14,9 @@ ProfileValue = str | float | int | bool
 #: A film taken from the side, as views are named; the others, "PA" and "AP", are frontal.
 LATERAL = "LATERAL"
 
+#: The code of Open-i of a report whose findings nobody coded.
+UNCODED = "No Indexing"
+
 #: Report sections in reading order. A reader may add others (e.g. `notes`); these come first.
 SECTION_ORDER = ("indication", "comparison", "findings", "impression", "notes")
 
@@ -64,6 +67,11 @@ class Case:
     synthetic: bool = False
     unknown: tuple[str, ...] = ()
     other_views: tuple[str | None, ...] = ()
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether its findings were coded; Open-i says of a report that nobody coded so in place of codes."""
+        return UNCODED not in self.codes
 
     @property
     def films(self) -> tuple[CaseFilm, ...]:

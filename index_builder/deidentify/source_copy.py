@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from index_builder.imaging.burned_in import find_text
 from index_builder.imaging.decode import decode_film, read_bytes
 from index_builder.imaging.dicom_header import looks_like_dicom
 from index_builder.imaging.film import Limits
+from index_builder.progress import Progress
 
 #: A value of the profile, other than age and sex, stays where this many patients share it: a name is shared by none.
 SHARED_BY = 5
@@ -36,8 +37,6 @@ _COMMON_WORD = 3
 _LIMITS = Limits()
 
 COLUMNS = "columns.json"
-
-Progress = Callable[[str, int, int], None]
 
 
 class _FilmFiles(Protocol):

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from index_builder.cases.space import Space
 from index_builder.datasets.base import Dataset
 from index_builder.errors import DatasetError
-from index_builder.evaluation.embedding import Embedded, Progress, whole
+from index_builder.evaluation.embedding import Embedded, whole
 from index_builder.evaluation.linear import LinearModel, fit_linear, macro_ap
 from index_builder.evaluation.prediction import predict
 from index_builder.evaluation.task import Protocol, Scores, Task, classify, cosines, protocols, rank
+from index_builder.progress import Progress
 from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
 

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from index_builder.cases.case import Case
 from index_builder.cases.space import SPACES, Space
 from index_builder.datasets.base import Dataset
+from index_builder.progress import Progress
 from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.joining import encode_cases
 
-#: (what is being done, done, in all)
-Progress = Callable[[str, int, int], None]
 #: A film [H, W] to what an encoder reads, [S, S].
 Prepare = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 

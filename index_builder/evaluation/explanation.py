@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from index_builder.cases.space import Space
 from index_builder.datasets.base import Dataset
-from index_builder.evaluation.embedding import Progress
 from index_builder.evaluation.faithfulness.checks import check_sanity, check_stability
 from index_builder.evaluation.faithfulness.measures import RANDOM, measure
 from index_builder.evaluation.faithfulness.questions import Question, draw_questions
 from index_builder.evaluation.faithfulness.randomisation import PARTS
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.evaluation.task import Part
+from index_builder.progress import Progress
 from index_builder.systems.base import RetrievalSystem
 
 #: Questions of the sanity check and of stability, which take several explanations each.

@@ -22,10 +22,11 @@ from index_builder.cases.table import cases_at
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Dataset
 from index_builder.datasets.phantom.openi_cohort import PhantomOpenI, visible_labels
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
 from index_builder.evaluation.cross_modal import cross_modal, draw_pool
-from index_builder.evaluation.embedding import Embedded, Progress, Vectors, embed_modality, whole
+from index_builder.evaluation.embedding import Embedded, Vectors, embed_modality, whole
 from index_builder.evaluation.explanation import measure_explanations
 from index_builder.evaluation.prediction import Prediction, has_classifier, predict
 from index_builder.evaluation.task import (
@@ -41,6 +42,7 @@ from index_builder.evaluation.task import (
     spread,
     summarise_queries,
 )
+from index_builder.progress import Progress
 from index_builder.systems.backbones.encoders import ImageEncoder, weights_digest
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.registry import load_system
@@ -48,8 +50,6 @@ from index_builder.systems.shipped import checkpoint_for
 
 #: Where vectors come from: cases, modality and, for a baseline, a second encoder of the same films.
 VectorSource = Callable[[Sequence[Case], Space, ImageEncoder | None], Embedded]
-
-DISCLAIMER = "For education and research, not for diagnosis."
 
 
 @dataclass(frozen=True, slots=True)

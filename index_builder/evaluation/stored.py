@@ -18,11 +18,13 @@ from index_builder.cases.space import SPACES, Space
 from index_builder.cases.table import CaseRows, read_cases
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Dataset, DatasetCard
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError
-from index_builder.evaluation.embedding import Embedded, Prepare, Progress, frozen_features
-from index_builder.evaluation.run import DISCLAIMER, EvaluateRequest, measure_task, task_of
+from index_builder.evaluation.embedding import Embedded, Prepare, frozen_features
+from index_builder.evaluation.run import EvaluateRequest, measure_task, task_of
 from index_builder.evaluation.runs import Run
 from index_builder.imaging import Film
+from index_builder.progress import Progress
 from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.registry import load_system

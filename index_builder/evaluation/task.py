@@ -9,12 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index_builder.cases.case import SPLITS, Case
+from index_builder.cases.case import SPLITS, UNCODED, Case
 from index_builder.cases.labels import DUST_STAGES
 from index_builder.cases.space import Space
 from index_builder.cases.table import cases_at
 from index_builder.datasets.base import Dataset
-from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError, ModelError
 from index_builder.evaluation.classification import choose_thresholds, classification, classify_stages
 from index_builder.evaluation.embedding import Vectors, similarities
@@ -219,7 +218,7 @@ class _Seen:
             ids.append(case.case_id)
             patients.append(case.patient_id)
             parts.append(case.split)
-            told[row] = UNCODED not in case.codes, case.image is not None, bool(text_of(case))
+            told[row] = case.is_coded, case.image is not None, bool(text_of(case))
         coded, film, text = told.T
         named = np.array(ids, np.str_), np.array(patients, np.str_), np.array(parts, np.str_)
         return cls(*named, coded, film, text, labels, judged)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,8 @@ from index_builder.cases.table import CaseRows, carried_labels, label_matrix
 from index_builder.maps.clusters import case_terms
 from index_builder.maps.maps import DrawnMaps, MappedCases, draw_maps, map_names, reach
 from index_builder.maps.neighbours import neighbour_graph
+from index_builder.progress import Progress
 from index_builder.stores.base import VectorStore, case_keys
-
-#: (stage, maps done, maps in all)
-Progress = Callable[[str, int, int], None]
 
 
 def mapped_cases(cases: CaseRows, vectors: np.ndarray, store: VectorStore, wanted: int, reads: str) -> MappedCases:

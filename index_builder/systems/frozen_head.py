@@ -43,11 +43,9 @@ def fit_on_casebook(system: Frozen, cases: CaseRows, label_names: Sequence[str],
         label_names: Labels of their dataset.
         vectors: [N, D] per space, zero where a case lacks the modality.
     """
-    from index_builder.datasets.phantom.openi_cohort import UNCODED
-
     truth, told = label_matrix(cases.column("labels"), label_names), cases.known(label_names)
     split = np.array(cases.column("split").to_pylist())
-    coded = np.array([UNCODED not in case.codes for case in cases])
+    coded = np.array([case.is_coded for case in cases])
     coded &= told.any(axis=1) if len(label_names) else False
     train, val = (_spread(np.flatnonzero(coded & (split == one)), most) for one, most in _PARTS)
     if not len(train):

@@ -11,10 +11,10 @@ import streamlit as st
 from explorer.app.library import Shelved
 from explorer.app.shared.draw import draw_html
 from explorer.app.shared.markup import facts_html, label_words, plain_markdown, space_words, title_html
-from explorer.app.shell import DISCLAIMER
 from explorer.cases.chest_findings import without_label
 from explorer.report.casebook import label_frequency, number_histogram
 from index_builder.cases.case import SPLITS
+from index_builder.disclaimer import DISCLAIMER
 
 _INDEX_WORDS = {
     "flat": "exact comparison with every case",

@@ -31,11 +31,12 @@ from explorer.app.shell import name_tab, settings
 from explorer.app.sign_in import record_case
 from explorer.cases.anatomy import FilmAnatomy
 from index_builder.cases.case import SECTION_ORDER, Case
+from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError
 
 _OUTLINE_HELP = (
     "Drawn by a small network trained on outlined films of adults. It can be wrong, most of all on lateral films, "
-    "children and lungs that are white. For education and research, not for diagnosis."
+    f"children and lungs that are white. {DISCLAIMER}"
 )
 _NEIGHBOURS = 6
 _EXAMPLES = 6

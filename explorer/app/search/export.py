@@ -8,8 +8,8 @@ from explorer.app.session import Outcome, query_in_words
 from explorer.charts.tables import csv_bytes
 from explorer.prediction.words import PREDICTION_COLUMNS, prediction_rows
 from explorer.search.closeness import closeness_words
+from index_builder.disclaimer import DISCLAIMER
 
-_DISCLAIMER = "For education and research, not for diagnosis."
 _COLUMNS = (
     "rank",
     "case_id",
@@ -68,14 +68,14 @@ def predictions_csv(outcome: Outcome) -> bytes:
     found = outcome.result.assessment
     rows = [] if found is None else prediction_rows(found)
     warning, synthetic = " ".join(outcome.result.warnings), "yes" if outcome.result.synthetic else "no"
-    told = [warning, synthetic, outcome.shelved.name, _DISCLAIMER]
+    told = [warning, synthetic, outcome.shelved.name, DISCLAIMER]
     return csv_bytes(_PREDICTION_COLUMNS, [[*row, *told] for row in rows])
 
 
 def result_json(outcome: Outcome) -> bytes:
     """The result with query, filters and disclaimer; the film itself is not part of it."""
     content = {
-        "disclaimer": _DISCLAIMER,
+        "disclaimer": DISCLAIMER,
         "casebook": outcome.shelved.name,
         "query": query_in_words(outcome.query),
         "text": outcome.query.text,

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 PREFIX = "phantom-openi-"
 #: Classes of which many codes leave no trace on a frontal phantom: kyphosis, fractures other than of ribs, fat.
 SELDOM_DRAWN = ("Mediastinal or Hilar Enlargement", "Spinal Curvature", "Fracture or Deformity")
-#: The code of reports that nobody coded: nothing is known of what their films showed.
-UNCODED = "No Indexing"
 #: Devices of the bedside, with which a film is usually AP.
 _BEDSIDE = frozenset({"endotracheal tube", "gastric tube", "chest tube", "central line", "oedema"})
 
@@ -91,7 +89,7 @@ class PhantomOpenI:
             source = [
                 case
                 for case in self._source.cases()
-                if {"findings", "impression"} & set(case.sections) and UNCODED not in case.codes
+                if {"findings", "impression"} & set(case.sections) and case.is_coded
             ]
             order = sorted(source, key=lambda case: _digest(self.seed, case.case_id))
             cases = tuple(self._case(case) for case in order)

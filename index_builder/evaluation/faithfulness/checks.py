@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from index_builder.evaluation.embedding import Progress
 from index_builder.evaluation.faithfulness.agreement import pearson, rank_correlation
 from index_builder.evaluation.faithfulness.measures import compared, explained
 from index_builder.evaluation.faithfulness.questions import Question
 from index_builder.evaluation.faithfulness.randomisation import randomised
 from index_builder.evaluation.faithfulness.tally import Tally
 from index_builder.explanation import Inputs
+from index_builder.progress import Progress
 from index_builder.systems.base import RetrievalSystem
 
 #: Noise that nobody sees: one step of an 8-bit film.

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from index_builder.cases.case import Case
 from index_builder.cases.space import Space
 from index_builder.datasets.base import Dataset
-from index_builder.datasets.phantom.openi_cohort import UNCODED
 from index_builder.errors import DatasetError
-from index_builder.evaluation.embedding import Progress, embed_modality, whole
+from index_builder.evaluation.embedding import embed_modality, whole
 from index_builder.evaluation.faithfulness.localisation import Region, knows_regions, regions
 from index_builder.evaluation.prediction import has_classifier
 from index_builder.evaluation.task import Part
 from index_builder.explanation import FindingTarget, Inputs, SimilarityTarget, Target, Voters
+from index_builder.progress import Progress
 from index_builder.systems.base import RetrievalSystem
 
 #: Training cases that vote where there is no classifier, and among which each case has its nearest neighbour.
@@ -83,7 +83,7 @@ def draw_questions(
         DatasetError: No case to ask.
         ImagingError: A film cannot be decoded.
     """
-    cases = [case for case in sorted(dataset.cases(), key=lambda case: case.case_id) if UNCODED not in case.codes]
+    cases = [case for case in sorted(dataset.cases(), key=lambda case: case.case_id) if case.is_coded]
     cases = [case for case in cases if _holds(system, case, modality)]
     random = np.random.default_rng(seed)
     cases = [cases[row] for row in random.permutation(len(cases))]

@@ -1,0 +1,3 @@
+"""What every page, report and answer says."""
+
+DISCLAIMER = "For education and research, not for diagnosis."
