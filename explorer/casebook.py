@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from explorer.cases.columns import values_of
 from index_builder.calibration.held_out import Answers, are_stages, read_answers, require_labels
+from index_builder.calibration.learnt import Learnt, read_learnt
 from index_builder.casebook.files import read_embeddings, read_table
 from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import (
@@ -44,7 +46,6 @@ from index_builder.film_check.check import FilmCheck
 from index_builder.lexical.reports import Reports
 from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
 from index_builder.stores.base import VectorStore, case_key
-from index_builder.systems.learnt import Learnt, read_learnt
 
 if TYPE_CHECKING:
     from explorer.cases.films import CaseFilms
@@ -296,11 +297,7 @@ class Casebook:
 
     @cached_property
     def ranking(self) -> Ranking:
-        """How results are reordered by findings: as the system learnt it, else `LABEL_OVERLAP`.
-
-        Raises:
-            ModelError: The system's findings graph is damaged.
-        """
+        """How results are reordered by findings: as learnt, else `LABEL_OVERLAP`. Raises `ModelError` as `learnt`."""
         return Ranking.load(self._layout.system) or LABEL_OVERLAP
 
     @cached_property
@@ -441,14 +438,7 @@ class Casebook:
             sections = [section.to_pylist() for section in self.report_sections]
             texts = [" ".join(filter(None, parts)) for parts in zip(*sections, strict=True)]
             return np.array(texts or [""] * len(self), object)
-        column = self.field(name)
-        if self.is_number(name):
-            return column.to_numpy(zero_copy_only=False).astype(np.float64)
-        if pa.types.is_dictionary(column.type):
-            values = np.array([*column.chunk(0).dictionary.to_pylist(), None], object)
-            numbers = pc.fill_null(pa.chunked_array([chunk.indices for chunk in column.chunks]), len(values) - 1)
-            return values[numbers.to_numpy()]
-        return np.array(column.to_pylist(), object)
+        return values_of(self.field(name), number=self.is_number(name))
 
     def _find(self, case_id: str) -> int | None:
         by_row, order = self._keys

@@ -12,7 +12,7 @@ from explorer.cli.options import JsonOption, SkipUnreadableOption, print_json
 from index_builder.errors import ModelError, QueryError
 
 if TYPE_CHECKING:
-    from index_builder.systems.learnt import Evidence, Learnt
+    from index_builder.calibration.learnt import Evidence, Learnt
 
 
 def learnt(
@@ -33,10 +33,10 @@ def learnt(
 ) -> None:
     """Say of each finding on which data a system learnt it, from how many films, and how well it tells it there."""
     from explorer.cli.progress import bar
+    from index_builder.calibration.learnt import read_learnt
     from index_builder.casebook.layout import Layout
     from index_builder.systems import SYSTEMS
     from index_builder.systems.base import CONFIG_FILE
-    from index_builder.systems.learnt import read_learnt
     from index_builder.systems.shipped import default_checkpoint
 
     folder = default_checkpoint(system) if system in SYSTEMS else Path(system)
@@ -65,7 +65,7 @@ def learnt(
 
 
 def _print(found: Learnt) -> None:
-    from index_builder.systems.learnt import rule_words
+    from index_builder.calibration.learnt import rule_words
 
     for label in found.labels:
         print(label)
@@ -79,7 +79,7 @@ def _print(found: Learnt) -> None:
 
 
 def _line(row: Evidence) -> str:
-    from index_builder.systems.learnt import SPACE_WORDS
+    from index_builder.calibration.learnt import SPACE_WORDS
 
     counts = "not trained on" if row.taught is None else f"{row.positives:,} with it, {row.taught.negatives:,} without"
     figures = [f"{SPACE_WORDS[space]} {one.words} ({one.positives} with it)" for space, one in row.measured.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from index_builder.systems.learnt import TOO_FEW, Evidence, dataset_title
+from index_builder.calibration.learnt import TOO_FEW, Evidence, dataset_title
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from index_builder.calibration.held_out import Answers, read_answers, write_answers
+from index_builder.calibration.learnt import Learnt, read_learnt
 from index_builder.errors import ModelError
 from index_builder.imaging import InputGeometry, input_geometry, model_input
 from index_builder.reranking.ranking import Ranking
@@ -26,7 +27,6 @@ from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder, 
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
-from index_builder.systems.learnt import Learnt, read_learnt
 from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 

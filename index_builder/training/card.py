@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from index_builder.calibration.learnt import Learnt, rule_words, table_lines
 from index_builder.calibration.uncertainty import STATED_RISK
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.learnt import Learnt, rule_words, table_lines
 from index_builder.training.cases import Source, TrainingCases
 from index_builder.training.loop import Fitted
 from index_builder.training.schedule import Schedule

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from index_builder.calibration.bootstrap import interval, plain, resampled_weights
 from index_builder.calibration.held_out import write_answers
+from index_builder.calibration.learnt import Learnt, LearntLabel, Measured, Taught, dataset_title
 from index_builder.calibration.ranks import auroc_and_ap
 from index_builder.cases.space import SPACES, Space
 from index_builder.errors import ModelError
 from index_builder.evaluation.prediction import has_classifier
 from index_builder.systems.base import RetrievalSystem, held_out_file
-from index_builder.systems.learnt import Learnt, LearntLabel, Measured, Taught, dataset_title
 from index_builder.systems.registry import load_system
 from index_builder.training.card import replace_learnt
 from index_builder.training.cases import Source, TrainingCases, gather, vocabulary

@@ -22,8 +22,8 @@ from index_builder.errors import InstallationError, ModelError
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.training.augment import strong_view, weak_view
 from index_builder.training.cases import TrainingCases
-from index_builder.training.depthwise import quick_depthwise
-from index_builder.training.memory import FeatureMemory, TextMemory
+from index_builder.training.economy.depthwise import quick_depthwise
+from index_builder.training.economy.memory import FeatureMemory, TextMemory
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
 

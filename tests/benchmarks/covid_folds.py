@@ -26,8 +26,8 @@ from index_builder.systems.base import RetrievalSystem
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.registry import system_class
 from index_builder.training.cases import Source, TrainingCases, gather
+from index_builder.training.economy.memory import FeatureMemory
 from index_builder.training.loop import fit
-from index_builder.training.memory import FeatureMemory
 from index_builder.training.schedule import Schedule
 
 SEEDS = (0, 1, 2)

@@ -15,7 +15,7 @@ from time import perf_counter
 import torch
 
 from index_builder.systems.backbones.encoders import ImageEncoder
-from index_builder.training.depthwise import quick_depthwise
+from index_builder.training.economy.depthwise import quick_depthwise
 from index_builder.training.loop import cpu_computes_bf16
 
 REPEATS = 3

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from test_accessibility import barriers
 
 from explorer import Casebook
-from index_builder.systems.learnt import Learnt, LearntLabel, Measured, Taught
+from index_builder.calibration.learnt import Learnt, LearntLabel, Measured, Taught
 
 pytestmark = pytest.mark.browser
 

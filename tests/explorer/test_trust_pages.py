@@ -24,9 +24,9 @@ from explorer.prediction.assessment import Verdict
 from explorer.prediction.learnt import other_data_words
 from explorer.search.search import search_cases
 from index_builder.calibration.held_out import HeldOut, write_answers
+from index_builder.calibration.learnt import Learnt, LearntLabel, Measured, Taught
 from index_builder.casebook.layout import Layout
 from index_builder.cases.labels import DUST_STAGES
-from index_builder.systems.learnt import Learnt, LearntLabel, Measured, Taught
 
 _APP = Path(__file__).resolve().parents[2] / "explorer" / "app" / "main.py"
 _FIRST = "Look at this film first"

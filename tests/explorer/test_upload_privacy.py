@@ -69,7 +69,7 @@ def test_size_and_content_decide_not_the_name(app: AppTest) -> None:
     app.run()
     app.file_uploader[0].set_value(("film.png", b"%PDF-1.7 " + b"x" * 999, "image/png")).run()
     assert "neither DICOM, PNG nor JPEG" in app.error[0].value
-    with (_ROOT / "explorer" / ".streamlit" / "config.toml").open("rb") as stream:
+    with (_ROOT / "explorer" / "app" / ".streamlit" / "config.toml").open("rb") as stream:
         configured = tomllib.load(stream)["server"]["maxUploadSize"]
     settings = AppSettings((Path(),))
     assert configured == settings.upload_mib == settings.film_limits.max_bytes // MIB

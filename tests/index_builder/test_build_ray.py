@@ -229,7 +229,7 @@ def test_a_cluster_that_wants_its_token_is_told_from_one_that_is_gone() -> None:
 
 def test_the_files_for_a_cluster_are_of_the_form_that_ray_wants() -> None:
     util = pytest.importorskip("ray.autoscaler._private.util", reason="needs the extra [ray]")
-    text = Path(__file__).parents[2].joinpath("docs", "scale-build.md").read_text("utf-8")
+    text = Path(__file__).parents[2].joinpath("docs", "how-to", "scale-build.md").read_text("utf-8")
     cluster, job = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
     util.validate_config(util.prepare_config(cluster))
     assert cluster["head_node_type"] in cluster["available_node_types"]

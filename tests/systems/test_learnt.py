@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from index_builder.errors import ModelError
-from index_builder.systems.learnt import (
+from index_builder.calibration.learnt import (
     FILE,
     Learnt,
     LearntLabel,
@@ -17,6 +16,7 @@ from index_builder.systems.learnt import (
     read_learnt,
     table_lines,
 )
+from index_builder.errors import ModelError
 
 CHEST = Taught("NIH ChestX-ray14", 60, 1_300)
 DRAWN = Taught("Phantom films", 400, 2_000)

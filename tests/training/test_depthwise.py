@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from index_builder import vision_compat  # noqa: F401  must precede timm
-from index_builder.training.depthwise import quick_depthwise
+from index_builder.training.economy.depthwise import quick_depthwise
 
 
 def gradients(module: nn.Module, given: Tensor, outer: Tensor) -> list[Tensor]:

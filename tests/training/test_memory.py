@@ -12,7 +12,7 @@ from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import Encoding
 from index_builder.systems.registry import system_class
 from index_builder.training.augment import fixed_views, weak_view
-from index_builder.training.memory import FeatureMemory, TextMemory
+from index_builder.training.economy.memory import FeatureMemory, TextMemory
 
 
 def test_each_film_is_looked_at_once(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from explorer.casebook import Casebook
 from explorer.charts.palette import SEQUENCE
 from explorer.maps.colouring import MAIN_FINDING, colouring
 from explorer.search.query import Query
+from explorer.search.search import search_cases
 from index_builder import vision_compat  # noqa: F401  must precede timm
 from index_builder.build.build import BuildRequest, build
 from index_builder.build.subset import write_subset
@@ -135,7 +136,7 @@ def test_the_app_shows_them_as_stages(casebook: Path, folder: Path) -> None:
     shown = colouring(opened, "image", MAIN_FINDING)
     assert shown.names == (*STAGES, "no stage labelled")
     assert [colour for colour, _ in shown.colours[:4]] == [SEQUENCE[step][0] for step in (0, 2, 3, 5)]
-    result = opened.search(Query(pixels=Manifest(folder).load_film("3.png").pixels))
+    result = search_cases(opened, Query(pixels=Manifest(folder).load_film("3.png").pixels))
     assert result.assessment is not None
     assert result.assessment.findings == ()
     for reading in result.assessment.readings:

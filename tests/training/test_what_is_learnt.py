@@ -15,11 +15,11 @@ from explorer import Casebook
 from explorer.cli.commands import app
 from index_builder.build.build import BuildRequest, build
 from index_builder.calibration.held_out import read_answers
+from index_builder.calibration.learnt import FILE, Learnt, Taught, read_learnt
 from index_builder.casebook.manifest import verify
 from index_builder.cases.labels import DUST_STAGES
 from index_builder.errors import CxrError
 from index_builder.systems.config import SystemConfig
-from index_builder.systems.learnt import FILE, Learnt, Taught, read_learnt
 from index_builder.systems.registry import load_system
 from index_builder.training.cases import Source
 from index_builder.training.run import TrainRequest, train

@@ -14,9 +14,9 @@ from explorer.app.shared.learnt_table import learnt_html
 from explorer.app.shared.markup import facts_html, label_words, plain_markdown, space_words, title_html
 from explorer.cases.chest_findings import is_labelled, without_label
 from explorer.report.casebook import label_frequency, number_histogram
+from index_builder.calibration.learnt import rule_words
 from index_builder.cases.case import SPLITS
 from index_builder.disclaimer import DISCLAIMER
-from index_builder.systems.learnt import rule_words
 
 _INDEX_WORDS = {
     "flat": "exact comparison with every case",

@@ -7,7 +7,7 @@ from html import escape
 
 from explorer.app.shared.markup import label_html
 from explorer.prediction.learnt import film_words, taught_words
-from index_builder.systems.learnt import Evidence, Learnt
+from index_builder.calibration.learnt import Evidence, Learnt
 
 _HEADS = ("Finding", "Learnt on", "Training films or texts", "AUROC on validation films")
 

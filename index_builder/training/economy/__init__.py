@@ -1,0 +1,1 @@
+"""What training saves: gradients that a processor can afford, and what frozen parts made of films and texts, kept."""
