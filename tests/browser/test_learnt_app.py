@@ -9,6 +9,7 @@ import pytest
 from live_app import serving
 from playwright.sync_api import Browser, expect
 from test_accessibility import barriers
+from waiting import settle, visit
 
 from explorer import Casebook
 from index_builder.calibration.learnt import Learnt, LearntLabel, Measured, Taught
@@ -36,9 +37,8 @@ def taught_casebook(tmp_path_factory: pytest.TempPathFactory, small_casebook: Pa
 def test_the_table_fits_every_screen_and_has_no_barrier(
     tmp_path: Path, browser: Browser, taught_casebook: Path
 ) -> None:
-    with serving([taught_casebook], tmp_path / "app.log") as url, browser.new_context() as visitor:
+    with serving([taught_casebook], tmp_path / "app.log") as url, visit(browser) as visitor:
         page = visitor.new_page()
-        page.set_default_timeout(60_000)
         page.goto(f"{url}/about")
         page.locator("footer").wait_for()
         page.get_by_text("Known to the system, but no case here has it (1)").click()
@@ -46,7 +46,7 @@ def test_the_table_fits_every_screen_and_has_no_barrier(
         found = barriers(page, _LOOKS)
         for width in (1440, 768, 390):
             page.set_viewport_size({"width": width, "height": 900})
-            page.wait_for_timeout(400)
+            settle(page)
             for table in page.locator("table.cxr-learnt").all():
                 box = table.bounding_box()
                 assert box is not None

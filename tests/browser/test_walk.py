@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from waiting import settle, visit
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
+from waiting import PATIENCE, settle, visit
 
 from explorer import Casebook
 from index_builder.imaging import display_png
@@ -35,6 +36,8 @@ _ADDRESSES = (
 )
 #: Casebook and width of what `make test` draws; all twelve take eight minutes.
 _QUICK = ((1, 390),)
+#: How often a thing is looked for anew before it counts as one that cannot be pressed.
+_MARKED_ANEW = 4
 #: Streamlit looks for its server below a page that is opened directly, before it finds it at the root.
 _PROBES = re.compile(r"/(case|explain|map|evaluation|about)/_stcore/(health|host-config)")
 
@@ -149,10 +152,9 @@ class Walk:
             if (place, name) in self.pressed:
                 continue
             self.pressed.add((place, name))
-            if name not in (now := self._marked()):
+            if name not in self._marked():
                 begin()
-                now = self._marked()
-            self.page.locator(f'[data-walk="{now.index(name)}"]').click()
+            self._press(name)
             settle(self.page)
             self.look(f"{name} of {start}")
             if self.page.get_by_role("dialog").count():
@@ -163,6 +165,16 @@ class Walk:
                 settle(self.page)
             if self.page.url != start:
                 begin()
+
+    def _press(self, name: str) -> None:
+        """Press what has a name. The page may draw it anew once it is marked; then it is marked again."""
+        for _ in range(_MARKED_ANEW):
+            place = self._marked().index(name)
+            try:
+                return self.page.locator(f'[data-walk="{place}"]').click(timeout=PATIENCE / _MARKED_ANEW)
+            except PlaywrightTimeout:
+                settle(self.page)
+        raise AssertionError(f"{name!r} of {self.page.url} is drawn, and cannot be pressed")
 
     def look_in_both(self, place: str) -> None:
         """Look at the page in the light and in the dark, and leave it in the light."""
