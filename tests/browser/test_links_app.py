@@ -15,6 +15,7 @@ from waiting import (
     expect_soon,
     labels,
     parameters,
+    settle,
     visit,
 )
 
@@ -121,6 +122,7 @@ def test_pages_are_reached_on_a_phone(app, context: BrowserContext) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(app.url)
     for name in ("Map", "Case", "Search"):
+        settle(page)  # the side bar with its links is there for a moment, then folded away
         page.get_by_role("link", name=name, exact=True).filter(visible=True).first.click()
         expect(page).to_have_url(re.compile(rf"(/{name.lower()})?\?casebook="))
         expect_fits(page)
