@@ -107,14 +107,6 @@ def reads_profiles(casebook: Casebook) -> bool:
     return casebook.manifest.system.reads == "profile"
 
 
-def default_space_name(casebook: Casebook) -> str:
-    """The space that says most of a case: films where there are any."""
-    for space in ("image", "joint", "text"):
-        if space in casebook.spaces:
-            return space
-    raise QueryError(f"casebook {casebook.name!r} holds no vectors. Rebuild it.")
-
-
 def _stamp(folder: Path) -> str:
     try:
         state = Layout(folder).manifest.stat()

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
 from typing import TypeVar
-from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -312,12 +311,6 @@ def page_links(shelved: Shelved) -> None:
         remembered = st.session_state.get(_memory_key(name, shelved.name), {})
         parameters = remembered | link_parameters(shelved, name)
         st.page_link(page_of(name), label=title, icon=icon, query_params=parameters)
-
-
-def href(shelved: Shelved, page: str, **own: str) -> str:
-    """A link as the browser writes it, relative to the app's address."""
-    path = "" if page == next(iter(PAGES)) else page
-    return f"{path}?{urlencode(link_parameters(shelved, page, **own), doseq=True)}"
 
 
 def go(shelved: Shelved, page: str, **own: str) -> None:

@@ -7,7 +7,7 @@ frontal film (they are no lobes, which overlap there).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,7 @@ Zone = Literal[
     "outside lungs and heart",
 ]
 
-ZONES: tuple[Zone, ...] = (
-    "right upper zone",
-    "right middle zone",
-    "right lower zone",
-    "left upper zone",
-    "left middle zone",
-    "left lower zone",
-    "heart",
-    "outside lungs and heart",
-)
+ZONES: tuple[Zone, ...] = get_args(Zone)
 LUNG_ZONES = ZONES[:6]
 _OUTSIDE = len(ZONES) - 1
 

@@ -60,7 +60,9 @@ def write_card(
         lines.append(f"| {name} | {sizes[0]} | {sizes[1]} | {'yes' if card.synthetic else 'no'} | {card.licence} |")
     if begun:
         earlier = [line for line in begun if line.startswith("| ") and line.count("|") == 6 and "dataset" not in line]
-        lines += ["", "Begun with the weights of a checkpoint that was trained on:", "", *_TABLE, *earlier]
+        # Each step of a training names what those before it read; once is enough.
+        told = dict.fromkeys(earlier)
+        lines += ["", "Begun with the weights of a checkpoint that was trained on:", "", *_TABLE, *told]
         lines += [] if blend == 1 else ["", f"Its weights are {1 - blend:.0%} of these, what was trained {blend:.0%}."]
     if fraction < 1:
         lines += ["", f"{fraction:.0%} of the training cases, drawn by seed {schedule.seed}."]
