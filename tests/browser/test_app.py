@@ -79,6 +79,7 @@ def test_text_search_filter_and_persistence(app, page: Page) -> None:
     expect(page.get_by_text(re.compile(rf"^{len(casebook)} cases searched by what their reports say"))).to_be_visible()
 
     page.get_by_text("Filters", exact=True).click()
+    settle(page)
     page.get_by_role("combobox", name=re.compile("Has findings")).click()
     page.get_by_role("option", name="Normal", exact=True).click()
     normal = sum("Normal" in labels for labels in casebook.labels)

@@ -39,7 +39,9 @@ def test_from_a_result_to_its_reasons(app, page: Page) -> None:
     expect(words.get_by_text("enlarged", exact=False).first).to_be_visible()
     expect(words.locator(".cxr-tinted")).to_have_count(2)
     page.get_by_role("link", name="Back to the search").click()
+    settle(page)
     page.get_by_text("What cases like these carry").click()
+    settle(page)
     page.get_by_role("link", name=re.compile("^Why .*\\?$")).first.click()
     expect(page.get_by_text(re.compile("^Why .+ · log-odds of the classifier"))).to_be_visible()
 

@@ -63,6 +63,7 @@ def test_a_copied_link_is_the_screen(app, browser: Browser, context: BrowserCont
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     _search(page, app.url, "pleural effusion")
     page.get_by_role("link", name="Map", exact=True).click()
+    settle(page)
     page.get_by_role("radio", name="t-SNE").click()
     expect_in_address(page, layout="tsne")
     page.get_by_role("button", name="Copy link").click()

@@ -156,6 +156,7 @@ def _touch_the_map(app, page: Page) -> None:
     touch("touchEnd")
     expect_soon(page, lambda: ground.evaluate(_PICTURE) != before, True, "a pinch zooms")
     page.get_by_role("button", name="Show the whole map").click()
+    settle(page)
     page.get_by_role("radio", name="Box").click()
     expect_soon(page, lambda: ground.evaluate(_PICTURE), before, "the whole map, as before")
     box = still_box(page, canvas)

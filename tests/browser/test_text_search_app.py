@@ -77,6 +77,7 @@ def test_chips_facets_and_corrections(reports: Reports, tab: Page) -> None:
     if narrow:
         expect(page.get_by_role("radio", name="lung (")).to_have_count(0)
         page.get_by_role("button", name="Narrow down").click()
+        settle(page)
     page.get_by_role("radio", name=re.compile(r"^lung \(")).click()
     chip = page.get_by_role("button", name="site lung")
     expect(chip).to_be_visible()
