@@ -51,8 +51,8 @@ class UnifiedConfig(SystemConfig):
         regions: Weight of the term that tells the first `pool_queries` labels' queries where their findings lie.
         queries: Weight of the terms that read typed queries, denied and sided ones among them.
         modality_dropout: Share of complete cases that are fused with one modality missing in training.
-        swapped_films: Share of complete cases that are fused with the film of another case in training. An encoder
-            knows its training films better than any it will meet, and fusion would learn to trust it as much.
+        swapped_films: Share of the other complete cases that are fused with the film of another case in training. An
+            encoder knows its training films better than any it will meet, and fusion would learn to trust it as much.
     """
 
     system: str = "unified"
@@ -136,13 +136,16 @@ class Unified(RetrievalSystem):
         text = self.encode_texts(batch.texts_of(has_text)) if has_text.any() else None
         vectors = {name: one.vector for name, one in (("image", image), ("text", text)) if one is not None}
         rows = {"image": torch.nonzero(has_film)[:, 0], "text": torch.nonzero(has_text)[:, 0]}
+        contrasted: dict[str, slice | Tensor] = {name: slice(None) for name in vectors}
         if self.config.fusion_layers and self.config.joint:
             # Whole modalities are dropped at random, so that fusion learns to do without either.
             both, luck = has_film & has_text, torch.rand(len(has_film), device=has_film.device)
             half = self.config.modality_dropout / 2
+            order = _partly_swapped(both & (luck >= 2 * half), self.config.swapped_films)
+            swapped = order != torch.arange(len(order), device=order.device)
             joint = join_cases(
                 self,
-                image and _partly_swapped(image, both[has_film], self.config.swapped_films),
+                image and image.take(torch.searchsorted(rows["image"], order[has_film])),
                 has_film,
                 text,
                 has_text,
@@ -151,6 +154,8 @@ class Unified(RetrievalSystem):
             )
             rows["joint"] = torch.nonzero(has_film | has_text)[:, 0]
             vectors["joint"] = joint[rows["joint"]]
+            # Made with another's film it is to be read as its report says, and not to lie near its own film.
+            contrasted["joint"] = ~swapped[rows["joint"]]
         terms = {}
         for name, found in vectors.items():
             labels, known = batch.labels[rows[name]], batch.known[rows[name]]
@@ -161,9 +166,9 @@ class Unified(RetrievalSystem):
             terms["regions"] = self.config.regions * region_loss(scores, batch.regions[has_film])
         if batch.queries is not None:
             terms |= self._query_terms(batch, batch.queries, text, rows["text"])
-        case = torch.cat([rows[name] for name in vectors])
+        case = torch.cat([rows[name][contrasted[name]] for name in vectors])
         terms["contrast"] = self.config.contrast * label_contrast(
-            torch.cat(list(vectors.values())),
+            torch.cat([found[contrasted[name]] for name, found in vectors.items()]),
             batch.labels[case],
             batch.known[case],
             batch.group[case],
@@ -196,14 +201,13 @@ class Unified(RetrievalSystem):
         return terms
 
 
-def _partly_swapped(films: Encoding, may: Tensor, share: float) -> Encoding:
-    """Films of which `share` of those that `may` [B] change places among themselves."""
-    if not share:
-        return films
-    chosen = torch.nonzero(may & (torch.rand(len(may), device=may.device) < share))[:, 0]
+def _partly_swapped(may: Tensor, share: float) -> Tensor:
+    """Whose film each case is fused with, [B]: `share` of those that `may` [B] change places among themselves."""
     order = torch.arange(len(may), device=may.device)
-    order[chosen] = chosen.roll(1)
-    return films.take(order)
+    if share:
+        chosen = torch.nonzero(may & (torch.rand(len(may), device=may.device) < share))[:, 0]
+        order[chosen] = chosen.roll(1)
+    return order
 
 
 def _tokens_of(encoding: Encoding | None) -> tuple[Tensor, Tensor] | None:

@@ -192,6 +192,35 @@ def test_films_of_other_cases_enter_the_joint_term_alone(make: Make, batch: Batc
     torch.testing.assert_close(terms(0.0, by_hand)["joint labels"], swapped["joint labels"])
 
 
+def test_a_joint_vector_with_the_film_of_another_case_is_not_contrasted(make: Make, batch: Batch) -> None:
+    complete = replace(
+        batch,
+        films=batch.films[3:9],
+        has_film=batch.has_film[3:9],
+        texts=batch.texts[3:9],
+        labels=batch.labels[3:9],
+        known=batch.known[3:9],
+        group=batch.group[3:9],
+    )
+
+    def contrast(share: float, joint: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        system = make(contrast=1.0, dropout=0.0, modality_dropout=0.0, swapped_films=share, joint=joint).eval()
+        return system.losses(complete, "fit")["contrast"]
+
+    torch.testing.assert_close(contrast(1.0, 1.0), contrast(1.0, 0.0))
+    assert not torch.equal(contrast(0.0, 1.0), contrast(0.0, 0.0))
+
+
+def test_only_a_case_that_keeps_its_report_changes_its_film(make: Make, batch: Batch) -> None:
+    def joint(share: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        system = make(contrast=0.0, dropout=0.0, modality_dropout=1.0, swapped_films=share).eval()
+        return system.losses(batch, "fit")["joint labels"]
+
+    torch.testing.assert_close(joint(0.0), joint(1.0))
+
+
 @torch.inference_mode()
 def test_a_text_s_vector_does_not_depend_on_its_batch(system: Unified) -> None:
     alone = system.encode_texts(["small effusion"]).vector[0]
