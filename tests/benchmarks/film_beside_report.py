@@ -1,10 +1,10 @@
-"""What a film adds to its report, and a report to its film, on the same cases of Open-i's test part.
+"""What a film adds to its report, and a report to its film, on the same cases of Open-i.
 
-    python tests/benchmarks/film_beside_report.py OPENI_FOLDER [CHECKPOINT] [--drawn]
+    python tests/benchmarks/film_beside_report.py OPENI_FOLDER [CHECKPOINT] [--part val] [--drawn]
 
 Cases with film and report. For films, reports and both together: macro AUROC and AP of the 22 classes from the
 classifier, P@5 and MRR of the nearest training cases of the same modality, with 95 % intervals over cases; then the
-paired differences of both together from reports alone. --drawn takes phantom-openi's films instead: synthetic.
+paired differences of both together from reports alone. --part val is to choose by. --drawn takes phantom-openi's films instead: synthetic.
 """
 
 from __future__ import annotations
@@ -77,17 +77,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("checkpoint", type=Path, nargs="?", default=checkpoint_for("unified"))
+    parser.add_argument("--part", choices=("val", "test"), default="test")
     parser.add_argument("--drawn", action="store_true")
     given = parser.parse_args()
     system = load_accelerated(given.checkpoint)
     dataset = open_dataset("phantom-openi") if given.drawn else open_dataset("openi", given.folder)
     paired = [case for case in dataset.cases() if case.image is not None and system.text_of(case) and case.labels]
-    test, train = ([case for case in paired if case.split == part] for part in ("test", "train"))
+    test, train = ([case for case in paired if case.split == part] for part in (given.part, "train"))
     queries, base = embed(system, dataset, test), embed(system, dataset, train)
     names = dataset.label_names
     columns = [system.config.label_names.index(name) for name in names]
     truth, relevant = truth_of(test, names), truth_of(test, names).astype(int) @ truth_of(train, names).T > 0
-    print(f"{len(test)} test cases with film and report, {len(train)} training cases; {given.checkpoint}")
+    print(f"{len(test)} {given.part} cases with film and report, {len(train)} training cases; {given.checkpoint}")
     rows = np.random.default_rng(0).integers(0, len(test), (RESAMPLES, len(test)))
     draws = [np.arange(len(test)), *rows]
     found: dict[Space, NDArray[np.float64]] = {}

@@ -12,6 +12,17 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from waiting import visit
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What fails in the browser is run once more, and named as RERUN in the summary.
+
+    Of a thousand clicks of a run on two busy cores one may meet a page in the middle of being drawn. What fails twice
+    in a row fails; what is named again and again in summaries wants mending, too.
+    """
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @dataclass(frozen=True)
 class App:
     """A running app: its address, its first casebook, the file its output goes to, and further casebooks."""
