@@ -33,9 +33,14 @@ class Tower(nn.Module):
         return self.pool.attention(encoding.tokens, encoding.mask).mean(1)
 
 
-def summed(image: Encoding | None, text: Encoding | None) -> Tensor:
-    """Joint vector of systems that align their modalities: the normalised sum of what there is, [B, D]."""
-    present = [encoding.vector for encoding in (image, text) if encoding is not None]
+def summed(image: Encoding | None, text: Encoding | None, film_weight: float = 1.0) -> Tensor:
+    """Joint vector of systems that align their modalities: the normalised sum of what there is, [B, D].
+
+    `film_weight` is that of the film's vector, the text's being 1.
+    """
+    present = [
+        weight * encoding.vector for weight, encoding in ((film_weight, image), (1.0, text)) if encoding is not None
+    ]
     if not present:
         raise ValueError("join needs at least one modality")
     return normalise(torch.stack(present).sum(0))

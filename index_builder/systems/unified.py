@@ -29,7 +29,7 @@ from index_builder.systems.losses.contrast import label_contrast
 from index_builder.systems.losses.queries import query_contrast
 from index_builder.systems.losses.regions import region_loss
 from index_builder.systems.queries import Queries
-from index_builder.systems.towers import Classifier
+from index_builder.systems.towers import Classifier, summed
 
 if TYPE_CHECKING:
     from index_builder.cases.case import Case
@@ -53,6 +53,7 @@ class UnifiedConfig(SystemConfig):
         modality_dropout: Share of complete cases that are fused with one modality missing in training.
         swapped_films: Share of the other complete cases that are fused with the film of another case in training. An
             encoder knows its training films better than any it will meet, and fusion would learn to trust it as much.
+        film_weight: Of the film's vector in the mean that fusion corrects, the report's being 1.
     """
 
     system: str = "unified"
@@ -70,6 +71,7 @@ class UnifiedConfig(SystemConfig):
     queries: float = 0.0
     modality_dropout: float = 0.3
     swapped_films: float = Field(default=0.0, ge=0, le=1)
+    film_weight: float = Field(default=1.0, gt=0)
 
     @property
     def learns_joint(self) -> bool:
@@ -110,7 +112,7 @@ class Unified(RetrievalSystem):
         return (case.report, "; ".join(code.replace("/", ", ") for code in case.codes))
 
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
-        mean = super().join(image, text)
+        mean = summed(image, text, self.config.film_weight)
         if not self.config.fusion_layers:
             return mean
         tokens, mask, _ = self.fusion(_tokens_of(image), _tokens_of(text))

@@ -4,7 +4,8 @@
 
 Cases with film and report. For films, reports and both together: macro AUROC and AP of the 22 classes from the
 classifier, P@5 and MRR of the nearest training cases of the same modality, with 95 % intervals over cases; then the
-paired differences of both together from reports alone. --part val is to choose by. --drawn takes phantom-openi's films instead: synthetic.
+paired differences of both together from reports alone. --part val is to choose by. --drawn takes phantom-openi's films
+instead: synthetic.
 """
 
 from __future__ import annotations

@@ -92,6 +92,10 @@ def test_without_fusion_the_joint_vector_is_the_mean(make: Make) -> None:
     torch.testing.assert_close(system.join(image, None), image.vector)
     mean = torch.nn.functional.normalize(image.vector + text.vector, dim=-1)
     torch.testing.assert_close(system.join(image, text), mean)
+    weighted = make(fusion_layers=0, film_weight=0.2).eval()
+    mean = torch.nn.functional.normalize(0.2 * image.vector + text.vector, dim=-1)
+    torch.testing.assert_close(weighted.join(image, text), mean)
+    torch.testing.assert_close(weighted.join(image, None), image.vector)
 
 
 @torch.inference_mode()
