@@ -129,6 +129,6 @@ def check_may_export(visitor: Visitor | None) -> None:
     if visitor is None:
         return
     if visitor.expired:
-        raise AccessError("your sign-in has run out. Sign in again.")
+        raise AccessError("your session has expired. Sign in again.")
     if visitor.role != "exporter":
-        raise AccessError("your role may look but not take files away. Ask for the role of an exporter.")
+        raise AccessError("your role may view but not download files. Ask for the exporter role.")

@@ -36,6 +36,6 @@ def record(path: Path, event: Event, who: str, role: str | None, **about: str) -
             os.close(log)
     except OSError as error:
         raise AccessError(
-            f"the audit log {path.name} cannot be written ({error.strerror}), so nothing is shown. "
-            "Tell the administrator."
+            f"the audit log {path.name} cannot be written ({error.strerror}), so nothing is shown. Inform the "
+            "administrator."
         ) from None

@@ -23,7 +23,7 @@ def admitted() -> bool:
     visitor = signed_in()
     if visitor is None or visitor.expired:
         _ask(
-            "Your sign-in has run out." if visitor else "This explorer is for people who sign in.", "Sign in", st.login
+            "Your session has expired." if visitor else "This explorer is for people who sign in.", "Sign in", st.login
         )
         return False
     _record_once(rules, visitor, "refused" if visitor.role is None else "sign-in")

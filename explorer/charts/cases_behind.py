@@ -74,7 +74,7 @@ def cases_behind(measured: Measured, token: Token) -> CaseList:
 
 
 def worst_cases(measured: Measured) -> CaseList:
-    """Cases with wrong labels, the surest errors first."""
+    """Cases with wrong labels, the most confident errors first."""
     sure, wrong = _sureness(measured), np.asarray(measured.wrong.any(axis=1), bool)
     # Of stages one answer is wrong as a whole: as sure as it was of the stage it gave.
     answered = measured.called if measured.stages else measured.wrong

@@ -29,7 +29,7 @@ class MapQuality:
     Attributes:
         trustworthiness: Venna and Kaski 2001, 0..1: 1 when none of a case's ten nearest on the map is far from it by
             full vectors. Random layouts have about 0.5.
-        continuity: The same the other way round: 1 when no near case is torn away.
+        continuity: The same the other way round: 1 when near cases stay near.
         purity: Share of a case's ten nearest on the map that share a label with it, over cases with a label.
         purity_full: The same by full vectors.
         purity_chance: The same of any ten cases.

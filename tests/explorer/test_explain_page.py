@@ -82,7 +82,7 @@ def test_a_query_is_explained_in_its_session_alone(app: AppTest, film_folder: Pa
     assert "Explain your query" in _html(app)
     assert "Doe" not in _html(app)
     assert "Why Cardiomegaly" in _html(app)
-    assert any("the weight set for the search is left out" in caption.value for caption in app.caption)
+    assert any("The weight set for the search does not count here" in caption.value for caption in app.caption)
     finding = next(box for box in app.selectbox if box.label == "Finding")
     assert finding.value == "Cardiomegaly"
     # The casebook carries no other of the system's labels.

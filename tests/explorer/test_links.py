@@ -344,6 +344,6 @@ def test_what_a_casebook_cannot_be_asked_with_is_told(
 ) -> None:
     visit(app, "search", casebook=casebook, **asked)
     assert [warning.value for warning in app.warning] == [
-        "Parts of this link mean nothing here and were left out: " + plain_markdown(left_out)
+        "Parts of this link do not apply here and were ignored: " + plain_markdown(left_out)
     ]
     assert address(app) == {"casebook": [casebook]}

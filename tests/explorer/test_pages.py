@@ -42,7 +42,7 @@ def test_search_page_before_and_after_a_text(app: AppTest) -> None:
     _assert_calm(app)
     assert _html(app).count('aria-label="Neighbour ') == 5
     captions = " ".join(caption.value for caption in app.caption)
-    assert "Predictions of a program, not a diagnosis" in captions
+    assert "A program's predictions, not a diagnosis" in captions
     assert "diversity of these cases" in captions
     assert "nothing is stated: predictions were calibrated on whole reports" in captions
     assert "say nothing of what has no label here, such as pneumothorax, tuberculosis, lung cancer" in captions

@@ -198,8 +198,8 @@ def test_about_names_what_is_known_and_what_is_not(
     app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
     app.switch_page("../../pages/about.py").run()
     facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", html(app)))
-    assert facts["Told by classifier and neighbours"] == "Cardiomegaly"
-    assert facts["Told by neighbours alone"] == "Effusion, Nodule"
+    assert facts["Predicted by classifier and neighbours"] == "Cardiomegaly"
+    assert facts["Predicted by neighbours alone"] == "Effusion, Nodule"
     assert facts["Known to the system, but no case here has it"] == "Normal"
     assert facts["Without a label here"].startswith(
         "pneumothorax, tuberculosis, lung cancer, pneumonia, pulmonary edema"
@@ -230,12 +230,12 @@ def test_about_says_on_which_data_a_finding_was_learnt_and_how_good_it_is_there(
     assert [re.sub(r"\|+", "|", row).strip("|") for row in rows[1:]] == [
         "Cardiomegaly|NIH ChestX-ray14|Training |31 with it, 1,414 without|AUROC |0.81 [0.71, 0.90], 12 with it",
         "Phantom films (synthetic)|Training |300 with it, 2,358 without|AUROC |too few to say, 7 with it",
-        "Effusion|not learnt: told by neighbours alone",
-        "Nodule|not learnt: told by neighbours alone",
+        "Effusion|not learnt: predicted by neighbours alone",
+        "Nodule|not learnt: predicted by neighbours alone",
     ]
     assert not elsewhere
     assert "Known to the system, but no case here has it (1)" in [one.label for one in app.expander]
-    assert "Names without a single example in its data: Normal." in captions(app).replace("\\", "")
+    assert "Names without any example in its data: Normal." in captions(app).replace("\\", "")
     assert "fewer than 10 validation cases" in captions(app)
 
 

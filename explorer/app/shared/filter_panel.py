@@ -309,7 +309,7 @@ def _fact_widgets(shelved: Shelved, prefix: str, controls: str) -> None:
         if field == "finding":
             continue
         values = _stated(shelved, field, st.session_state.get(prefix + field) or ())
-        title = f"{_FACT_TITLES[field]} of anything stated"
+        title = f"{_FACT_TITLES[field]} of any stated finding"
         if len(values) <= _PILLS + 1:
             st.pills(title, values, selection_mode="multi", key=prefix + field, persist_state="session")
         else:
