@@ -105,7 +105,7 @@ def _no_ratio(found: Orientation, view: str | None) -> str:
     if found.turn is not None:
         return "the film is turned"
     if why := implausible(found.anatomy):
-        return f"{why}; this may be no frontal film, or much of it may be hidden"
+        return f"{why}; this may not be a frontal film, or much of it may be hidden"
     if ragged(found.anatomy):
         return "the heart's border is not clear enough"
     if cut_off(found.anatomy):

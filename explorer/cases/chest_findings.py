@@ -64,7 +64,7 @@ def silence_words(casebook: Casebook, finding: ChestFinding) -> str:
     """What a reader must know who asks for a finding that no case is labelled with."""
     in_set = is_labelled(finding, casebook.manifest.dataset.label_names)
     told = "No case of this casebook is labelled with" if in_set else "This casebook has no label for"
-    return f"{told} {finding.name}; predictions cannot speak of it."
+    return f"{told} {finding.name}; predictions do not cover it."
 
 
 def _plain(label: str) -> str:

@@ -153,7 +153,7 @@ def _answered(measured: Measured, label: str, coverage: float) -> CaseList:
     answered[order[: max(1, round(coverage * len(order)))]] = True
     rows = known[_ordered(answered & wrong, -uncertainty)].tolist()
     return CaseList(
-        f"Wrong among the surest {coverage:.0%}".replace("%", " %"),
+        f"Wrong among the most confident {coverage:.0%}".replace("%", " %"),
         [_judged(measured, row, label or None) for row in rows],
     )
 

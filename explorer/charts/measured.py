@@ -126,7 +126,7 @@ class Measured:
         try:
             return self.names.index(label)
         except ValueError:
-            raise QueryError(f"no figures of {label!r}. Predicted: {', '.join(self.names)}.") from None
+            raise QueryError(f"no figures for {label!r}. Predicted: {', '.join(self.names)}.") from None
 
     def _columns(self, key: str) -> NDArray[np.float64]:
         found = self.result["per_case"][key]

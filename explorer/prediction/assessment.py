@@ -365,13 +365,13 @@ def _why_not(casebook: Casebook, scores: Scores) -> str:
     }
     if not casebook.held_out:
         return (
-            f"this casebook has fewer than {FEWEST} labelled validation cases, so nothing tells how often such "
+            f"this casebook has fewer than {FEWEST} labelled validation cases, so it is unknown how often such "
             "predictions are right."
         )
     if scores.given is None:
-        return f"validation cases tell of film and {reads} in equal parts, not of other weights."
+        return f"validation cases cover film and {reads} in equal parts, not other weights."
     if _asked_of(scores.given) != scores.space:
-        return f"validation cases tell of {words[scores.given]} compared with {words[scores.given]} alone."
+        return f"validation cases cover only {words[scores.given]} compared with {words[scores.given]}."
     return f"this casebook has fewer than {FEWEST} labelled validation cases that are {words[scores.given]}."
 
 

@@ -48,7 +48,7 @@ class AnatomySchedule:
         batch: Films per step.
         learning_rate: At its peak.
         validate_every: Steps between two looks at the validation films.
-        seed: Of weights, order and views.
+        seed: Seed of the weights, the order of cases and the views.
     """
 
     steps: int = 1200

@@ -194,7 +194,7 @@ def read_learnt(folder: Path) -> Learnt | None:
     except (OSError, ValidationError) as error:
         told = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{path}: damaged ({told}). Restore the file, or measure anew: cxr-explorer learnt."
+            f"{path}: damaged ({told}). Restore the file, or measure again: cxr-explorer learnt."
         ) from error
 
 

@@ -77,9 +77,7 @@ class CopyReport:
             found += [f"    {one}" for one in self.unreadable]
         if self.with_text:
             found.append(f"  look at these, text seems to be burned in: {_named(self.with_text)}")
-        found.append(
-            "  Names that no header and no column told may still stand in reports: read them before you share."
-        )
+        found.append("  Names that no header and no column gives may still be in reports: read them before you share.")
         return found
 
 

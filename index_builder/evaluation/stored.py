@@ -137,7 +137,7 @@ def measure_stored(
         cases: All N of a table.
         vectors: [N, D] by space.
         progress: Called as modalities are done.
-        baselines: Measure baselines too; those of films read every film once.
+        baselines: Measure baselines too; baselines of films read every film once.
 
     Returns:
         `system`, `preset`, `dataset`; `modalities`, what `measure` gives by modality; `not_measured`, the reason by

@@ -76,7 +76,7 @@ def explain(
     """
     if method not in answering(system, inputs, target):
         raise ExplanationError(
-            f"method {method!r} has nothing to say here. Choose one of: "
+            f"method {method!r} does not apply here. Choose one of: "
             f"{', '.join(methods_for(system, inputs, target)) or 'none without a film or a text'}."
         )
     stage = _stage(system, layer) if method == "grad-cam" else ""

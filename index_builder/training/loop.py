@@ -102,7 +102,7 @@ def kept_as_they_are(system: RetrievalSystem, parts: Sequence[str]) -> Iterator[
     known = dict(system.named_children())
     for part in parts:
         if part not in known:
-            raise ModelError(f"kept: {part!r} is no part of {system.name}. Known: {', '.join(known)}.")
+            raise ModelError(f"kept: {part!r} is not a part of {system.name}. Known: {', '.join(known)}.")
     trained = [p for part in parts for p in known[part].parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -254,7 +254,7 @@ class _Progress:
             load_trained(system, state["weights"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
             # What torch says of it is a page long and advises to load files unsafely.
-            raise ModelError(f"{path}: damaged. Delete it to train anew.") from error
+            raise ModelError(f"{path}: damaged. Delete it to start training again.") from error
         for name in _STATE:
             setattr(progress, name, state[name])
         progress._pending = state

@@ -147,7 +147,7 @@ def test_a_photograph_is_told_before_results_which_come_on_request(
     assert not next(one for one in app.expander if one.label == "Scores, not probabilities").proto.expanded
     app.switch_page("../../pages/explain.py").run()
     assert "does not look like a chest film" in app.warning[0].value
-    assert "What is explained is a score, no probability" in app.warning[1].value
+    assert "The explained value is a score, not a probability" in app.warning[1].value
     assert all("(score 0." in name for box in app.selectbox if box.label == "Finding" for name in box.options)
 
 
@@ -170,7 +170,7 @@ def test_a_turned_film_is_set_upright(monkeypatch: pytest.MonkeyPatch, phantom_c
         ("Увеличенное сердце", "This text is written in Cyrillic script. No report", False),
         ("心臓肥大", "This text is written in Chinese characters", False),
         ("vergrößertes Herz", "has the words “vergrößertes”, “herz”", False),
-        ("?! 123", "There is no word in this text", False),
+        ("?! 123", "This text contains no word to search for", False),
         ("normal heart size zxcv", "has the word “zxcv”. The rest was searched for", True),
         ("left pneumothorax", "This casebook has no label for pneumothorax; predictions cannot speak of it", True),
     ],

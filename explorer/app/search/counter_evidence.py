@@ -46,7 +46,7 @@ def counter_panel(shelved: Shelved, outcome: Outcome) -> None:
         if found.margin is not None:
             nearer = "with" if found.margin >= 0 else "without"
             st.caption(
-                f"The nearest case {nearer} it is nearer by {abs(found.margin):.2f} of cosine similarity. One case "
+                f"The nearest case {nearer} it is closer by {abs(found.margin):.2f} in cosine similarity. One case "
                 "per patient; the search filters apply."
             )
 

@@ -142,7 +142,7 @@ def _compared(
     elif distance > check.unlike:
         flags = (Flag("unlike", _unlike_words(casebook)),)
     elif nearer == 1:
-        flags = (Flag("far", "The film is farther from its nearest cases than any indexed film is from its own."),)
+        flags = (Flag("far", "The film is farther from its nearest cases than any indexed film is from its nearest."),)
     else:
         flags = ()
     return FilmReport(

@@ -177,8 +177,8 @@ def _missed(table: Table, left_out: list[str], found: dict[str, str], films: Fil
             continue
         if "image" not in found and _normal(column) in _OBVIOUS["image"]:
             yield (
-                f"column {column!r} is named like films, but its cells (e.g. {cells[0][:60]!r}) are no file names and "
-                "name no file below the folder; left out. Put the films there if it is meant."
+                f"column {column!r} is named like films, but its cells (e.g. {cells[0][:60]!r}) are not file names "
+                "and name no file below the folder; left out. Put the films there if it is meant."
             )
             continue
         if _share(cells, looks_like_film) >= 0.5:

@@ -111,7 +111,7 @@ class ManifestLabels:
             run.warning("label", _contradiction(nothing[0], min(present)), row, column)
         for name in sorted(present):
             if len(name) > MAX_NAME_CHARS or not name.isprintable():
-                message = f"{shown(name)} is no label: give at most {MAX_NAME_CHARS} printable characters."
+                message = f"{shown(name)} is not a label: give at most {MAX_NAME_CHARS} printable characters."
                 run.error("label", message, row, column)
         return tuple(sorted(present))
 
