@@ -94,7 +94,7 @@ class Address:
 
         Args:
             name: The parameter.
-            key: Of a widget that is drawn afterwards without a value of its own.
+            key: Key of a widget that is drawn afterwards without a value of its own.
             options: What can be chosen.
             default: What an address without the parameter means.
             carried: What the widget shows where it is new and no link opened the page; the default otherwise.
@@ -176,7 +176,7 @@ class Address:
         return self.choice(name, key, (False, True), False, spelled={False: "no", True: "yes"})
 
     def text(self, name: str, key: str, most: int) -> str:
-        """As `choice`, for a text of at most `most` characters; longer ones are told and cut."""
+        """As `choice`, for a text of at most `most` characters; longer ones are cut, with a notice."""
         if self.arrives(key):
             value = self.asked.get(name, [""])[-1]
             if len(value) > most:
@@ -253,7 +253,7 @@ def current_address() -> Address:
 
 
 def seed(key: str, value: object) -> None:
-    """Set what a widget shows, only where it shows something else: a widget set anew forgets what is being typed."""
+    """Set what a widget shows, only where it shows something else: setting it again forgets what is being typed."""
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
 

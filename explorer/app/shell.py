@@ -1,4 +1,4 @@
-"""What every page shares: look, sidebar, casebook switch, and how errors are told."""
+"""What every page shares: look, sidebar, casebook switch and error display."""
 
 from __future__ import annotations
 

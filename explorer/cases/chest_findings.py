@@ -35,7 +35,7 @@ class ChestFinding:
 
 @cache
 def chest_findings() -> tuple[ChestFinding, ...]:
-    """All findings whose missing label is told. Raises `InstallationError` where the terms are missing or wrong."""
+    """All findings whose missing label is reported. Raises `InstallationError` where the terms are missing or wrong."""
     return tuple(
         ChestFinding(term.name, term.words, frozenset(map(_plain, (*term.words, *term.labels))))
         for term in report_terms().findings.values()

@@ -92,7 +92,7 @@ def open_study(casebook: Casebook, query: Query, number: int = 0) -> Study:
     A case whose source is out of reach is prepared from the small copy in the casebook, and its note says so.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         query: The query, or a case.
         number: Which of its films; 0: the first.
 

@@ -102,14 +102,14 @@ def warning_words(study: Study) -> tuple[str, ...]:
 
 
 def place_words(side: Side) -> str:
-    """Where on the film a map points, e.g. "mostly right lower zone (62 %)"; "" where nothing tells."""
+    """Where on the film a map points, e.g. "mostly right lower zone (62 %)"; "" if unknown."""
     told = "" if side.places is None else shares_in_words(side.places)
     against = "" if side.places_against is None else shares_in_words(side.places_against)
     return told + (f"; what speaks against it: {against}" if against else "")
 
 
 def place_lines(answer: Answer) -> tuple[str, ...]:
-    """The same of each film of an answer, a sentence each."""
+    """Where the map points on each film of an answer, a sentence each."""
     told = [(side.study.name, place_words(side)) for side in answer.sides]
     lines = [f"Where the map points, {name[:1].lower()}{name[1:]}: {words}." for name, words in told if words]
     return (*lines, _PLACES) if lines else ()

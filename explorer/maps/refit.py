@@ -1,4 +1,4 @@
-"""A map drawn anew of some of a casebook's cases."""
+"""A map recomputed for some of a casebook's cases."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int6
 
     Args:
         casebook: Whose cases.
-        space: Of which vectors.
+        space: Space of the vectors.
         name: Which kind of map.
         rows: Which cases; those without the modality are left out.
         progress: Told of steps done and in all.

@@ -142,7 +142,7 @@ def threshold_words(reading: Reading, assessment: Assessment) -> str:
 
 
 def compared_words(reading: Reading) -> str:
-    """The uncertainty beside θ, in as many digits as tell them apart; empty where nothing is stated."""
+    """The uncertainty beside θ, in as many digits as distinguish them; empty where nothing is stated."""
     if reading.uncertainty is None:
         return ""
     if reading.theta is None:

@@ -37,7 +37,7 @@ class Suspect:
         row: The case's.
         label: Which label.
         given: Whether the case carries it.
-        probability: That it should, as out-of-sample classifiers say.
+        probability: Probability that it should, as out-of-sample classifiers say.
     """
 
     row: int

@@ -37,7 +37,7 @@ class OutlinedFilm:
     """One film to learn from or to measure on.
 
     Attributes:
-        name: Of the film.
+        name: Name of the film.
         pixels: [K, K] float32 in 0..1, of `model_input`.
         masks: [5, K, K] bool, structures on the same grid.
         known: [5] bool: which of the masks outline their structure; of another, nothing is known.

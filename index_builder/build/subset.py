@@ -144,7 +144,7 @@ def _take_over_trust(
     films: FilmTable | None,
     kept_films: NDArray[np.int64] | None,
 ) -> None:
-    """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
+    """Let the cases vote on each other again; the classifier's answers and the check of films stay what they were."""
     voted = held_out_answers(manifest.system, cases, manifest.dataset, vectors, stores, None, films)
     answers = {place: one for place, one in read_answers(source.held_out).items() if place[1] == "classifier"}
     write_answers(answers | voted, out.held_out)

@@ -49,7 +49,7 @@ class _FilmFiles(Protocol):
 
 @dataclass(slots=True)
 class CopyReport:
-    """What was copied.
+    """The report of a copy: what was copied and what was left out.
 
     Attributes:
         out: The copy's folder.
@@ -68,7 +68,7 @@ class CopyReport:
     with_text: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The report as lines for people."""
         found = [f"{self.out}: {self.cases} cases, {self.films} films, de-identified"]
         if self.left_out:
             found.append(f"  left out, since their header says that text is burned in: {_named(self.left_out)}")
@@ -100,7 +100,7 @@ def write_deidentified(
         dataset: A source with films as files.
         cases: Which of its cases, in order.
         out: Folder of the copy; takes its place when complete.
-        pseudonyms: Of one key.
+        pseudonyms: Pseudonyms of one key.
         progress: Told of films.
         replace: Whether an earlier copy at `out` may be replaced.
         skip_unreadable: Leave out films that cannot be read, and cases of which nothing else is left.

@@ -1,4 +1,4 @@
-"""Evaluation of a casebook from the vectors it holds: `metrics.json`. Nothing is embedded anew."""
+"""Evaluation of a casebook from the vectors it holds: `metrics.json`. Nothing is embedded again."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def answering(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[
 
 
 def layers_of(system: RetrievalSystem) -> tuple[str, ...]:
-    """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last unless told."""
+    """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last by default."""
     return passed_stages(system)
 
 

@@ -25,8 +25,8 @@ def index_reports(layout: Layout, cases: CaseRows, progress: Callable[[int], Non
     Only `REPORT_SECTIONS` are read, never labels or codes. What an interrupted build left is written anew.
 
     Args:
-        layout: Of the casebook.
-        cases: Of the casebook.
+        layout: Layout of the casebook.
+        cases: Cases of the casebook.
         progress: Told of the number of reports read.
     """
     for folder in (layout.words, layout.facts):

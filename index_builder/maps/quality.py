@@ -62,7 +62,7 @@ def map_quality(
         positions: [N, dims] float32.
         graph: Neighbours of each case by full vectors.
         labels: [N, C] bool.
-        seed: Of the samples of larger sets.
+        seed: Seed of the samples of larger sets.
     """
     random = np.random.default_rng(seed)
     trusted, continuous = _ranks_kept(vectors, positions, random)
@@ -87,7 +87,7 @@ def _ranks_kept(
 
 
 def trustworthiness(original: NDArray[np.floating], mapped: NDArray[np.floating], k: int) -> float:
-    """As scikit-learn's, whose matrices of all pairs would be the most that a build holds in memory.
+    """Trustworthiness as in scikit-learn, without its matrices of all pairs, which would fill the memory of a build.
 
     Of equally far cases, as copies are, each has the best of their ranks; there in no stated order.
 

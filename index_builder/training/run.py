@@ -27,7 +27,7 @@ _FILMS = "films.npy"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train.
+    """A request to train.
 
     Attributes:
         config: The system's configuration, without labels.
@@ -117,7 +117,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
 
 
 def begin_with(system: RetrievalSystem, begun: RetrievalSystem) -> None:
-    """Take over the weights of a trained system; labels that it does not know begin anew, behind those it does.
+    """Take over the weights of a trained system; labels that it does not know start again, behind those it does.
 
     Raises:
         ModelError: It is of another kind or configuration.

@@ -120,7 +120,7 @@ def about_page(shelved: Shelved) -> None:
 
 
 def _what_is_known(shelved: Shelved) -> None:
-    """Which findings predictions can speak of, what they were learnt on, and which common ones they cannot."""
+    """Draw which findings can be predicted, what they were learnt on, and which common ones cannot be predicted."""
     casebook, learnt = shelved.casebook, shelved.casebook.learnt
     labels, known = casebook.label_names, casebook.manifest.system.label_names
     classified = known if casebook.manifest.system.predicts_by == "classifier" else ()

@@ -1,4 +1,4 @@
-"""What the Explain page asks: finding or similarity, by which method, compared with whom."""
+"""What the Explain page asks: finding or similarity, by which method, compared with which case."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_CASE = ""
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the controls say.
+    """The choices made in the controls.
 
     Attributes:
         question: About the study.

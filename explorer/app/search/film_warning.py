@@ -56,7 +56,7 @@ def film_warning(reports: Sequence[FilmReport]) -> None:
 
 
 def film_notice(reports: Sequence[FilmReport]) -> None:
-    """The same above results that are shown on request."""
+    """The warning again, above results that are shown on request."""
     for number, report in enumerate(reports):
         _told(report, _name(number, reports))
 

@@ -1,4 +1,4 @@
-"""A table of what the system has learnt of findings: on which data, from how many films, how well it tells them."""
+"""A table of what the system has learnt of findings: on which data, from how many films, and how well."""
 
 from __future__ import annotations
 

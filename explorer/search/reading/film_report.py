@@ -95,7 +95,7 @@ def examine(
     The caller holds `Casebook.embedding`: another look may be needed.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         pixels: [H, W], as in `Film.pixels`.
         view: What the header says, where there is one.
         features: [F] of the film, from `look`.

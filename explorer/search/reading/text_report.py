@@ -64,7 +64,7 @@ def examine_text(casebook: Casebook, text: str, corrections: Sequence[Correction
     """Compare a text with those of the casebook.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         text: As it is searched for.
         corrections: Words of the typed text with what they were taken for.
     """

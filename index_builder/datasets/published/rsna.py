@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge: 26,684 frontal films of ChestX-ray14, read anew for lung opacities."""
+"""RSNA Pneumonia Detection Challenge: 26,684 frontal films of ChestX-ray14, read again for lung opacities."""
 
 from __future__ import annotations
 
