@@ -146,7 +146,7 @@ def _in_bin(measured: Measured, label: str, when: str, number: float) -> CaseLis
 
 
 def _answered(measured: Measured, label: str, coverage: float) -> CaseList:
-    """Errors among the surest cases; `label` "" stands for stages."""
+    """Errors among the most confident cases; `label` "" stands for stages."""
     known, uncertainty, wrong = doubt(measured, label or None)
     order = np.argsort(uncertainty, kind="stable")
     answered = np.zeros(len(order), bool)

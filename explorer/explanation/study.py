@@ -89,7 +89,7 @@ class Study:
 def open_study(casebook: Casebook, query: Query, number: int = 0) -> Study:
     """Prepare a query or one of the casebook's cases, with one of its films: one at a time is explained.
 
-    A case whose source is out of reach is prepared from the small copy in the casebook, and its note says so.
+    A case whose source cannot be reached is prepared from the small copy in the casebook, and its note says so.
 
     Args:
         casebook: Casebook that is searched.

@@ -235,7 +235,7 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
 def _trained(runs: Sequence[Run]) -> str:
     seeds = len({run.seed for run in runs})
     spread = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed each, so differences may be luck"
-    return f"{runs[0].system} trained anew for each point, test part of {runs[0].dataset}; {spread}."
+    return f"{runs[0].system} trained again for each point, test part of {runs[0].dataset}; {spread}."
 
 
 def _entries(systems: Sequence[Measured]) -> Iterator[tuple[str, int, dict[str, Any]]]:

@@ -168,7 +168,7 @@ def _symmetry(pixels: NDArray[np.float32]) -> float:
 def _bounded(film: OutlinedFilm) -> OutlinedFilm:
     """Bound what is not known by the lungs: the heart lies in their convex hull, the clavicles across its upper part.
 
-    Without bounds a network that is told of hearts on few collections finds them all around the lungs of the others.
+    Without bounds a network that learns hearts on few collections finds them all around the lungs of the others.
     """
     from skimage.morphology import convex_hull_image
 

@@ -51,7 +51,7 @@ def write_subset(
     """Write the named cases of a casebook as a new casebook: rows, films, vectors, index, maps and system.
 
     Cases keep their order, vectors and places on the maps; the indexes, the figures of the maps and the words of the
-    clusters are made anew of these cases. What was measured of all cases (metrics) is not taken over.
+    clusters are computed again for these cases. What was measured of all cases (metrics) is not taken over.
 
     Args:
         source: The casebook.

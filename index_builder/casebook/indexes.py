@@ -127,7 +127,7 @@ def open_store(folder: Path, store: str, name: IndexName, record: SpaceRecord) -
         record: What the casebook's manifest says of it.
 
     Raises:
-        CasebookError: It is missing, damaged or out of reach.
+        CasebookError: It is missing, damaged or not reachable.
     """
     layout = Layout(folder)
     if record.index == "milvus":

@@ -94,7 +94,7 @@ def write_deidentified(
     """Write a copy of a source's cases that names nobody.
 
     Case, patient and film get pseudonyms; DICOM films go through the basic profile of PS3.15, other films are written
-    anew from their pixels as PNG; reports, codes and profiles lose known identifiers and what has the form of one.
+    again from their pixels as PNG; reports, codes and profiles lose known identifiers and what has the form of one.
 
     Args:
         dataset: A source with films as files.

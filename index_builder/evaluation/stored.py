@@ -59,7 +59,7 @@ class StoredCases:
         return self._cases
 
     def load_film(self, reference: str) -> Film:
-        """A film at full size. Raises `CxrError` where the source is out of reach."""
+        """A film at full size. Raises `CxrError` where the source cannot be reached."""
         if self._source is None:
             root = self._record.root
             self._source = open_dataset(self._record.kind, None if root is None else Path(root), self._record.seed)

@@ -22,7 +22,7 @@ _RUN = 1024
 def index_reports(layout: Layout, cases: CaseRows, progress: Callable[[int], None]) -> LexicalRecord | None:
     """Index the reports of a casebook under way; None where no case has one.
 
-    Only `REPORT_SECTIONS` are read, never labels or codes. What an interrupted build left is written anew.
+    Only `REPORT_SECTIONS` are read, never labels or codes. What an interrupted build left is written again.
 
     Args:
         layout: Layout of the casebook.

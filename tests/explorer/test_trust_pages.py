@@ -62,7 +62,7 @@ def test_findings_with_both_sources_verdicts_and_their_coverage(
     report = casebook.case("case-000").report
     app.text_area(key="query_text").set_value(report).run()
     count = len(casebook.held_out["text", "vote"].truth)
-    assert f"Calibrated on {count} validation cases of this casebook. Predictions of a program" in captions(app)
+    assert f"Calibrated on {count} validation cases of this casebook. A program's predictions" in captions(app)
     assert "At 90 % coverage" in html(app)
     found = search_cases(casebook, Query(text=report)).assessment
     assert found is not None
@@ -172,7 +172,7 @@ def test_a_turned_film_is_set_upright(monkeypatch: pytest.MonkeyPatch, phantom_c
         ("vergrößertes Herz", "has the words “vergrößertes”, “herz”", False),
         ("?! 123", "This text contains no word to search for", False),
         ("normal heart size zxcv", "has the word “zxcv”. The rest was searched for", True),
-        ("left pneumothorax", "This casebook has no label for pneumothorax; predictions cannot speak of it", True),
+        ("left pneumothorax", "This casebook has no label for pneumothorax; predictions do not cover it", True),
     ],
 )
 def test_a_text_that_was_not_understood_is_told_before_results(

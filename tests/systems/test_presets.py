@@ -63,7 +63,7 @@ def test_overrides_replace_fields_and_only_those() -> None:
         ("unified", "huge", {}, "unknown preset 'huge'.*compact, reference"),
         ("unified", "compact", {"depth": 7}, "'depth' is not a setting of the unified system.*fusion_layers"),
         ("siclip", "compact", {"fusion_layers": 1}, "'fusion_layers' is not a setting of the siclip system"),
-        ("unified", "compact", {"label_names": ["a"]}, "'label_names' is no setting"),
+        ("unified", "compact", {"label_names": ["a"]}, "'label_names' is not a setting"),
         ("unified", "compact", {"embedding_dim": "wide"}, "embedding_dim: 'wide' does not suit.*valid integer"),
         ("unified", "compact", {"schedule": {"epoch": 3}}, "'epoch' is not a setting of the schedule.*epochs"),
         ("unified", "compact", {"schedule": {"epochs": 0}}, "epochs: 0 does not suit the schedule"),
