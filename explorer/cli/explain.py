@@ -65,7 +65,7 @@ def explain(
     if read is None:
         raise QueryError(f"--part {part}: give one of {', '.join(SPACES)}.")
     if finding is not None and with_case is not None:
-        raise QueryError("--finding and --with-case ask two different questions. Leave one out.")
+        raise QueryError("--finding and --with-case ask two questions. Leave one out.")
     opened = Casebook.open(casebook)
     patient = None if profile is None else parse_profile(opened, profile)
     film = None if image is None else read_film(image)

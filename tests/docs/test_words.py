@@ -12,7 +12,7 @@ from docs_pages import DOCS, ROOT, pages
 #: What was written once, and what to write instead.
 _INSTEAD = {
     r"(?<!-)\banew\b": "again",
-    r"all the same\b": "still, anyway",
+    r"\ball the same\b": "still, anyway",
     r"asked of\b": "requested from",
     r"goes on where it stopped": "resumes",
     r"sign-in has run out": "session has expired",
