@@ -6,7 +6,7 @@ Anything else that escapes is a bug.
 
 
 class CxrError(Exception):
-    """Base of every error a user can cause or mend."""
+    """Base of every error that a user can cause or fix."""
 
 
 class InstallationError(CxrError):
@@ -42,7 +42,7 @@ class QueryError(CxrError):
 
 
 class ExplanationError(CxrError):
-    """What is asked of an explanation does not fit the system or the case."""
+    """A request for an explanation that does not fit the system or the case."""
 
 
 class AccessError(CxrError):

@@ -10,7 +10,7 @@ _HERE = Path(__file__).resolve().parent.parent
 
 
 def resource(*parts: str) -> Path:
-    """Path of a file or folder under `assets/` or `pages/`, e.g. `resource("assets", "style.css")`.
+    """Path of a file or folder under `assets/`, `pages/` or `docs/`, e.g. `resource("assets", "style.css")`.
 
     Raises:
         InstallationError: It is in neither place: the installation is broken.

@@ -1,4 +1,4 @@
-"""Why the system says what it says of the query, or of a case: ?casebook=NAME&case=ID&finding=LABEL."""
+"""The Explain page: why the system says what it says of the query or a case: ?casebook=NAME&case=ID&finding=LABEL."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""Who may use the app, and what for: read from `[access]` of Streamlit's secrets. See docs/how-to/sign-in.md."""
+"""Access rules: who may do what, read from `[access]` of Streamlit's secrets. See docs/how-to/sign-in.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Section(BaseModel):
 
 
 class People(_Section):
-    """Whom a role is given to; any of the three will do.
+    """People who get a role: a match of any of the three is enough.
 
     Attributes:
         emails: Whole addresses.
@@ -34,7 +34,7 @@ class People(_Section):
     groups: tuple[str, ...] = ()
 
     def include(self, email: str | None, groups: frozenset[str]) -> bool:
-        """Whether somebody of this verified address and these groups is meant."""
+        """Whether a person with this verified address and these groups is included."""
         if not groups.isdisjoint(self.groups):
             return True
         if email is None:
@@ -78,7 +78,7 @@ class AccessRules(_Section):
             raise AccessError(f"secrets.toml: {place}: {first['msg']}. See docs/how-to/sign-in.md.") from None
 
     def role_of(self, claims: Mapping[str, Any]) -> Role | None:
-        """Role of somebody with these claims of an identity token; None: not let in.
+        """Role of a person with these claims of an identity token; None: not let in.
 
         An address counts only where the provider says that it is verified (OpenID Connect Core 1.0, 5.1 and 5.7).
         """
@@ -95,7 +95,7 @@ class AccessRules(_Section):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who is signed in.
+    """A person who is signed in.
 
     Attributes:
         name: Address, or the provider's subject where there is none: what the audit log says.
@@ -109,26 +109,26 @@ class Visitor:
 
     @classmethod
     def of_claims(cls, claims: Mapping[str, Any], rules: AccessRules) -> Visitor:
-        """Whom an identity token names."""
+        """The visitor that an identity token names."""
         name = claims.get("email") or claims.get("sub") or "unknown"
         expires = claims.get("exp")
         return cls(str(name), rules.role_of(claims), float(expires) if isinstance(expires, int | float) else 0.0)
 
     @property
     def expired(self) -> bool:
-        """Whether the identity token has run out; Streamlit itself does not look."""
+        """Whether the identity token has expired; Streamlit itself does not check."""
         return self.expires <= time()
 
 
 def check_may_export(visitor: Visitor | None) -> None:
-    """Pass somebody who may take files away, or anybody where no sign-in is configured (None).
+    """Let a visitor who may download files pass, and anybody where no sign-in is configured (None).
 
     Raises:
-        AccessError: A viewer, or a sign-in that has run out.
+        AccessError: A viewer, or a sign-in that has expired.
     """
     if visitor is None:
         return
     if visitor.expired:
-        raise AccessError("your sign-in has run out. Sign in again.")
+        raise AccessError("your session has expired. Sign in again.")
     if visitor.role != "exporter":
-        raise AccessError("your role may look but not take files away. Ask for the role of an exporter.")
+        raise AccessError("your role may view but not download files. Ask for the exporter role.")

@@ -1,4 +1,4 @@
-"""Which casebook a link leads into."""
+"""The casebook that a link leads into."""
 
 from __future__ import annotations
 

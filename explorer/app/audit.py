@@ -1,4 +1,4 @@
-"""Who opened which case, as JSON lines: never what was searched for."""
+"""The audit log: who opened which case, as JSON lines; never what was searched for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def record(path: Path, event: Event, who: str, role: str | None, **about: str) -
         path: The log; made readable by its owner alone where it is not there yet.
         event: What happened.
         who: Name of the visitor.
-        role: Of the visitor; None: not let in.
+        role: Role of the visitor; None: not let in.
         about: E.g. casebook and case.
 
     Raises:
@@ -36,6 +36,6 @@ def record(path: Path, event: Event, who: str, role: str | None, **about: str) -
             os.close(log)
     except OSError as error:
         raise AccessError(
-            f"the audit log {path.name} cannot be written ({error.strerror}), so nothing is shown. "
-            "Tell the administrator."
+            f"the audit log {path.name} cannot be written ({error.strerror}), so nothing is shown. Inform the "
+            "administrator."
         ) from None

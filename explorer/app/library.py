@@ -36,7 +36,7 @@ class Shelved:
     Attributes:
         name: What the switch and links call it; unique among the casebooks of this server.
         folder: Where it lies.
-        stamp: Changes when the folder's manifest is written anew.
+        stamp: Changes when the folder's manifest is rewritten.
     """
 
     name: str
@@ -84,12 +84,12 @@ def is_warm(shelved: Shelved) -> bool:
 
 
 def film_png(shelved: Shelved, reference: str, max_side: int) -> bytes:
-    """A film of the casebook as PNG of at most `max_side`. Raises `CxrError` when its source is out of reach."""
+    """A film of the casebook as PNG of at most `max_side`. Raises `CxrError` when its source cannot be reached."""
     return _film_png(str(shelved.folder), shelved.stamp, reference, max_side)
 
 
 def anatomy_of(shelved: Shelved, case_id: str, reference: str, view: str | None) -> FilmAnatomy:
-    """Outlines of a film of the casebook, on its small copy where its source is out of reach. Cached.
+    """Outlines of a film of the casebook, on its small copy where its source cannot be reached. Cached.
 
     Raises:
         CxrError: There is no copy either.

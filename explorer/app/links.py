@@ -94,7 +94,7 @@ class Address:
 
         Args:
             name: The parameter.
-            key: Of a widget that is drawn afterwards without a value of its own.
+            key: Key of a widget that is drawn afterwards without a value of its own.
             options: What can be chosen.
             default: What an address without the parameter means.
             carried: What the widget shows where it is new and no link opened the page; the default otherwise.
@@ -121,7 +121,7 @@ class Address:
         return value
 
     def choices(self, name: str, key: str, options: Sequence[str]) -> list[str]:
-        """As `choice`, for a widget in which several options are chosen, or none."""
+        """Set a widget in which several options are chosen, or none, as `choice` does."""
         if self.arrives(key):
             values = [one for one in options if one in self.asked.get(name, ())]
             if len(values) < len(self.asked.get(name, ())):
@@ -134,7 +134,7 @@ class Address:
         return values
 
     def number(self, name: str, key: str, low: float, high: float, default: float) -> float:
-        """As `choice`, for a number between two ends; whole where the default is a whole number."""
+        """Set a number between two ends as `choice` does; whole where the default is a whole number."""
         value: float = default
         if not self.arrives(key):
             value = st.session_state.get(key, default)
@@ -152,7 +152,7 @@ class Address:
         return value
 
     def optional_number(self, name: str, key: str, most: float, *, whole: bool) -> None:
-        """As `choice`, for a number that may be left out; in size it is below `most`."""
+        """Set a number that may be left out as `choice` does; in size it is below `most`."""
         value: float | None = None
         if not self.arrives(key):
             value = st.session_state.get(key)
@@ -172,11 +172,11 @@ class Address:
             self.written[name] = [number_words(value)]
 
     def flag(self, name: str, key: str) -> bool:
-        """As `choice`, for a switch that is off by default."""
+        """Set a switch that is off by default as `choice` does."""
         return self.choice(name, key, (False, True), False, spelled={False: "no", True: "yes"})
 
     def text(self, name: str, key: str, most: int) -> str:
-        """As `choice`, for a text of at most `most` characters; longer ones are told and cut."""
+        """Set a text of at most `most` characters as `choice` does; longer ones are cut, with a notice."""
         if self.arrives(key):
             value = self.asked.get(name, [""])[-1]
             if len(value) > most:
@@ -192,7 +192,7 @@ class Address:
     def stay_as_asked(self) -> None:
         """Leave the address as it is, where it cannot be followed; in place of `keep`.
 
-        A link out of here may lead to an address that this page wrote before, and is followed all the same.
+        A link out of here may lead to an address that this page wrote before, and is still followed.
         """
         st.session_state.pop(_ARRIVING, None)
         self.written = dict(self.asked)
@@ -253,7 +253,7 @@ def current_address() -> Address:
 
 
 def seed(key: str, value: object) -> None:
-    """Set what a widget shows, only where it shows something else: a widget set anew forgets what is being typed."""
+    """Set what a widget shows, only where it shows something else: setting it again forgets what is being typed."""
     if key not in st.session_state or st.session_state[key] != value:
         st.session_state[key] = value
 

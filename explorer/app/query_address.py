@@ -58,7 +58,7 @@ def open_query(shelved: Shelved, address: Address, text_characters: int) -> None
 
     Args:
         shelved: The casebook.
-        address: Of a page that shows the query.
+        address: Address of a page that shows the query.
         text_characters: Longest text that can be searched with.
     """
     before = len(address.written)

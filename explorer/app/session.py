@@ -106,7 +106,7 @@ def stage_film(data: bytes, settings: AppSettings) -> None:
     )
     before = query_films()
     if any(one.digest == staged.digest for one in before):
-        st.session_state["film_error"] = "it is searched with already. Give the other view of the study."
+        st.session_state["film_error"] = "it is already in the search. Give the other view of the study."
         return
     _search_with((*before, staged))
     st.session_state["like"] = None

@@ -31,7 +31,7 @@ class AppSettings:
 
     @property
     def film_limits(self) -> Limits:
-        """What the decoder refuses."""
+        """Limits beyond which the decoder refuses a film."""
         return Limits(max_bytes=self.upload_mib * MIB)
 
     @classmethod

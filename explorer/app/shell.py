@@ -1,4 +1,4 @@
-"""What every page shares: look, sidebar, casebook switch, and how errors are told."""
+"""What every page shares: look, sidebar, casebook switch and error display."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _draw(page: Page) -> Shelved | None:
             page.run()
     if address.unfit:
         unfit.warning(
-            "Parts of this link mean nothing here and were left out: "
+            "Parts of this link do not apply here and were ignored: "
             + plain_markdown(", ".join(dict.fromkeys(address.unfit))),
             icon=":material/link_off:",
         )

@@ -23,7 +23,7 @@ def admitted() -> bool:
     visitor = signed_in()
     if visitor is None or visitor.expired:
         _ask(
-            "Your sign-in has run out." if visitor else "This explorer is for people who sign in.", "Sign in", st.login
+            "Your session has expired." if visitor else "This explorer is for people who sign in.", "Sign in", st.login
         )
         return False
     _record_once(rules, visitor, "refused" if visitor.role is None else "sign-in")
@@ -57,7 +57,7 @@ def sign_out_panel() -> None:
 
 
 def record_case(casebook: str, case_id: str) -> None:
-    """Tell the audit log that a case was opened; again only after another one was.
+    """Record in the audit log that a case was opened; again only after another one was.
 
     Raises:
         AccessError: The log cannot be written.
@@ -71,7 +71,7 @@ def record_case(casebook: str, case_id: str) -> None:
 
 
 def record_export(visitor: Visitor | None, file_name: str) -> None:
-    """Tell the audit log that a file was taken away. Raises `AccessError` where it cannot be written."""
+    """Record a download in the audit log. Raises `AccessError` where it cannot be written."""
     rules = _rules()
     if rules is not None and visitor is not None:
         audit.record(rules.audit_log, "export", visitor.name, visitor.role, file=file_name)

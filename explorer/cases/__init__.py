@@ -1,1 +1,1 @@
-"""What is told of an opened casebook's cases: films, anatomy, labels, words."""
+"""Details of an opened casebook's cases: films, anatomy, labels, words."""

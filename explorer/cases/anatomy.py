@@ -1,4 +1,4 @@
-"""What a film's anatomy tells its reader: outlines, the cardiothoracic ratio with its error, and how the film hangs.
+"""Anatomy of a film for its reader: outlines, the cardiothoracic ratio with its error, and how the film hangs.
 
 film = read_film(Path("film.png"))
 found = film_anatomy(film.pixels, film.view)
@@ -35,7 +35,7 @@ RATIO_ERROR, RATIO_LIMITS, RATIO_FILMS = 0.013, (-0.029, 0.035), 51
 
 @dataclass(frozen=True, slots=True)
 class FilmAnatomy:
-    """What was found on a film.
+    """The anatomy found on a film.
 
     Attributes:
         lines: Outline of each structure found, [N, 2] (x, y) as shares of the film's width and height, closed.
@@ -97,7 +97,7 @@ def hints_of(found: Orientation) -> tuple[str, ...]:
 
 
 def _no_ratio(found: Orientation, view: str | None) -> str:
-    """Why no ratio is told, as a sentence's end; "" where one may be."""
+    """Why no ratio is reported, as a sentence's end; "" where one may be."""
     from index_builder.anatomy.measure import cut_off, implausible, ragged
 
     if view == "LATERAL":
@@ -105,7 +105,7 @@ def _no_ratio(found: Orientation, view: str | None) -> str:
     if found.turn is not None:
         return "the film is turned"
     if why := implausible(found.anatomy):
-        return f"{why}; this may be no frontal film, or much of it may be hidden"
+        return f"{why}; this may not be a frontal film, or much of it may be hidden"
     if ragged(found.anatomy):
         return "the heart's border is not clear enough"
     if cut_off(found.anatomy):

@@ -35,7 +35,7 @@ class ChestFinding:
 
 @cache
 def chest_findings() -> tuple[ChestFinding, ...]:
-    """All findings whose missing label is told. Raises `InstallationError` where the terms are missing or wrong."""
+    """All findings whose missing label is reported. Raises `InstallationError` where the terms are missing or wrong."""
     return tuple(
         ChestFinding(term.name, term.words, frozenset(map(_plain, (*term.words, *term.labels))))
         for term in report_terms().findings.values()
@@ -64,7 +64,7 @@ def silence_words(casebook: Casebook, finding: ChestFinding) -> str:
     """What a reader must know who asks for a finding that no case is labelled with."""
     in_set = is_labelled(finding, casebook.manifest.dataset.label_names)
     told = "No case of this casebook is labelled with" if in_set else "This casebook has no label for"
-    return f"{told} {finding.name}; predictions cannot speak of it."
+    return f"{told} {finding.name}; predictions do not cover it."
 
 
 def _plain(label: str) -> str:

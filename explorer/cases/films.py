@@ -57,7 +57,7 @@ class CaseFilms:
         """Index of the lateral films by themselves; None where there is no table of films, or no lateral.
 
         Raises:
-            CasebookError: It is missing, damaged or out of reach.
+            CasebookError: It is missing, damaged or not reachable.
         """
         manifest = self._casebook.manifest
         if manifest.each_film is None or manifest.each_film.laterals is None:

@@ -1,4 +1,4 @@
-"""What a case is labelled with, in words; a label that nobody decided is told apart from one that is absent."""
+"""What a case is labelled with, in words; an undecided label is distinct from one that is absent."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+(?:['’
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What is known of a casebook's texts.
+    """The vocabulary of a casebook's texts.
 
     Attributes:
         words: In lower case, those of labels among them; of the system's own vocabulary where there is no text.
-        usual: Those that at least one text in a thousand has: rarer ones may be misspelt there.
+        usual: Words that at least one text in a thousand has: rarer ones may be misspelt there.
         texts: How many were read.
         whole: Whether these are all there are.
         shortest: Words; a text with fewer is shorter than 99 % of the casebook's. 0 without texts.

@@ -74,7 +74,7 @@ def cases_behind(measured: Measured, token: Token) -> CaseList:
 
 
 def worst_cases(measured: Measured) -> CaseList:
-    """Cases with wrong labels, the surest errors first."""
+    """Cases with wrong labels, the most confident errors first."""
     sure, wrong = _sureness(measured), np.asarray(measured.wrong.any(axis=1), bool)
     # Of stages one answer is wrong as a whole: as sure as it was of the stage it gave.
     answered = measured.called if measured.stages else measured.wrong
@@ -146,14 +146,14 @@ def _in_bin(measured: Measured, label: str, when: str, number: float) -> CaseLis
 
 
 def _answered(measured: Measured, label: str, coverage: float) -> CaseList:
-    """Errors among the surest cases; `label` "" stands for stages."""
+    """Errors among the most confident cases; `label` "" stands for stages."""
     known, uncertainty, wrong = doubt(measured, label or None)
     order = np.argsort(uncertainty, kind="stable")
     answered = np.zeros(len(order), bool)
     answered[order[: max(1, round(coverage * len(order)))]] = True
     rows = known[_ordered(answered & wrong, -uncertainty)].tolist()
     return CaseList(
-        f"Wrong among the surest {coverage:.0%}".replace("%", " %"),
+        f"Wrong among the most confident {coverage:.0%}".replace("%", " %"),
         [_judged(measured, row, label or None) for row in rows],
     )
 

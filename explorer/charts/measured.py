@@ -87,7 +87,7 @@ class Measured:
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
-        """Of which case somebody decided which label, [n, C]; the others are neither right nor wrong."""
+        """Whether each label of each case was decided, [n, C]; the others are neither right nor wrong."""
         unknown = self.result["per_case"].get("unknown")
         if unknown is None:
             return np.ones(self.truth.shape, bool)
@@ -100,7 +100,7 @@ class Measured:
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
-        """As the system gave them, [n, C]."""
+        """Probabilities as the system gave them, [n, C]."""
         return self._columns("probabilities")
 
     @cached_property
@@ -126,7 +126,7 @@ class Measured:
         try:
             return self.names.index(label)
         except ValueError:
-            raise QueryError(f"no figures of {label!r}. Predicted: {', '.join(self.names)}.") from None
+            raise QueryError(f"no figures for {label!r}. Predicted: {', '.join(self.names)}.") from None
 
     def _columns(self, key: str) -> NDArray[np.float64]:
         found = self.result["per_case"][key]

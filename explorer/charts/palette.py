@@ -1,4 +1,4 @@
-"""Colours told apart with any colour vision, each for a light and for a dark ground."""
+"""Colours that are distinct with any colour vision, each for a light and for a dark ground."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def csv_bytes(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def frame_csv(table: pd.DataFrame) -> bytes:
-    """The same of a table without its index; what is missing stays empty."""
+    """A table without its index as CSV; what is missing stays empty."""
     values = table.astype(object).where(table.notna(), "")
     return csv_bytes([str(name) for name in table.columns], ([str(cell) for cell in row] for row in values.to_numpy()))
 

@@ -21,10 +21,10 @@ class Look:
 
     Attributes:
         ground: Behind a figure, the app's own background.
-        text: Of words and numbers.
-        line: Of grids and frames.
-        rest: Of what is there for comparison: chance, other classes.
-        series: Of what is compared, told apart with any colour vision.
+        text: Colour of words and numbers.
+        line: Colour of grids and frames.
+        rest: Colour of what is there for comparison: chance, other classes.
+        series: Colours of what is compared, distinct with any colour vision.
         heat: From no case to all cases of a row.
     """
 

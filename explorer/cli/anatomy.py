@@ -15,7 +15,7 @@ def anatomy(
     film: Annotated[Path, typer.Argument(help="DICOM, PNG or JPEG of a frontal chest film.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Outline lungs, heart and clavicles: cardiothoracic ratio with its error, and how the film hangs."""
+    """Outline lungs, heart and clavicles, and report the cardiothoracic ratio, its error and how the film hangs."""
     from explorer.cases.anatomy import film_anatomy
     from index_builder.imaging import read_film
 
@@ -33,15 +33,15 @@ def anatomy(
 
 def train_anatomy(
     jsrt: Annotated[Path, typer.Option(help="JSRT: the films, and masks/ with their outlines.")],
-    out: Annotated[Path, typer.Option(help="Folder to write weights and model card to.")],
+    out: Annotated[Path, typer.Option(help="Folder for the weights and the model card.")],
     covid: Annotated[
         Path | None, typer.Option(help="COVID-19 image data collection; its lung outlines come with torchxrayvision.")
     ] = None,
     openi: Annotated[Path | None, typer.Option(help="Open-i films; laterals of the training part are used.")] = None,
     phantoms: Annotated[int, typer.Option(min=0, help="Computer-drawn films to learn from too.")] = 100,
     steps: Annotated[int, typer.Option(min=10, help="Training steps of 16 films.")] = 1200,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, order and views.")] = 0,
-    start: Annotated[Path | None, typer.Option("--from", help="Weights of an earlier run to begin with.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the order of cases and the views.")] = 0,
+    start: Annotated[Path | None, typer.Option("--from", help="Weights of an earlier run to start from.")] = None,
 ) -> None:
     """Train the segmenter of lungs, heart and clavicles; JSRT's test part is not read."""
     from index_builder.anatomy.card import write_anatomy_card

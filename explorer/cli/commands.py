@@ -63,7 +63,7 @@ def check(
     text: Annotated[bool, typer.Option("--burned-in", help="Look for text in every film too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Dry run: list every problem of a dataset at once. Exits 1 when one would stop a build."""
+    """Dry run: list every problem of a dataset at once. Exits 1 if one would stop a build."""
     from explorer.cli.progress import bar
     from index_builder.datasets import open_dataset
     from index_builder.datasets.check import check_dataset
@@ -88,19 +88,19 @@ def build(
     dataset: DatasetOption,
     out: Annotated[Path, typer.Option(help="Casebook folder to write.")],
     root: RootOption = None,
-    limit: Annotated[int | None, typer.Option(help="At most this many cases, drawn by the seed.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many cases, chosen at random by the seed.")] = None,
     seed: Annotated[int, typer.Option(help="For phantoms, --limit and the maps.")] = 0,
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="unified, siclip or mskpt as shipped, or a checkpoint folder; default: mskpt for phantom-dust, else "
-            "unified.",
+            help="A shipped system (unified, siclip or mskpt) or a checkpoint folder; default: mskpt for "
+            "phantom-dust, else unified.",
             show_default=False,
         ),
     ] = None,
     encoder: EncoderOption = None,
     accept_licence: AcceptLicenceOption = False,
-    replace: Annotated[bool, typer.Option(help="Replace a casebook that is there, once the new one is done.")] = False,
+    replace: Annotated[bool, typer.Option(help="Replace an existing casebook once the new one is complete.")] = False,
     store: Annotated[
         str,
         typer.Option(
@@ -109,14 +109,16 @@ def build(
         ),
     ] = "faiss",
     deidentify: Annotated[
-        bool, typer.Option(help="Build from a copy that names nobody, written to OUT-source first.")
+        bool, typer.Option(help="Build from a de-identified copy, which is written to OUT-source first.")
     ] = False,
     engine: Annotated[str, typer.Option(help="local: threads; ray: worker processes, here or on a cluster.")] = "local",
-    address: Annotated[str | None, typer.Option(help="With --engine ray: a cluster's, e.g. auto on its nodes.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="With --engine ray: address of the cluster, e.g. auto on its nodes.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray; default: one per processor.")] = None,
     skip_unreadable: SkipUnreadableOption = False,
 ) -> None:
-    """Build a casebook. Run the same command again after an interruption: it goes on where it stopped."""
+    """Build a casebook. Run the same command again after an interruption: it resumes."""
     from explorer.cli.progress import build_with_progress
     from index_builder.build.build import BuildRequest
 
@@ -139,7 +141,7 @@ def build(
 
 @app.command()
 def verify(casebook: CasebookArgument) -> None:
-    """Compare a casebook with its manifest. Exits 1 and names what is damaged."""
+    """Compare a casebook with its manifest. Exits 1 and names every damaged file."""
     from index_builder.casebook.manifest import verify as damaged_files
     from index_builder.errors import CasebookError
 
@@ -158,7 +160,7 @@ def verify(casebook: CasebookArgument) -> None:
 
 @app.command()
 def info(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
-    """Say what a casebook holds."""
+    """Show what a casebook holds."""
     from explorer.casebook import Casebook
 
     summary = Casebook.open(casebook).summary()
@@ -176,10 +178,10 @@ def info(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def fetch(
-    dataset: Annotated[str, typer.Argument(help="openi, the one public collection that can be fetched.")],
+    dataset: Annotated[str, typer.Argument(help="openi: the only public collection that can be fetched.")],
     out: Annotated[Path, typer.Option(help="Folder to download into.")] = Path("data/openi"),
     films: Annotated[str | None, typer.Option(help="png (1.4 GB) or dicom (81 GB); default: reports only.")] = None,
-    sample: Annotated[int | None, typer.Option(help="Films of this many reports only.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Only the films of this many reports.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Mirror of the collection.")] = None,
 ) -> None:
     """Download a public collection; run again to resume."""

@@ -1,4 +1,4 @@
-"""Commands that open the app: `demo`, of synthetic or of real films, and `serve`."""
+"""Commands that open the app: `demo`, with synthetic or real films, and `serve`."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def demo(
     port: PortOption = 8501,
     out: Annotated[Path, typer.Option(help="Where the casebooks are kept between runs.")] = Path("casebooks"),
     real: Annotated[
-        bool, typer.Option("--real", help="Instead: fetch a sample of real films (Open-i) and open a casebook of it.")
+        bool, typer.Option("--real", help="Fetch a sample of real films (Open-i) and open a casebook of it instead.")
     ] = False,
     sample: Annotated[
         int | None, typer.Option(min=1, help="With --real: films of this many reports.", show_default="150")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="With --real: mirror of the collection.")] = None,
 ) -> None:
-    """Build three casebooks of synthetic films, one per system, where they are not there yet, and open the app."""
+    """Build three casebooks of synthetic films, one per system, unless they exist, and open the app."""
     if real:
         folders = [_real_casebook(out, sample or 150, base_url)]
     elif sample is not None or base_url is not None:
@@ -64,7 +64,7 @@ def serve(
 
 
 def print_built(report: BuildReport) -> None:
-    """Say what a build made, how long its stages took and which films it went without."""
+    """Report what a build made, how long its stages took and which films it left out."""
     from index_builder.datasets.unreadable import unreadable_lines
 
     manifest = report.manifest
@@ -105,8 +105,8 @@ def _real_casebook(out: Path, sample: int, base_url: str | None) -> Path:
         return folder
     size = min(1.0, sample / _ARCHIVE_REPORTS) * _ARCHIVE_BYTES
     print(
-        f"fetching real films of {sample} Open-i reports: about {size / 1e6:.0f} MB into {data}. "
-        "Stopped, the same command goes on with what is there.",
+        f"fetching real films of {sample} Open-i reports: about {size / 1e6:.0f} MB into {data}. If you stop it, the "
+        "same command resumes.",
         flush=True,
     )
     with bar(unit_bytes=True) as advance:

@@ -15,7 +15,7 @@ from index_builder.errors import QueryError
 def metrics(
     casebook: CasebookArgument,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Measure baselines too; those of films read every film once.")
+        bool, typer.Option("--baselines", help="Measure baselines too; baselines of films read every film once.")
     ] = False,
     runs: Annotated[
         list[Path] | None,
@@ -72,10 +72,10 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     pdf: Annotated[
-        bool | None, typer.Option("--pdf/--no-pdf", help="PDF beside it; default: where Chromium is found.")
+        bool | None, typer.Option("--pdf/--no-pdf", help="Write a PDF beside it; default: if Chromium is found.")
     ] = None,
 ) -> None:
-    """Write one self-contained HTML file with all figures and tables, and a PDF of it."""
+    """Write one self-contained HTML file with all figures and tables, and a PDF copy."""
     from explorer.cli.progress import bar
     from explorer.report.html import read_sources, write_report
     from explorer.report.pdf import find_chromium, print_pdf

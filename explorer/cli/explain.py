@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 def explain(
     casebook: CasebookArgument,
-    out: Annotated[Path, typer.Option(help="Folder to write METHOD.json and, where there is a film, METHOD.png to.")],
+    out: Annotated[Path, typer.Option(help="Folder for METHOD.json and, if there is a film, METHOD.png.")],
     image: ImageOption = None,
     text: TextOption = None,
     profile: ProfileOption = None,
     case: Annotated[str | None, typer.Option(help="A case of the casebook.")] = None,
     film_number: Annotated[
-        int, typer.Option("--film-number", min=1, help="Which film of the case, where it has several.")
+        int, typer.Option("--film-number", min=1, help="Which film of the case, if it has several.")
     ] = 1,
-    finding: Annotated[str | None, typer.Option(help="Why this finding; default: the strongest predicted.")] = None,
-    with_case: Annotated[str | None, typer.Option(help="Why similar to this case of the casebook.")] = None,
-    part: Annotated[str, typer.Option(help="What is read: joint (film and text), image or text.")] = "joint",
+    finding: Annotated[str | None, typer.Option(help="Explain this finding; default: the strongest predicted.")] = None,
+    with_case: Annotated[str | None, typer.Option(help="Explain the similarity to this case of the casebook.")] = None,
+    part: Annotated[str, typer.Option(help="What the system reads: joint (film and text), image or text.")] = "joint",
     methods: Annotated[
         list[str] | None,
         typer.Option(

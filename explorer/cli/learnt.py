@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 def learnt(
     system: Annotated[
-        str, typer.Argument(help="unified, siclip or mskpt as shipped, a checkpoint folder, or a casebook's.")
+        str,
+        typer.Argument(help="A shipped system (unified, siclip or mskpt), a checkpoint folder or a casebook folder."),
     ],
     dataset: Annotated[
         list[str] | None,
         typer.Option(
             "--dataset",
-            help="Data that the checkpoint was trained on, as of `train`, all of it: count and measure anew, and keep "
-            "that in the checkpoint. Repeatable.",
+            help="All data that the checkpoint was trained on, as for `train`: count and measure again, and "
+            "keep the result in the checkpoint. Repeatable.",
             show_default=False,
         ),
     ] = None,
     skip_unreadable: SkipUnreadableOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say of each finding on which data a system learnt it, from how many films, and how well it tells it there."""
+    """Show on which data a system learnt each finding, from how many films, and how well it predicts it there."""
     from explorer.cli.progress import bar
     from index_builder.calibration.learnt import read_learnt
     from index_builder.casebook.layout import Layout

@@ -12,7 +12,7 @@ from index_builder.errors import CasebookError
 
 
 def maps(casebook: CasebookArgument, as_json: JsonOption = False) -> None:
-    """Say how far each map of a casebook can be trusted, and what its clusters are."""
+    """Show how far each map of a casebook can be trusted, and what its clusters are."""
     from index_builder.casebook.manifest import read_manifest, read_maps
 
     read_manifest(casebook)
@@ -38,14 +38,15 @@ def subset(
     out: Annotated[Path, typer.Option(help="Casebook folder to write.")],
     cases: Annotated[
         Path | None,
-        typer.Option(help="Case ids, one a line, or a CSV with a column case_id, as the map page saves it."),
+        typer.Option(help="Case ids, one per line, or a CSV with a column case_id, as the map page saves it."),
     ] = None,
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", help="As in search; of the named cases, or of all. Repeatable.")
+        list[str] | None,
+        typer.Option("--filter", help="Filter as in search, applied to the named cases or to all. Repeatable."),
     ] = None,
-    replace: Annotated[bool, typer.Option(help="Replace a casebook that is there, once the new one is done.")] = False,
+    replace: Annotated[bool, typer.Option(help="Replace an existing casebook once the new one is complete.")] = False,
 ) -> None:
-    """Write some cases of a casebook as a casebook of their own."""
+    """Write some cases of a casebook as a new casebook."""
     from explorer.cli.progress import bar
 
     if cases is None and not filters:

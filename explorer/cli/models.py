@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    system: Annotated[str, typer.Argument(help="unified, siclip or mskpt as shipped, or a checkpoint folder.")],
+    system: Annotated[str, typer.Argument(help="A shipped system (unified, siclip or mskpt) or a checkpoint folder.")],
     dataset: DatasetOption,
     root: RootOption = None,
     modality: Annotated[
@@ -30,8 +30,8 @@ def evaluate(
         bool, typer.Option("--explain", help="Measure explanations instead: pointing, deletion, sanity and more.")
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="With --explain: cases to explain; default: all.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For phantoms and all draws.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Write the JSON object to this file too.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the phantoms and all random choices.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON object to this file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a system: classification, calibration, retrieval and more, with 95 % intervals."""
@@ -87,11 +87,14 @@ def train(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="Checkpoint of the same settings to begin with instead of the encoders as they come."
+            "--from", help="Checkpoint of the same settings to start from, instead of the encoders as they come."
         ),
     ] = None,
     blend: Annotated[
-        float, typer.Option(help="With --from: share of the trained weights, the rest as begun.", min=0, max=1)
+        float,
+        typer.Option(
+            help="With --from: share of the trained weights; the rest are the starting weights.", min=0, max=1
+        ),
     ] = 1.0,
 ) -> None:
     """Train a system; choices are made on validation parts, test parts are not read."""
@@ -135,7 +138,7 @@ def train(
 
 
 def systems(as_json: JsonOption = False) -> None:
-    """List what a casebook can be built with: shipped systems, and published encoders by name; any other works too."""
+    """List what a casebook can be built with: shipped systems, and named published encoders; any other works too."""
     from dataclasses import asdict
 
     from index_builder.systems.backbones.catalogue import listed_systems

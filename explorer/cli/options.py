@@ -11,12 +11,13 @@ import typer
 from index_builder.datasets import DATASETS
 
 DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}.", show_default=False)]
-RootOption = Annotated[Path | None, typer.Option(help="Folder of the data, for all but the phantoms.")]
+RootOption = Annotated[Path | None, typer.Option(help="Folder of the data; the phantoms need none.")]
 SkipUnreadableOption = Annotated[
     bool,
     typer.Option(
         "--skip-unreadable",
-        help="Go on without films that cannot be read, and list them: a case with a report stays, others are left out.",
+        help="Continue without films that cannot be read, and list them. A case with a report stays, "
+        "others are left out.",
     ),
 ]
 EncoderOption = Annotated[
@@ -28,20 +29,22 @@ EncoderOption = Annotated[
 ]
 AcceptLicenceOption = Annotated[
     bool,
-    typer.Option("--accept-licence", help="With --encoder: its licence is not free or not known; I have read it."),
+    typer.Option("--accept-licence", help="With --encoder: I have read its licence, which is not free or not known."),
 ]
 CasebookArgument = Annotated[Path, typer.Argument(help="Casebook folder.")]
 ImageOption = Annotated[Path | None, typer.Option(help="Film: DICOM, PNG or JPEG.")]
 FilmsOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--image", "--film", help="Film: DICOM, PNG or JPEG. Given twice: frontal film and lateral of one study."
+        "--image",
+        "--film",
+        help="Film: DICOM, PNG or JPEG. Give it twice for the frontal and lateral films of one study.",
     ),
 ]
-TextOption = Annotated[str | None, typer.Option(help="Report or words.")]
+TextOption = Annotated[str | None, typer.Option(help="Report or words to search for.")]
 ProfileOption = Annotated[
     str | None,
-    typer.Option(help="Patient, where the system reads profiles, e.g. age=60,occupation=coal miner,cough=yes."),
+    typer.Option(help="Patient profile, if the system reads profiles, e.g. age=60,occupation=coal miner,cough=yes."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

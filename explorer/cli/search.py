@@ -24,7 +24,8 @@ FilterOption = Annotated[
     list[str] | None,
     typer.Option(
         "--filter",
-        help='e.g. label=Cardiomegaly, label!=Normal, split=train, age=40..60, "finding=nodule@right upper lobe", '
+        help="Condition, e.g. label=Cardiomegaly, label!=Normal, split=train, age=40..60, "
+        '"finding=nodule@right upper lobe", '
         "side=left, site=upper lobe, degree=mild. Repeatable.",
     ),
 ]
@@ -35,32 +36,35 @@ def search(
     images: FilmsOption = None,
     text: TextOption = None,
     profile: ProfileOption = None,
-    case: Annotated[str | None, typer.Option(help="More like this case of the casebook.")] = None,
+    case: Annotated[str | None, typer.Option(help="Find more like this case of the casebook.")] = None,
     k: Annotated[int, typer.Option("-k", help="Neighbours wanted.")] = 5,
     filters: FilterOption = None,
     space: Annotated[str | None, typer.Option(help="image, text or joint; default: fits the query.")] = None,
-    image_weight: Annotated[float, typer.Option(help="Share of the film beside a text or profile, 0 to 1.")] = 0.5,
+    image_weight: Annotated[
+        float, typer.Option(help="Image/text weight: 0 leaves the film out, 1 the text or profile.")
+    ] = 0.5,
     rerank: Annotated[
-        float, typer.Option(help="Order by similarity alone, 0, to the system's mixture with findings, 1.")
+        float,
+        typer.Option(help="Reorder by shared findings: 0 is similarity alone, 1 the system's mixture with findings."),
     ] = 0.0,
-    one_per_patient: Annotated[bool, typer.Option(help="Best case of each patient only.")] = False,
+    one_per_patient: Annotated[bool, typer.Option(help="Keep only the best case of each patient.")] = False,
     hide_duplicates: Annotated[bool, typer.Option(help="Leave out copies of a film or report.")] = False,
     mode: Annotated[
         str, typer.Option(help="How a text finds reports: hybrid (words, facts and vectors), dense or lexical.")
     ] = "hybrid",
     exact_words: Annotated[
-        bool, typer.Option("--exact-words", help="Search for a text as typed, uncorrected.")
+        bool, typer.Option("--exact-words", help="Search for a text as typed, without correcting misspelt words.")
     ] = False,
     all_films: Annotated[
-        bool, typer.Option("--all-films", help="Compare a lateral with all films of each case, not with laterals.")
+        bool, typer.Option("--all-films", help="Compare a lateral with all films of each case, not only with laterals.")
     ] = False,
     counter: Annotated[
         str | None,
-        typer.Option("--counter-evidence", help="A finding: show the nearest cases with it and without it too."),
+        typer.Option("--counter-evidence", help="Finding whose nearest cases are shown too, with it and without it."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the nearest cases to a film or two of one study, a text or profile, films with either, or a case.
+    """Find the cases nearest to a query: one or two films of a study, a text or profile, films with either, or a case.
 
     A lateral film alone is compared with lateral films.
     """
@@ -161,7 +165,7 @@ def _print_neighbours(result: SearchResult, against: CounterEvidence | None, not
         for label, sentence in one.denied_labels.items():
             print(f"     {label} as coded; the report says: {sentence}")
     if not result.neighbours:
-        print("no report has a word of the text" if result.mode == "lexical" else "no case meets the filters")
+        print("no report contains a word of the text" if result.mode == "lexical" else "no case meets the filters")
     if result.assessment is not None:
         print("predictions. " + "\n".join(assessment_lines(result.assessment, _PREDICTIONS)))
     for title, row in () if against is None else (("with", against.present), ("without", against.absent)):

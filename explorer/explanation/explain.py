@@ -46,7 +46,7 @@ _STRONGEST, _COUNTED_SIDE = 0.05, 256
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of a study.
+    """A question about a study.
 
     Attributes:
         finding: Why this finding; None: why similar to `other`.
@@ -90,7 +90,7 @@ class Answer:
         method: How it was answered.
         layer: Stage of the image encoder looked at; None for methods without a choice.
         sides: The study, and the other one where there is one.
-        scale: Of all maps; None where there is none.
+        scale: Scale of all maps; None where there is none.
         word_limit: Largest absolute weight of a word; 0 where there is none.
         signed: Whether weights below 0 speak against.
     """
@@ -137,12 +137,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How alike two methods' weights of a study are.
+    """Agreement of two methods' weights on a study.
 
     Attributes:
         first: One method.
         second: The other.
-        study: Of which.
+        study: Name of the study.
         what: "films" for the blocks of a film, or "texts" for words.
         rho: Pearson's correlation; NaN where either says the same everywhere.
         overlap: Intersection over union of the highest 5 % of each.

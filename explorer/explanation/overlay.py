@@ -65,7 +65,7 @@ def film_map(values: NDArray[np.float32], geometry: InputGeometry, shape: tuple[
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the colours mean.
+    """The colour scale of a map.
 
     Attributes:
         limit: Value of the last colour; larger ones have it too.
@@ -121,7 +121,7 @@ def blend(
         grey: [H, W] the film as drawn.
         shares: [H, W] of `Scale.shares`, NaN where there is no map.
         signed: Whether shares run from -1.
-        opacity: Of the strongest values, 0..1.
+        opacity: Opacity of the strongest values, 0..1.
         threshold: Values of a smaller share, whatever their sign, are left out, 0..1.
 
     Returns:

@@ -53,7 +53,7 @@ def figure_png(
 
     Args:
         panels: Films with their maps, one or more.
-        scale: Of all of them.
+        scale: Scale of all of them.
         legend: Sentences under the colour bar; wrapped where they are too long.
         opacity: As in `overlay.blend`.
         threshold: As in `overlay.blend`.

@@ -89,10 +89,10 @@ class Study:
 def open_study(casebook: Casebook, query: Query, number: int = 0) -> Study:
     """Prepare a query or one of the casebook's cases, with one of its films: one at a time is explained.
 
-    A case whose source is out of reach is prepared from the small copy in the casebook, and its note says so.
+    A case whose source cannot be reached is prepared from the small copy in the casebook, and its note says so.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         query: The query, or a case.
         number: Which of its films; 0: the first.
 

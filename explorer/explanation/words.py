@@ -14,7 +14,7 @@ from index_builder.disclaimer import DISCLAIMER
 from index_builder.explanation import Method
 
 #: What places are counted from.
-_PLACES = "Counted are the strongest 5 % of the film. Zones are thirds of each lung's height, outlined by a program."
+_PLACES = "This counts the strongest 5 % of the film. Zones are thirds of each lung's height, outlined by a program."
 _PARTS: dict[Space, str] = {"joint": "film and {}", "image": "film", "text": "{}"}
 
 
@@ -38,29 +38,30 @@ class MethodWords:
 METHOD_WORDS: dict[Method, MethodWords] = {
     "attention": MethodWords(
         "Attention",
-        "What the system's attention gathers from each region and word, weighted by how it moves the score. Of film "
-        "and text together, what it gathers after they have looked at each other counts, too.",
-        "It is as coarse as the system's patches, and true to first order: much of a weight may be taken back by "
-        "others. A region can be looked at and change nothing.",
+        "What the system's attention gathers from each region and word, weighted by how it moves the score. For film "
+        "and text together, what it gathers after the two have been joined counts too.",
+        "It is as coarse as the system's patches, and only a first-order estimate: other weights may cancel much of "
+        "one. A region can get attention and change nothing.",
     ),
     "grad-cam": MethodWords(
         "Grad-CAM",
         "Regions whose features, at the chosen stage of the image encoder, raise the score.",
         "It is as coarse as that stage, so a small shadow becomes a large patch. It leaves out what lowers the score "
-        "and says nothing of words.",
+        "and says nothing about words.",
     ),
     "integrated-gradients": MethodWords(
         "Integrated Gradients",
-        "How much each spot and word adds to the score on the way from the blurred film and the masked words to what "
-        "is there. Weights below 0 speak against; all together they make up the difference of the scores.",
-        "It depends on where the way begins: what a blurred film shows as well gets no weight. What matters only in "
+        "How much each spot and word adds to the score on the way from the blurred film and the masked words to the "
+        "real ones. Weights below 0 speak against; together they add up to the difference of the scores.",
+        "It depends on the starting point: what a blurred film still shows gets no weight. What matters only in "
         "combination is split between its parts.",
         slow=True,
     ),
     "similarity": MethodWords(
         "Similarity parts",
-        "Which regions and words of each case carry the cosine between the two. Weights below 0 make them less alike.",
-        "It does not match a region of one with a region of the other, and does not say that what is alike matters "
+        "Which regions and words of each case make up the cosine between the two. Weights below 0 make them less "
+        "alike.",
+        "It does not match a region of one with a region of the other, and a similar region need not matter "
         "clinically.",
     ),
 }
@@ -74,10 +75,7 @@ def part_words(part: Space, reads: str) -> str:
 def withheld_words(methods: Sequence[Method]) -> str:
     """Why some methods are not offered."""
     titles = " and ".join(METHOD_WORDS[method].title for method in methods)
-    return (
-        f"{titles} would be no better here than pointing anywhere: measured with this system on such questions, and "
-        "therefore not offered."
-    )
+    return f"{titles} measured no better than chance with this system on such questions, and so not offered."
 
 
 def question_words(question: Question) -> str:
@@ -99,19 +97,19 @@ def score_words(casebook: Casebook, answer: Answer) -> str:
 
 def warning_words(study: Study) -> tuple[str, ...]:
     """What must be known before an explanation of a study: the warnings of its search, and why nothing is stated."""
-    withheld = f"What is explained is a score, no probability: {study.withheld}" if study.withheld else ""
+    withheld = f"The explained value is a score, not a probability, because {study.withheld}" if study.withheld else ""
     return (*study.warnings, withheld) if withheld else study.warnings
 
 
 def place_words(side: Side) -> str:
-    """Where on the film a map points, e.g. "mostly right lower zone (62 %)"; "" where nothing tells."""
+    """Where on the film a map points, e.g. "mostly right lower zone (62 %)"; "" if unknown."""
     told = "" if side.places is None else shares_in_words(side.places)
     against = "" if side.places_against is None else shares_in_words(side.places_against)
     return told + (f"; what speaks against it: {against}" if against else "")
 
 
 def place_lines(answer: Answer) -> tuple[str, ...]:
-    """The same of each film of an answer, a sentence each."""
+    """Where the map points on each film of an answer, a sentence each."""
     told = [(side.study.name, place_words(side)) for side in answer.sides]
     lines = [f"Where the map points, {name[:1].lower()}{name[1:]}: {words}." for name, words in told if words]
     return (*lines, _PLACES) if lines else ()

@@ -38,9 +38,9 @@ class Colouring:
     """Categories of N cases.
 
     Attributes:
-        names: Of the categories.
+        names: Names of the categories.
         numbers: [N] uint8, category of each case.
-        colours: Of each category, on light and on dark ground.
+        colours: Colours of each category, on light and on dark ground.
         ordered: The categories are steps from low to high.
     """
 

@@ -61,8 +61,8 @@ def map_points(positions: Sequence[NDArray[np.float32]], colours: Colouring, amo
     """Put cases on one map or on several.
 
     Args:
-        positions: Of each map [N, 2 or 3] float32 by row of one casebook, NaN where a case has no place.
-        colours: Of the N cases.
+        positions: Positions of each map [N, 2 or 3] float32 by row of one casebook, NaN where a case has no place.
+        colours: Colours of the N cases.
         among: [N] bool, cases to show.
     """
     shown = among.copy()

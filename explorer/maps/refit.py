@@ -1,4 +1,4 @@
-"""A map drawn anew of some of a casebook's cases."""
+"""A map recomputed for some of a casebook's cases."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int6
 
     Args:
         casebook: Whose cases.
-        space: Of which vectors.
+        space: Space of the vectors.
         name: Which kind of map.
         rows: Which cases; those without the modality are left out.
         progress: Told of steps done and in all.
@@ -46,7 +46,7 @@ def refit(casebook: Casebook, space: Space, name: MapName, rows: NDArray[np.int6
     """
     held = rows[casebook.has_vector(space)[rows]]
     if len(held) < LEAST_CASES:
-        raise QueryError(f"{len(held)} cases meet the filters: a map wants at least {LEAST_CASES}. Take a filter away.")
+        raise QueryError(f"{len(held)} cases meet the filters: a map wants at least {LEAST_CASES}. Remove a filter.")
     vectors = np.asarray(casebook.vectors(space)[held])
     store = FaissStore.build(vectors, casebook.keys[held])
     wanted = reach(len(held), (name,))

@@ -21,14 +21,14 @@ DISCOVERY_RATE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class LabelExcess:
-    """How often a label occurs among the chosen cases and among the others.
+    """The frequency of a label among the chosen cases and among the others.
 
     Attributes:
         label: The label.
         chosen: Chosen cases that carry it.
         chosen_share: Their share of the chosen cases of which the label is known.
         others_share: Its share among the other cases of which it is known.
-        odds_ratio: Of carrying it, chosen to others; a half is added to every count where one is zero (Haldane 1956).
+        odds_ratio: Odds of carrying it, chosen to others; half is added to every count where one is 0 (Haldane 1956).
         interval: 95 %, by the logarithm's standard error (Woolf 1955).
         p: Fisher's exact test, two-sided.
         q: `p` corrected for the number of labels (Benjamini and Hochberg 1995): what the false discovery rate would be

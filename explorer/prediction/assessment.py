@@ -45,11 +45,11 @@ Verdict = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one source says of one finding.
+    """The opinion of one source on one finding.
 
     Attributes:
         score: As it came, 0..1: the classifier's output, or the share of the vote.
-        probability: Of the finding, 0..1; None where nothing calibrates it.
+        probability: Probability of the finding, 0..1; None where nothing calibrates it.
         verdict: "suggested" or "not suggested" where its conformal set holds that answer alone; None where nothing
             calibrates it.
     """
@@ -91,18 +91,18 @@ class Finding:
 
     @property
     def own(self) -> Opinion:
-        """That of the system's own source: its classifier where it knows the finding, else the vote."""
+        """Opinion of the system's own source: its classifier where it knows the finding, else the vote."""
         return self.classifier or self.vote
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one source says of the stage.
+    """The reading of one source: its opinion on the stage.
 
     Attributes:
         source: Who says so.
-        scores: Of every stage, as they came.
-        probabilities: Of every stage, sum 1; None where nothing calibrates them.
+        scores: Scores of every stage, as they came.
+        probabilities: Probabilities of every stage, sum 1; None where nothing calibrates them.
         uncertainty: 1 - the highest of these; None where nothing is stated.
         theta: A reading more uncertain than this is to be read again; None: no threshold keeps the stated risk, or none
             was chosen.
@@ -134,7 +134,7 @@ class Assessment:
 
     Attributes:
         cases: Validation cases that calibrated each source; a source that is missing is not calibrated.
-        carried: Those of them whose validation cases are of the system's training and came with its checkpoint; the
+        carried: Sources of them whose validation cases are of the system's training and came with its checkpoint; the
             others' are of this casebook.
         why_not: What keeps a source from being calibrated; empty where all are.
         withheld: Why nothing is stated of this query: no probability, verdict or stage, only scores. Empty: it is.
@@ -142,7 +142,7 @@ class Assessment:
         coverage: Stated coverage of the conformal sets.
         risk: Stated error rate among answered stages.
         findings: Most likely first; empty where the labels are stages.
-        readings: Of the stage, the system's own first; empty where the labels are findings.
+        readings: Readings of the stage, the system's own first; empty where the labels are findings.
     """
 
     cases: dict[Source, int]
@@ -164,7 +164,7 @@ class Assessment:
 
     @property
     def read_again(self) -> bool | None:
-        """Whether a stage is not to be relied on: a source is too unsure, or the two disagree; None: nothing tells."""
+        """Whether a stage is not to be relied on: a source is too unsure, or the two disagree; None: unknown."""
         told = [one.read_again for one in self.readings if one.read_again is not None]
         return any(told) or self.disagree if told else None
 
@@ -180,8 +180,8 @@ def assess(casebook: Casebook, scores: Scores, *, coverage: float = COVERAGE, ri
     """Calibrate what was said of a query.
 
     Args:
-        casebook: That was searched.
-        scores: Of the query.
+        casebook: Casebook that was searched.
+        scores: Scores of the query.
         coverage: Stated rate, between 0 and 1, at which the sets hold the truth.
         risk: Stated error rate among the stages that are answered, 0 to 1.
     """
@@ -365,13 +365,13 @@ def _why_not(casebook: Casebook, scores: Scores) -> str:
     }
     if not casebook.held_out:
         return (
-            f"this casebook has fewer than {FEWEST} labelled validation cases, so nothing tells how often such "
+            f"this casebook has fewer than {FEWEST} labelled validation cases, so it is unknown how often such "
             "predictions are right."
         )
     if scores.given is None:
-        return f"validation cases tell of film and {reads} in equal parts, not of other weights."
+        return f"validation cases cover film and {reads} in equal parts, not other weights."
     if _asked_of(scores.given) != scores.space:
-        return f"validation cases tell of {words[scores.given]} compared with {words[scores.given]} alone."
+        return f"validation cases cover only {words[scores.given]} compared with {words[scores.given]}."
     return f"this casebook has fewer than {FEWEST} labelled validation cases that are {words[scores.given]}."
 
 

@@ -19,7 +19,7 @@ def taught_words(row: Evidence) -> str:
 
 
 def film_words(row: Evidence) -> str:
-    """How well films of a dataset tell the finding, e.g. "0.86 [0.80, 0.91], 41 with it"."""
+    """How well the finding is predicted from films of a dataset, e.g. "0.86 [0.80, 0.91], 41 with it"."""
     one = row.measured.get("image")
     return "not measured on films" if one is None else f"{one.words}, {one.positives:,} with it"
 

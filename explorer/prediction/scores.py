@@ -42,8 +42,8 @@ class Classified:
     """The classifier's answer.
 
     Attributes:
-        probabilities: Of the casebook's labels it knows, 0..1, highest first.
-        logits: Of all the labels it knows.
+        probabilities: Probabilities of the casebook's labels it knows, 0..1, highest first.
+        logits: Logits of all the labels it knows.
     """
 
     probabilities: Mapping[str, float]

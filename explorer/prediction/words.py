@@ -49,19 +49,19 @@ def verdict_words(finding: Finding, coverage: float) -> str:
     if verdict == "too few cases to say":
         if finding.examples < fewest_cases(coverage):
             return f"only {finding.examples} validation cases have it; {fewest_cases(coverage)} are needed"
-        return "hardly any validation case is without it"
+        return "hardly any validation case lacks it"
     if verdict == "likely, not distinct":
         return f"a high probability, but more than {rest} of the cases without it score as high, or most with it higher"
     if verdict == "unlikely, not excluded":
         return f"a low probability, but more than {rest} of the cases with it score as low, or most without it lower"
-    return "its probability and its place among the validation cases do not settle it"
+    return "its probability and its rank among the validation cases do not decide it"
 
 
 def basis(assessment: Assessment) -> str:
     """What the figures rest on, in a sentence."""
     counts = assessment.cases
     if assessment.withheld:
-        return f"Scores, not probabilities; nothing is stated: {assessment.withheld}"
+        return f"Scores, not probabilities, because {assessment.withheld}"
     if not counts:
         return f"Scores, not calibrated: {assessment.why_not}"
     if len(set(counts.values())) == 1 and not assessment.why_not and not assessment.carried:
@@ -84,13 +84,17 @@ def figures_words(assessment: Assessment) -> list[str]:
             + (
                 "probability that the system's classifier gives, after temperature scaling on validation cases."
                 if "classifier" in calibrated
-                else "score of the system's classifier, as it came."
+                else "uncalibrated score of the system's classifier."
             )
         )
     lines.append(
         f"**Neighbours**: the share of the {assessment.voters} nearest cases, nearer ones counting more, that carry "
         "the label"
-        + (", scaled to a probability likewise." if "vote" in calibrated else ". A share of cases is no probability.")
+        + (
+            ", scaled to a probability in the same way."
+            if "vote" in calibrated
+            else ". A share of cases is not a probability."
+        )
     )
     if not calibrated:
         return lines
@@ -98,20 +102,21 @@ def figures_words(assessment: Assessment) -> list[str]:
     if assessment.findings:
         lines += [
             f"**Suggested**: the score is higher than that of {stated} of the validation cases without the finding. "
-            f"**Not suggested**: it is lower than that of {stated} of those with it. Of films without a finding it is "
-            f"suggested in at most about {rest}, of films with it not suggested in at most about {rest} "
-            "(split-conformal sets). **Uncertain** where neither holds, or where the probability speaks for the other "
+            f"**Not suggested**: it is lower than that of {stated} of those with it. At most about {rest} of films "
+            f"without a finding get suggested, and at most about {rest} of films with it get not suggested "
+            "(split-conformal sets). **Uncertain**: neither holds, or where the probability speaks for the other "
             "answer.",
             f"**Likely, not distinct** and **unlikely, not excluded**: the probability is above {percent(CLEAR)} or "
-            f"below {percent(1 - CLEAR)}, but so it is for too many validation cases of the other kind. **Too few "
-            f"cases to say**: fewer than {fewest_cases(assessment.coverage)} validation cases have the finding, or are "
-            "without it.",
+            f"below {percent(1 - CLEAR)}, but the same is true of too many validation cases of the other kind. **Too "
+            "few "
+            f"cases to say**: fewer than {fewest_cases(assessment.coverage)} validation cases have the finding, or "
+            "lack it.",
             f"**Disagree**: classifier and neighbours are {DISAGREEMENT:.0%} or more apart.".replace("%", " points"),
         ]
     else:
         lines += [
-            "**Uncertainty** u is 1 minus the highest probability. A film with u above the threshold θ is to be read "
-            f"again: θ is the largest at which the validation cases that are answered are wrong in at most "
+            "**Uncertainty** u is 1 minus the highest probability. A film with u above the threshold θ should be read "
+            "again: θ is the largest at which the validation cases that are answered are wrong in at most "
             f"{percent(assessment.risk)}.",
             f"**Possible stages**: a set that holds the true stage of about {stated} of films like the validation "
             "cases (split-conformal).",
@@ -126,7 +131,7 @@ def threshold_words(reading: Reading, assessment: Assessment) -> str:
         return ""
     if reading.possible is None:
         if reading.theta is None:
-            return "No threshold: nothing tells how often such readings are right."
+            return "No threshold: it is unknown how often such readings are right."
         return f"θ = {reading.theta:.2f}, chosen when the system was trained."
     if reading.theta is None:
         return f"No threshold keeps the error to {percent(risk)} on the {cases} validation cases: read all again."
@@ -137,7 +142,7 @@ def threshold_words(reading: Reading, assessment: Assessment) -> str:
 
 
 def compared_words(reading: Reading) -> str:
-    """The uncertainty beside θ, in as many digits as tell them apart; empty where nothing is stated."""
+    """The uncertainty beside θ, in as many digits as distinguish them; empty where nothing is stated."""
     if reading.uncertainty is None:
         return ""
     if reading.theta is None:
@@ -150,12 +155,12 @@ def compared_words(reading: Reading) -> str:
 def reliability_words(assessment: Assessment) -> tuple[str, str]:
     """Whether a stage can be relied on, in a word or two, and why."""
     if assessment.read_again is None:
-        return "Reliability unknown", "nothing tells how often such readings are right"
+        return "Reliability unknown", "it is unknown how often such readings are right"
     if not assessment.read_again:
         return "Reliable", f"at the stated risk of {percent(assessment.risk)}"
     unsure = [SOURCE_WORDS[one.source].lower() for one in assessment.readings if one.read_again]
     told = [f"{' and '.join(unsure)} above θ"] if unsure else []
-    told += ["classifier and neighbours take different stages for the likeliest"] if assessment.disagree else []
+    told += ["classifier and neighbours name different stages as likeliest"] if assessment.disagree else []
     return "Read again", "; ".join(told)
 
 

@@ -111,17 +111,18 @@ def check_quality(casebook: Casebook, progress: Progress) -> Quality:
         _pairs(
             casebook, "film copies", copies, "problem",
             ("No film of one part is copied in another", "films of one part are copies of another's"),
-            "Thumbnails that correlate above 0.99. A test film that was trained on makes every figure too good.",
+            "These thumbnails correlate above 0.99. A test film that was trained on makes every figure too good.",
         ),
         _pairs(
             casebook, "patients", shared_patients(casebook), "problem",
             ("No patient has cases in two parts", "patients have cases in two parts"),
-            "By patient id. What the system learnt of a patient helps it with the patient's test film.",
+            "Compared by patient id. What the system learnt about a patient helps it with the patient's test film.",
         ),
         _pairs(
             casebook, "report copies", report_copies(casebook), "look",
             ("No report occurs in two parts", "reports occur in two parts"),
-            "Reports of eight words or more, the same but for case and punctuation. Standard phrases may be copied "
+            "These reports have eight words or more and differ only in case and punctuation. Standard phrases may be "
+            "copied "
             "without harm; long reports of one patient may not.",
         ),
         _few(casebook, labels),
@@ -154,8 +155,8 @@ def _label_errors(casebook: Casebook, progress: Callable[[int, int], None]) -> F
     cases = [JudgedCase(case_id, "; ".join(said), True) for case_id, said in doubts.items()]
     text = (
         f"Confident learning (Northcutt et al., 2021) on the vectors of {reading_words(space, reads)}: logistic "
-        "regressions that saw no case of the patient contradict the label. Suspects, not errors: a rare but true "
-        "finding is suspected too, and vectors of a system trained on these very labels hide errors it learnt."
+        "regressions that saw no case of the patient contradict the label. These are suspects, not errors: a rare but "
+        "true finding is suspected too, and vectors of a system trained on these very labels hide errors it learnt."
     )
     if not_judged:
         text += f" Not judged: {', '.join(f'{words(label)} ({reason})' for label, reason in not_judged.items())}."
@@ -169,7 +170,7 @@ def _pairs(
     """A finding about pairs; its titles for none and for some."""
     none, some = titles
     if len(parts_of(casebook)) < 2:
-        return Finding(key, "fine", none, "There is one part only.", CaseList("", []))
+        return Finding(key, "fine", none, "There is only one part.", CaseList("", []))
     splits, cases = casebook.column("split"), []
     for pair in pairs:
         first, second = casebook.case_ids[pair.first], casebook.case_ids[pair.second]
@@ -186,7 +187,7 @@ def _few(casebook: Casebook, labels: pd.DataFrame) -> Finding:
     few = labels[
         ~labels["label"].isin((NO_LABEL, LABELS_UNKNOWN)) & (labels["cases"] < FEW) & (labels["part"] != "train")
     ]
-    text = f"A part with fewer than {FEW} cases of a label says little of it."
+    text = f"A part with fewer than {FEW} cases of a label says little about it."
     if not len(few):
         return Finding("class balance", "fine", "Every part has cases of every label", text, CaseList("", []))
     told, cases = [], []
@@ -214,11 +215,13 @@ def _gaps(casebook: Casebook, missing: pd.DataFrame) -> Finding:
         for row, case_id in enumerate(casebook.case_ids)
         if (absent := [field for field, held in lacking.items() if held[row]])
     ]
-    text = "Where parts differ by more than a tenth, a figure may follow the gap and not the film."
+    text = "If parts differ by more than a tenth, a figure may reflect the gap and not the film."
     text += f" They do in {'; '.join(uneven)}." if uneven else ""
     text += f" Missing about as often in each part: {'; '.join(even)}." if even else ""
     fields = _count(len(uneven) + len(even), "field")
-    title = f"{fields} with gaps, {len(uneven)} of them uneven" if uneven or even else "No field is missing anywhere"
+    spread = f"{len(uneven)} of them unevenly spread" if uneven else "evenly spread"
+    has = "has" if len(uneven) + len(even) == 1 else "have"
+    title = f"{fields} {has} gaps, {spread}" if uneven or even else "No field is missing anywhere"
     return Finding("missing fields", "look" if uneven else "fine", title, text, CaseList("Something is missing", cases))
 
 
@@ -226,7 +229,8 @@ def _drifted(casebook: Casebook, found: Sequence[Drift]) -> Finding:
     differing = [one for one in found if one.differs]
     text = (
         "Labels, views, profile fields and vectors of validation and test parts against the training part; p values "
-        "adjusted for the number of tests. Vectors of a system trained on the training part may differ by that alone."
+        "adjusted for the number of tests. Vectors of a system trained on the training part may differ for that "
+        "reason alone."
     )
     told = "; ".join(f"{one.part}, {words(one.what)}: {one.effect}" for one in differing)
     if not found:

@@ -38,7 +38,7 @@ class Drift:
         what: Label, field or space compared.
         test: Name of the test.
         effect: What differs and by how much, in words.
-        p: Of the test, adjusted for all of the part's tests; None for vectors, which have an interval instead.
+        p: p value of the test, adjusted for all of the part's tests; None for vectors, which have an interval instead.
         differs: Whether the parts differ beyond chance.
         rows: Up to `SHOWN` cases of the part that show it, the plainest first.
     """

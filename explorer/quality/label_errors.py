@@ -1,7 +1,7 @@
 """Likely label errors, by confident learning (Northcutt, Jiang and Chuang, JAIR 70, 2021) as cleanlab does it.
 
 A classifier that never saw a case, nor another of its patient, says how likely each label is. Where it contradicts a
-label more often than the noise it estimates for the class would have it, the surest contradictions are suspects.
+label more often than the noise it estimates for the class would have it, the most confident ones are suspects.
 `tests/benchmarks/label_errors.py` measures how many planted errors are found; docs/reference/evaluation.md has the
 figures.
 """
@@ -37,7 +37,7 @@ class Suspect:
         row: The case's.
         label: Which label.
         given: Whether the case carries it.
-        probability: That it should, as out-of-sample classifiers say.
+        probability: Probability that it should, as out-of-sample classifiers say.
     """
 
     row: int

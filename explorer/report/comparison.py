@@ -18,7 +18,7 @@ from index_builder.evaluation.classification import mean_of_defined
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What one system scores above another.
+    """The difference of two systems' scores.
 
     Attributes:
         other: The system compared.

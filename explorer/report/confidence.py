@@ -64,7 +64,9 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
     about = words(label) if label else "the most probable stage" if measured.stages else "all findings together"
     before, after = (number(_error(calibration[when], measured.stages, label)) for when in ("before", "after"))
     bars = (
-        " Bars: 95 % Wilson intervals." if one_answer else " No intervals: the findings of a case are not independent."
+        " Bars: 95 % Wilson intervals."
+        if one_answer
+        else " No intervals, because the findings of a case are not independent."
     )
     caption = (
         f"{measured.scope}, {measured.read_words}; {about}. Calibration error {before}; after division of the logits "
@@ -76,7 +78,7 @@ def reliability(measured: Measured, scheme: Scheme, label: str | None = None) ->
 
 
 def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None = None) -> Chart:
-    """Error when only the surest cases are answered; a point leads to the errors that remain.
+    """Error when only the most confident cases are answered; a point leads to the errors that remain.
 
     Args:
         measured: Whose answers.
@@ -115,7 +117,7 @@ def risk_against_coverage(measured: Measured, scheme: Scheme, label: str | None 
             f"{measured.result['uncertainty']['risk']:.0%} errors, {chosen['coverage']:.0%} are answered, "
             f"{chosen['error']:.1%} of them wrongly."
         ).replace("%", " %")
-    figure.update_xaxes(title="Share answered, the surest first", range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_xaxes(title="Share answered, most confident first", range=[-0.02, 1.02], tickformat=".0%")
     figure.update_yaxes(title="Share of them wrong", tickformat=".2~p", rangemode="tozero")
     figure.update_layout(height=400)
     caption = f"{measured.scope}, {measured.read_words}. Dotted: answering all, {error:.1%} wrong.".replace("%", " %")
@@ -127,12 +129,15 @@ def _at_the_end(temperature: float) -> str:
     low, high = TEMPERATURES
     if low * 1.01 < temperature < high * 0.99:
         return ""
-    return " The temperature ran to the end of its range: hardly a validation case was wrong, so trust it little."
+    return (
+        " The temperature reached the end of its range because hardly any validation case was wrong, so do not rely on "
+        "it."
+    )
 
 
 def _selective(measured: Measured, label: str | None) -> str:
     if label is not None:
-        return f" Surest: {words(label)} farthest from the probability at which it is called."
+        return f" Most confident: {words(label)} farthest from the probability at which it is called."
     block = measured.result["uncertainty"]
     ratio = with_interval(block["ratio@0.8"], block["interval"]["ratio@0.8"])
     return f" Uncertainty: 1 − the probability of the stage. Answering 80 % leaves {ratio} of the error."

@@ -55,7 +55,7 @@ _INTERVAL = re.compile(r"<td>([\d.]+) (\[[^<\]]+\])</td>")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a report is made of.
+    """The sources of a report.
 
     Attributes:
         casebooks: Each gets a part of its own.
@@ -69,7 +69,7 @@ class Sources:
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
-    """Open what a report is asked of.
+    """Open the sources of a report.
 
     Raises:
         CxrError: A path is neither a casebook nor a file of figures or runs, or nothing has figures to show.

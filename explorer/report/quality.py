@@ -32,8 +32,8 @@ def balance_chart(quality: Quality, scheme: Scheme) -> Chart:
     figure.update_layout(height=110 + 22 * max(4, len(order)))
     made_up = ", synthetic films" if quality.synthetic else ""
     caption = (
-        f"All cases of {quality.casebook}{made_up}, for each label those of which it is known. Points that lie apart: "
-        "a label is more frequent in one part."
+        f"All cases of {quality.casebook}{made_up}; for each label, those where it is known. If points lie apart, the "
+        "label is more frequent in one part."
     )
     return chart("class-balance", "Labels in each part", caption, figure, table, scheme)
 

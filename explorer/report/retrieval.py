@@ -107,7 +107,7 @@ def query_shares(measured: Measured, scheme: Scheme, protocol: str = "test_to_tr
             hovertemplate="%{y} queries with %{x} of 5<br>click to see them<extra></extra>",
         )
     )
-    figure.update_xaxes(title="Of the first five, share a finding", dtick=1, showgrid=False)
+    figure.update_xaxes(title="Cases of the first five that share a finding", dtick=1, showgrid=False)
     figure.update_yaxes(title="Queries", range=[0, 1.12 * max(counts, default=1)])
     figure.update_layout(height=320)
     caption = f"{measured.scope}, {measured.read_words}; neighbours {PROTOCOLS[protocol]}."

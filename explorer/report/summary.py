@@ -54,9 +54,11 @@ def scope_sentences(measured: Measured) -> list[str]:
         told = "; ".join(f"{count:,}: {reason}" for reason, count in result["left_out_cases"].items())
         sentences.append(f"Left out: {told}.")
     if result["split"] in ("val", "all"):
-        sentences.append("Thresholds and temperature were chosen on cases that are scored here: the figures flatter.")
+        sentences.append(
+            "Thresholds and temperature were chosen on cases that are scored here, so the figures are too good."
+        )
     if result["split"] in ("train", "all"):
-        sentences.append("Training cases are scored: the figures flatter.")
+        sentences.append("Training cases are scored, so the figures are too good.")
     if result["synthetic"]:
         sentences.append("The films are synthetic: computer-drawn, not X-rays. The figures say nothing about patients.")
     if result["cases"] < 200:

@@ -78,7 +78,13 @@ def system_levels(systems: Sequence[Measured], scheme: Scheme) -> Chart:
     )
     figure.update_layout(height=88 + 28 * max(3, len(entries)), margin={"t": 46})
     alike = all(one.case_ids == systems[0].case_ids for one in systems)
-    same = "" if len(systems) == 1 else " All on the same cases." if alike else " Not all on the same cases: take care."
+    same = (
+        ""
+        if len(systems) == 1
+        else " All on the same cases."
+        if alike
+        else " Not all on the same cases: compare with care."
+    )
     caption = (
         f"{systems[0].scope}. Means over classes; AP: average precision; P@5 among training cases, dotted: "
         f"chance. Filled: systems, open: baselines. Bars: 95 % bootstrap intervals over patients.{same}"
@@ -229,7 +235,7 @@ def ablation_chart(runs: Sequence[Run], scheme: Scheme) -> Chart | None:
 def _trained(runs: Sequence[Run]) -> str:
     seeds = len({run.seed for run in runs})
     spread = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed each, so differences may be luck"
-    return f"{runs[0].system} trained anew for each point, test part of {runs[0].dataset}; {spread}."
+    return f"{runs[0].system} trained again for each point, test part of {runs[0].dataset}; {spread}."
 
 
 def _entries(systems: Sequence[Measured]) -> Iterator[tuple[str, int, dict[str, Any]]]:

@@ -28,7 +28,7 @@ _PHRASES = 6
 
 @dataclass(frozen=True, slots=True)
 class CounterEvidence:
-    """Both rows for one finding.
+    """The two rows for one finding: cases with it, cases without it.
 
     Attributes:
         label: The finding.
@@ -65,7 +65,7 @@ def counter_evidence(
     """Search among the cases with a finding, and among those without.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         query: As for `search`.
         label: The finding.
         options: Its space and filters hold for both rows; of each patient one case is taken. Both rows are compared by

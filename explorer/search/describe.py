@@ -30,7 +30,7 @@ VOTE_MAJORITY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What neighbours are compared with.
+    """The query as neighbours are compared with it.
 
     Attributes:
         space: The space searched.
@@ -38,7 +38,7 @@ class Asked:
         vectors: The query's, [D] float32 by modality.
         text: The query's, that phrases are looked for in.
         findings: The query's and how sure they are, 0..1; from `VOTE_MAJORITY` they can be shared.
-        facts: Of the text.
+        facts: Facts of the text.
         runs: Its word runs.
     """
 

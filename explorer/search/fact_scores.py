@@ -45,7 +45,7 @@ def score_facts(stored: StoredFacts, rows: NDArray[np.int64], wanted: Sequence[F
     kinds = [stored.kinds[number] for number in numbers.tolist()]
 
     def best(fact: Fact, held: Sequence[Fact | None]) -> NDArray[np.float32]:
-        """Of each case, the best similarity of a fact to those that it holds."""
+        """The best similarity of a fact to those that each case holds."""
         each = np.array([0.0 if one is None else similarity(fact, one) for one in held], np.float32)
         found = np.zeros(len(rows), np.float32)
         np.maximum.at(found, case, each[kind])

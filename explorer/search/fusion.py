@@ -31,7 +31,7 @@ class Weights:
         """Weights for a query.
 
         Args:
-            share: Of the text in it, 0..1.
+            share: Share of the text in it, 0..1.
             facts: Whether the text has facts.
         """
         base = self if facts else Weights(0.0, *_shares(self.words, self.vectors))

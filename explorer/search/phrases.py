@@ -58,7 +58,7 @@ def word_runs(text: str, facts: Sequence[Fact] = ()) -> WordRuns:
 
 
 def shared_runs(own: WordRuns, report: str, held: Sequence[Fact] = (), limit: int = 3) -> tuple[str, ...]:
-    """As `shared_phrases`, given the word runs of the query."""
+    """Find shared phrases as `shared_phrases` does, given the word runs of the query."""
     found = {words for words, said in _statements(report, held, own) if any(_agree(one, said) for one in own[words])}
     phrases: list[tuple[str, ...]] = []
     for gram in sorted(found, key=lambda words: (-len(words), words)):

@@ -39,7 +39,7 @@ def check_profile(casebook: Casebook, profile: Mapping[str, ProfileValue]) -> No
         _known_field(casebook, name)
         # A comparison, not `isfinite`: whole numbers may be too large for a float.
         if isinstance(value, int | float) and not abs(value) < MAX_NUMBER:
-            raise QueryError(f"profile: the number given for {name} is no plausible one. Correct it or leave it out.")
+            raise QueryError(f"profile: the number given for {name} is not plausible. Correct it or leave it out.")
 
 
 def _known_field(casebook: Casebook, name: str) -> ProfileField:

@@ -1,4 +1,4 @@
-"""What is searched with, and how."""
+"""The query of a search and its options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_QUERY_CHARS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search with: one or two films, a text or profile, films with either, or a case of the casebook.
+    """A search query: one or two films, a text or profile, films with either, or a case of the casebook.
 
     Attributes:
         pixels: [H, W] float32 in 0..1, `Film.pixels`.
@@ -68,7 +68,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How to search.
+    """Options of a search.
 
     Attributes:
         k: Neighbours wanted, 1 to 200.

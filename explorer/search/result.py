@@ -37,7 +37,7 @@ class Neighbour:
         relevance: What orders the results of a search by words or facts, 0..1, see `search.fusion`; None: `score` does.
         matched_facts: What its report says of what the query wants, e.g. "nodule · right · upper lobe".
         denied_labels: Labels that its report denies, as coded, with the sentence that denies each.
-        views: Of all its films, the primary first; `view` is that one's.
+        views: Views of all its films, the primary first; `view` is that one's.
         film: Reference of the film that matched, where films were compared one by one; None: all of them together.
     """
 

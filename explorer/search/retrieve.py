@@ -26,15 +26,15 @@ DEPTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for.
+    """The candidates to look for.
 
     Attributes:
         mode: How.
         space: Whose vectors are compared.
         vector: [D] float32, the query's.
         text: As it is searched for; empty where no text takes part.
-        facts: Of the text.
-        share: Of the text beside a film, 0..1.
+        facts: Facts of the text.
+        share: Share of the text beside a film, 0..1.
         met: Which cases meet the filters and have a vector in the space, [N]; None: there are no filters.
         where: The filters for a store that keeps the fields; None: it cannot be told them.
         own: Row of a queried case, which is not among its own neighbours.

@@ -16,7 +16,7 @@ from index_builder.imaging import InputGeometry
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What was outlined on a film.
+    """Outlines found on a film.
 
     Attributes:
         probabilities: [5, S, S] float32 in 0..1 on the grid of the network's input; 0 outside the largest connected

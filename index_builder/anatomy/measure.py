@@ -33,7 +33,7 @@ class CardiothoracicRatio:
     (1919).
 
     Attributes:
-        ratio: Of the two.
+        ratio: Ratio of the two.
         heart: (left, right) edge of the heart in film pixels.
         chest: The same of both lungs, in the row where they are widest.
         heart_rows: Rows in film pixels where the heart's edges lie.

@@ -21,7 +21,7 @@ MIRRORED_OFFSET = -0.03
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """How a film hangs.
+    """The orientation of a film.
 
     Attributes:
         anatomy: Outlined on the film as it is.

@@ -37,7 +37,7 @@ class OutlinedFilm:
     """One film to learn from or to measure on.
 
     Attributes:
-        name: Of the film.
+        name: Name of the film.
         pixels: [K, K] float32 in 0..1, of `model_input`.
         masks: [5, K, K] bool, structures on the same grid.
         known: [5] bool: which of the masks outline their structure; of another, nothing is known.
@@ -168,7 +168,7 @@ def _symmetry(pixels: NDArray[np.float32]) -> float:
 def _bounded(film: OutlinedFilm) -> OutlinedFilm:
     """Bound what is not known by the lungs: the heart lies in their convex hull, the clavicles across its upper part.
 
-    Without bounds a network that is told of hearts on few collections finds them all around the lungs of the others.
+    Without bounds a network that learns hearts on few collections finds them all around the lungs of the others.
     """
     from skimage.morphology import convex_hull_image
 

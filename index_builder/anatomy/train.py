@@ -44,11 +44,11 @@ class AnatomySchedule:
     """How long and how hard to train.
 
     Attributes:
-        steps: Of the optimiser (AdamW, one cycle).
+        steps: Steps of the optimiser (AdamW, one cycle).
         batch: Films per step.
         learning_rate: At its peak.
         validate_every: Steps between two looks at the validation films.
-        seed: Of weights, order and views.
+        seed: Seed of the weights, the order of cases and the views.
     """
 
     steps: int = 1200
@@ -122,10 +122,10 @@ def train_anatomy(
 
     Args:
         films: To learn from and to choose on.
-        config: Of the network.
+        config: Configuration of the network.
         schedule: How long.
         report: Told of every look at the validation films.
-        start: Of the same configuration, to begin with instead of random weights.
+        start: Weights of the same configuration, to start from instead of random ones.
 
     Raises:
         ModelError: `start` has another configuration.
@@ -170,7 +170,7 @@ def outline_loss(logits: Tensor, views: Views) -> Tensor:
 
     Args:
         logits: [B, 5, S, S] float32.
-        views: Of the same films.
+        views: Views of the same films.
     """
     lungs = torch.tensor([RIGHT_LUNG, LEFT_LUNG])
     exact = views.known.clone()

@@ -82,7 +82,7 @@ def zone_shares(zones: ZoneMap, weights: NDArray[np.floating]) -> dict[Zone, flo
     """How a map's weights are spread over the zones; the shares add up to 1, or are all 0 for an empty map.
 
     Args:
-        zones: Of the film.
+        zones: Zones of the film.
         weights: [H, W], the map on the film, at any resolution; what is negative or NaN counts nothing.
     """
     rows, columns = weights.shape

@@ -248,7 +248,7 @@ def select_cases(cases: Sequence[Case], limit: int | None, seed: int) -> Sequenc
 
 
 def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout) -> SystemRecord:
-    """Copy the system into the workspace and start anew if what lies there belongs to another build.
+    """Copy the system into the workspace and start again if what lies there belongs to another build.
 
     The cases are then embedded by that copy, so that a query later meets the very weights that made the index.
     """

@@ -35,10 +35,10 @@ def calibrate(
     """Write the answers on validation cases and the check of films, each where there are cases enough.
 
     Args:
-        layout: Of a casebook whose thumbnails are written.
-        system: That embedded the cases.
-        record: Of it.
-        dataset: Of the cases.
+        layout: Layout of a casebook whose thumbnails are written.
+        system: System that embedded the cases.
+        record: Record of it.
+        dataset: Dataset of the cases.
         cases: N cases.
         stores: Index per space.
         vectors: [N, D] per space.

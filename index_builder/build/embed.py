@@ -134,7 +134,7 @@ def unfinished_shards(
 
     Args:
         cases: All cases in order.
-        folder: Of the shards.
+        folder: Folder of the shards.
         may_lack: Whether a case that was embedded without a film, which could not be decoded, may stay so.
     """
     count = -(-len(cases) // SHARD_CASES)

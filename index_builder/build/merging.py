@@ -32,7 +32,7 @@ def merge_shards(
 
     Args:
         shards: Folder of the shards.
-        layout: Of the casebook.
+        layout: Layout of the casebook.
         embedded: Cases in all shards.
         rows: [N] of those among them that the casebook holds.
         dim: Width of the vectors.

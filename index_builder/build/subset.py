@@ -51,7 +51,7 @@ def write_subset(
     """Write the named cases of a casebook as a new casebook: rows, films, vectors, index, maps and system.
 
     Cases keep their order, vectors and places on the maps; the indexes, the figures of the maps and the words of the
-    clusters are made anew of these cases. What was measured of all cases (metrics) is not taken over.
+    clusters are computed again for these cases. What was measured of all cases (metrics) is not taken over.
 
     Args:
         source: The casebook.
@@ -144,7 +144,7 @@ def _take_over_trust(
     films: FilmTable | None,
     kept_films: NDArray[np.int64] | None,
 ) -> None:
-    """Let the cases vote on each other anew; the classifier's answers and the check of films stay what they were."""
+    """Let the cases vote on each other again; the classifier's answers and the check of films stay what they were."""
     voted = held_out_answers(manifest.system, cases, manifest.dataset, vectors, stores, None, films)
     answers = {place: one for place, one in read_answers(source.held_out).items() if place[1] == "classifier"}
     write_answers(answers | voted, out.held_out)

@@ -22,7 +22,7 @@ class PublishedEncoder:
 
     Attributes:
         source: Its name.
-        licence: Of its weights; where it is not free, whoever asks has agreed to it.
+        licence: Licence of its weights; where it is not free, whoever asks has agreed to it.
     """
 
     source: str

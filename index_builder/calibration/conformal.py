@@ -77,7 +77,7 @@ class FindingThresholds:
 
     @property
     def told(self) -> NDArray[np.bool_]:
-        """Findings of which enough validation cases tell, [C]."""
+        """Findings with enough validation cases, [C]."""
         return np.isfinite(self.present) & np.isfinite(self.absent)
 
     def sets(self, probabilities: NDArray[np.floating]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -125,7 +125,7 @@ def check_findings(
         coverage: What was stated.
         known: [N, C], the truth that is known, the only one that counts; None: all.
         groups: [N] patients, to resample patients instead of cases.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `stated`; `findings`, of which enough validation cases tell; over these, `present` and `absent`: `coverage`

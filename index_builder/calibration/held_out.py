@@ -104,8 +104,8 @@ def are_stages(kind: LabelKind | None, labels: Iterable[Sequence[str]], label_na
 
     Args:
         kind: What its record says. None, of casebooks of before 2026-12: stages were those of phantom-dust alone.
-        labels: Of every case, read only where the record does not say.
-        label_names: Of the dataset.
+        labels: Labels of every case, read only where the record does not say.
+        label_names: Label names of the dataset.
     """
     if kind is not None:
         return kind == "stages"
@@ -165,7 +165,7 @@ def held_out_answers(
     Args:
         record: The system that embedded the cases.
         cases: All cases of the casebook, N.
-        dataset: Of the cases.
+        dataset: Dataset of the cases.
         vectors: [N, D] of every space, zero where a case lacks the modality.
         stores: Index per space.
         classify: The system's classifier; None: only the vote is asked.
@@ -224,7 +224,7 @@ def carried_answers(carried: Answers, own: Answers, dataset: str, known: Sequenc
 
     Args:
         carried: By a checkpoint that was trained on `dataset`.
-        own: Of the casebook.
+        own: Answers of the casebook.
         dataset: Name of the casebook's dataset.
         known: Labels that the classifier knows.
     """
@@ -324,7 +324,7 @@ def require_labels(answers: Answers, labels: Iterable[str], known: Iterable[str]
 
     Args:
         answers: What `read_answers` gave.
-        labels: That the casebook's cases carry.
+        labels: Labels that the casebook's cases carry.
         known: Labels that the classifier knows.
         path: Where the answers were read from.
 

@@ -1,4 +1,4 @@
-"""What a system has learnt of each label: on which data, from how many examples, and how well it tells the label there.
+"""Records of what a system has learnt of each label: on which data, from how many examples, and how well.
 
 Travels with a checkpoint, and so with every casebook, as `learnt.json`. Older ones have none.
 """
@@ -43,7 +43,7 @@ class Taught:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How well a label is told on the validation cases of a dataset that decide it, from one modality.
+    """How well a label is predicted on the validation cases of a dataset that decide it, from one modality.
 
     Attributes:
         dataset: Its title.
@@ -51,7 +51,7 @@ class Measured:
         positives: Cases with the label.
         negatives: Cases without it.
         auroc: Area under the ROC curve; None where there is no case with the label, or none without.
-        auroc_interval: Of 95 %, by resampling patients.
+        auroc_interval: 95 % interval of the AUROC, by resampling patients.
         ap: Average precision, None likewise.
     """
 
@@ -117,10 +117,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a system has learnt, by label.
+    """The record of what a system has learnt, by label.
 
     Attributes:
-        labels: Those that anything is known of.
+        labels: Labels that anything is known of.
         synthetic: Titles of the datasets whose films are drawn.
     """
 
@@ -148,7 +148,7 @@ class Learnt:
         return tuple(sorted(shown, key=lambda each: (each.synthetic, -each.positives)))
 
     def after(self, before: Learnt | None, *, same_weights: bool) -> Learnt:
-        """This record with what an earlier one of the same system tells besides.
+        """This record with what an earlier one of the same system adds.
 
         Of a dataset trained on twice the larger count stands. Figures of the earlier record are kept for datasets that
         were not measured again, but only where the weights are still the same.
@@ -194,7 +194,7 @@ def read_learnt(folder: Path) -> Learnt | None:
     except (OSError, ValidationError) as error:
         told = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{path}: damaged ({told}). Restore the file, or measure anew: cxr-explorer learnt."
+            f"{path}: damaged ({told}). Restore the file, or measure again: cxr-explorer learnt."
         ) from error
 
 

@@ -80,8 +80,8 @@ def selective_prediction(
         wrong: [N].
         coverage: Share of cases answered, above 0 to 1.
         groups: [N] patients, to resample patients instead of cases.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `error` (all answered), `error@0.8` (or whatever `coverage`), their `ratio@0.8` (0.5: the error halves; 1: the

@@ -45,7 +45,7 @@ def index_space(
     """Index the cases that have a vector in a space and write the index; None when none has.
 
     Args:
-        folder: Of the casebook.
+        folder: Folder of the casebook.
         space: Which.
         cases: N cases.
         vectors: [N, D] float16, L2-normalised, zero where a case lacks the modality.
@@ -67,7 +67,7 @@ def index_films(folder: Path, films: FilmTable, cases: CaseRows, space: SpaceRec
     """Index the lateral films by themselves, and look how near single films are to cases.
 
     Args:
-        folder: Of the casebook.
+        folder: Folder of the casebook.
         films: F films.
         cases: N cases.
         space: Record of the image space, which is indexed.
@@ -121,13 +121,13 @@ def open_store(folder: Path, store: str, name: IndexName, record: SpaceRecord) -
     """Open the index of a space, or of the lateral films.
 
     Args:
-        folder: Of the casebook.
+        folder: Folder of the casebook.
         store: As `Manifest.store`.
         name: Which.
         record: What the casebook's manifest says of it.
 
     Raises:
-        CasebookError: It is missing, damaged or out of reach.
+        CasebookError: It is missing, damaged or not reachable.
     """
     layout = Layout(folder)
     if record.index == "milvus":

@@ -60,10 +60,10 @@ class SystemRecord(_Record):
         predicts_by: Whether it has a classifier, or the vote of neighbours alone tells findings.
         label_names: Labels it was trained on, in the order of its classifier's outputs.
         vote_neighbours: Cases that vote on a query's findings.
-        vote_temperature: Of the softmax over similarity that weighs their votes.
+        vote_temperature: Temperature of the softmax over similarity that weighs their votes.
         vote_temperatures: The same for queries of each modality, where the system tells them apart.
         theta: A prediction more uncertain than this, 1 - max p, is not reliable; None: the system sets no threshold.
-        licence: Of a published encoder; empty for systems trained here.
+        licence: Licence of a published encoder; empty for systems trained here.
     """
 
     name: str
@@ -82,7 +82,7 @@ class SystemRecord(_Record):
     licence: str = ""
 
     def temperature_of(self, space: Space) -> float:
-        """Of the vote of a space's cases on queries of the same modality."""
+        """Temperature of the vote of a space's cases on queries of the same modality."""
         return self.vote_temperatures.get(space, self.vote_temperature)
 
 
@@ -92,7 +92,7 @@ class SpaceRecord(_Record):
     Attributes:
         count: Cases that have a vector here; of the lateral films, these.
         index: Kind of FAISS index, or Milvus.
-        collection: Of Milvus.
+        collection: Name of the Milvus collection.
         nearest_similarity: 101 percentiles of each case's cosine to its own nearest other case (each lateral's to the
             nearest of another case); tells whether a query's best match is close as matches go here.
     """
@@ -107,7 +107,7 @@ class FilmsRecord(_Record):
     """The films by themselves, in a casebook in which a case has several.
 
     Attributes:
-        count: Of all films.
+        count: Number of all films.
         nearest_similarity: As in `SpaceRecord`, of each case's primary film by itself to the nearest other case: what a
             query of one film is to be compared with.
         laterals: Index of the lateral films; None: no film is known to be one.
@@ -126,7 +126,7 @@ class LexicalRecord(_Record):
 
 
 class MapRecord(_Record):
-    """How far one map can be trusted; see `maps.quality.MapQuality` for the figures."""
+    """Figures of trust in one map; see `maps.quality.MapQuality` for the figures."""
 
     cases: int
     trustworthiness: float | None

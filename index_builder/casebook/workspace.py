@@ -46,7 +46,7 @@ def workspace(out: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CasebookError(
-                f"{out}: another build is at work there. Wait for it, or choose another --out."
+                f"{out}: another build is running there. Wait for it, or choose another --out."
             ) from None
         try:
             yield folder

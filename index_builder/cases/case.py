@@ -1,4 +1,4 @@
-"""What every dataset reader delivers: plain `Case` records, and the film of a case on demand."""
+"""The interface of dataset readers: plain `Case` records, and the film of a case on demand."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Case:
         return (*(() if self.image is None else (CaseFilm(self.image, self.view),)), *others)
 
     def with_films(self, films: Sequence[CaseFilm]) -> Case:
-        """The same study with these films alone, the first as the primary."""
+        """This study with these films alone, the first as the primary."""
         first, others = (films[0], films[1:]) if films else (None, ())
         views = tuple(film.view for film in others)
         return replace(

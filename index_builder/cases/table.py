@@ -68,7 +68,7 @@ class CaseRows(Sequence[Case]):
 
     @property
     def column_names(self) -> list[str]:
-        """Of the table."""
+        """Names of the table's columns."""
         return list(self._table.column_names)
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class CaseRows(Sequence[Case]):
                 yield from (self[place] for place in range(start, start + len(rows)))
 
     def at(self, places: NDArray[np.integer]) -> CaseRows:
-        """Those at some places."""
+        """Cases at some places."""
         return CaseRows(self._table, self.rows[places])
 
     def table(self, names: Iterable[str]) -> pa.Table:
@@ -107,7 +107,7 @@ class CaseRows(Sequence[Case]):
         return self._table.column(name).take(pa.array(self.rows))
 
     def known(self, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Of which case somebody decided which label, [N, C] with a column per name."""
+        """Whether each label of each case was decided, [N, C] with a column per name."""
         return known_matrix(self._table, names)[self.rows]
 
 
@@ -177,8 +177,8 @@ def write_cases(table: pa.Table, path: Path, keys_path: Path) -> None:
 
     Args:
         table: N cases.
-        path: Of an Arrow file, uncompressed so that it can be mapped.
-        keys_path: Of an .npy file, [2, N] int64: each case's `case_key`, and the rows in the order of the keys.
+        path: Path of an Arrow file, uncompressed so that it can be mapped.
+        keys_path: Path of an .npy file, [2, N] int64: each case's `case_key`, and the rows in the order of the keys.
     """
     encoded = pa.table({name: _encoded(name, table.column(name)) for name in table.column_names})
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, encoded.schema) as writer:
@@ -243,7 +243,7 @@ def label_matrix(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bo
 
 
 def known_matrix(table: pa.Table, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Of which case of a table somebody decided which label, [N, C] with a column per name."""
+    """Whether each label of each case of a table was decided, [N, C] with a column per name."""
     if "unknown" not in table.column_names:
         return np.ones((len(table), len(names)), bool, order="F")
     return ~label_matrix(table.column("unknown"), names)

@@ -1,4 +1,4 @@
-"""What every dataset reader delivers: cases, a card, and the film of a case on demand."""
+"""The interface of dataset readers: cases, a card, and the film of a case on demand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """What a reader of a casebook must know about its source.
+    """The card of a dataset: what a reader of a casebook must know about its source.
 
     Of stages (`label_kind`) every case carries exactly one, or has all of them in `Case.unknown`. Their order is that
     of `Dataset.label_names`.

@@ -28,7 +28,7 @@ _OF_FILMS: tuple[ProblemKind, ...] = ("duplicate film", "text in film", "undecod
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What a dataset holds and what is wrong with it.
+    """The report of a check: what a dataset holds and what is wrong with it.
 
     Attributes:
         dataset: Name of the dataset.

@@ -1,4 +1,4 @@
-"""Films that cannot be read: what is said of them, and what becomes of their cases where the user goes on without."""
+"""Films that cannot be read: what is said of them, and what becomes of their cases if the user continues."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def without_unreadable(
 
 
 def unreadable_lines(films: Sequence[UnreadableFilm]) -> list[str]:
-    """For people: every film, with what became of its case."""
+    """Lines for people: every film, with what became of its case."""
     if not films:
         return []
     became = {True: "kept without it", False: "left out"}

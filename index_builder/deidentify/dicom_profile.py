@@ -2,7 +2,7 @@
 
 The package holds the profile's table (2026c) and an action for each entry. Added here: UIDs and patient get pseudonyms
 of a key, so that copies agree with each other; sequences the profile keeps are entered; what the table does not know
-(private elements, unknown representations) goes; the preamble and the file meta information are written anew; and the
+(private elements, unknown representations) goes; the preamble and the file meta information are rewritten; and the
 header says what was done (PS3.15, E.1.1).
 """
 

@@ -26,7 +26,7 @@ class Pseudonyms:
 
     @classmethod
     def from_environment(cls) -> Pseudonyms:
-        """With the key of `KEY_VARIABLE`, or with one drawn at random and forgotten with this process.
+        """Make pseudonyms with the key of `KEY_VARIABLE`, or with a random one that is forgotten with this process.
 
         Raises:
             DatasetError: The key is too short to withstand guessing.

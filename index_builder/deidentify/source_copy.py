@@ -49,7 +49,7 @@ class _FilmFiles(Protocol):
 
 @dataclass(slots=True)
 class CopyReport:
-    """What was copied.
+    """The report of a copy: what was copied and what was left out.
 
     Attributes:
         out: The copy's folder.
@@ -68,7 +68,7 @@ class CopyReport:
     with_text: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The report as lines for people."""
         found = [f"{self.out}: {self.cases} cases, {self.films} films, de-identified"]
         if self.left_out:
             found.append(f"  left out, since their header says that text is burned in: {_named(self.left_out)}")
@@ -77,9 +77,7 @@ class CopyReport:
             found += [f"    {one}" for one in self.unreadable]
         if self.with_text:
             found.append(f"  look at these, text seems to be burned in: {_named(self.with_text)}")
-        found.append(
-            "  Names that no header and no column told may still stand in reports: read them before you share."
-        )
+        found.append("  Names that no header and no column gives may still be in reports: read them before you share.")
         return found
 
 
@@ -96,13 +94,13 @@ def write_deidentified(
     """Write a copy of a source's cases that names nobody.
 
     Case, patient and film get pseudonyms; DICOM films go through the basic profile of PS3.15, other films are written
-    anew from their pixels as PNG; reports, codes and profiles lose known identifiers and what has the form of one.
+    again from their pixels as PNG; reports, codes and profiles lose known identifiers and what has the form of one.
 
     Args:
         dataset: A source with films as files.
         cases: Which of its cases, in order.
         out: Folder of the copy; takes its place when complete.
-        pseudonyms: Of one key.
+        pseudonyms: Pseudonyms of one key.
         progress: Told of films.
         replace: Whether an earlier copy at `out` may be replaced.
         skip_unreadable: Leave out films that cannot be read, and cases of which nothing else is left.

@@ -80,8 +80,8 @@ def classification(
         frequent: Average classes of at least so many positives by themselves too; 0: do not.
         known: [N, C], the labels that are known; None: all. A class is scored on the cases it is known of.
         groups: [N] patients, to resample patients instead of cases.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         `macro` and `macro_interval` by metric (auroc, ap, f1, sensitivity, specificity, accuracy); `per_class` by name,
@@ -126,8 +126,8 @@ def classify_stages(
         stages: [N] true stage, 0 to C - 1.
         names: C stage names.
         groups: [N] patients, to resample patients instead of cases.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         As `classification`, each stage against the rest, but for accuracy, which is that of all stages together:

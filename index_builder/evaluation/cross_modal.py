@@ -51,7 +51,7 @@ def cross_modal(task: Task, pool: Pool, image: NDArray[np.float32], text: NDArra
 
     Args:
         task: The cases.
-        pool: Of n pairs.
+        pool: Pool of n pairs.
         image: [n, D] of the pool's films.
         text: [n, D] of its texts.
 

@@ -125,7 +125,7 @@ def frozen_features(
     """Mean patch tokens of an untrained encoder, [N, F], zero without a film; what `embed_modality` gives as `frozen`.
 
     Raises:
-        CxrError: The dataset's source is out of reach, or a film cannot be decoded.
+        CxrError: The dataset's source cannot be reached, or a film cannot be decoded.
     """
     features = np.zeros((len(cases), encoder.dim), np.float32)
     rows = [row for row, case in enumerate(cases) if case.image is not None]

@@ -44,7 +44,7 @@ def measure_explanations(
         modality: What is read of a case; None: the film where there are films, else the text.
         split: Part that is explained.
         limit: Cases, drawn by the seed; None: all.
-        seed: Of all draws.
+        seed: Seed of all draws.
         progress: Called as work is done.
 
     Returns:

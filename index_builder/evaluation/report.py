@@ -35,9 +35,11 @@ def _heading(result: dict[str, Any]) -> list[str]:
         f"{result['cases']} cases{left_out}"
     ]
     if result["split"] in ("val", "all"):
-        lines.append("Thresholds and temperature were chosen on cases that are scored here: the figures flatter.")
+        lines.append(
+            "Thresholds and temperature were chosen on cases that are scored here, so the figures are too good."
+        )
     if result["split"] in ("train", "all"):
-        lines.append("Training cases are scored: the figures flatter.")
+        lines.append("Training cases are scored, so the figures are too good.")
     return lines
 
 
@@ -64,7 +66,8 @@ def _stages(result: dict[str, Any]) -> list[str]:
         lines.append(_row(f"{name} read as", *map(str, row), width=_FIGURE))
     ratio = _with_interval(uncertainty["ratio@0.8"], uncertainty["interval"]["ratio@0.8"])
     lines.append(
-        f"error {_number(uncertainty['error'])}; answering the surest 80 %: {_number(uncertainty['error@0.8'])}, "
+        f"error {_number(uncertainty['error'])}; answering the most confident 80 %: "
+        f"{_number(uncertainty['error@0.8'])}, "
         f"ratio {ratio}"
     )
     return lines

@@ -66,8 +66,8 @@ def retrieval(
         gains: [Q, N] graded relevance for nDCG, above 0 exactly where relevant, e.g. `shared_labels`; by default 1.
         exclude_self: Query i is candidate i, which is not ranked (test→test).
         groups: [Q] patients of the queries, to resample patients instead of queries.
-        resamples: Of the bootstrap over queries.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap over queries.
+        seed: Seed of the bootstrap.
 
     Returns:
         For k in `KS`: `p@k` (of k, though there be fewer candidates), `recall@k`, `hit@k` (any relevant among k),
@@ -178,8 +178,8 @@ def paired_recall_at_k(
         own: [Q] index of each query's counterpart.
         equals: [Q, N] candidates that count as its counterpart too, e.g. reports of the same words.
         groups: [Q] patients, to resample patients instead of queries.
-        resamples: Of the bootstrap over queries.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap over queries.
+        seed: Seed of the bootstrap.
 
     Returns:
         `recall@k` for k in `KS`; by the same names `interval` of 95 % and `chance` (k / N, more with `equals`);
@@ -222,8 +222,8 @@ def diversity(
         vectors: [N, D] of the candidates, L2-normalised.
         labels: [N, C] of the candidates; two cases without labels do not differ.
         patients: [N] of the candidates.
-        resamples: Of the bootstrap over queries.
-        seed: Of the bootstrap.
+        resamples: Resamples of the bootstrap over queries.
+        seed: Seed of the bootstrap.
 
     Returns:
         `embedding_diversity@k`, mean of 1 - cosine over pairs; `label_diversity@k`, mean of 1 - Jaccard over pairs;

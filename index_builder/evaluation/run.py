@@ -54,7 +54,7 @@ VectorSource = Callable[[Sequence[Case], Space, ImageEncoder | None], Embedded]
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """What to evaluate.
+    """A request to evaluate.
 
     Attributes:
         system: A name of `SYSTEMS`, whose shipped checkpoint is meant, or a checkpoint folder.
@@ -63,7 +63,7 @@ class EvaluateRequest:
         modality: What is read of a case; None: film and text where there are both, else what there is.
         split: The part that is scored. Thresholds always come from the validation part.
         baselines: Measure the baselines too.
-        seed: Of phantoms and of all draws.
+        seed: Seed of phantoms and of all draws.
         explain: Measure explanations instead of predictions and retrieval.
         limit: Cases whose explanations are measured, drawn by the seed; None: all.
     """
@@ -212,7 +212,7 @@ def explanations(
 
 
 def visible_task(task: Task, dataset: Dataset) -> Task | None:
-    """The task of predicting what a drawn film shows, where the dataset tells; classes seldom drawn are left out."""
+    """The task of predicting what a drawn film shows, where the dataset says; classes seldom drawn are left out."""
     if dataset.card.name != PhantomOpenI.card.name:
         return None
     names = [name for name in task.names if name in PhantomOpenI.drawn_labels]

@@ -24,7 +24,7 @@ class Run(BaseModel):
         variant: `FULL`, or what was left out.
         fraction: Share of the training part, above 0 to 1.
         training_cases: How many cases that was.
-        seed: Of the training.
+        seed: Seed of the training.
         figures: Test figures by name.
     """
 

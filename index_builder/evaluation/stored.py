@@ -1,4 +1,4 @@
-"""Evaluation of a casebook from the vectors it holds: `metrics.json`. Nothing is embedded anew."""
+"""Evaluation of a casebook from the vectors it holds: `metrics.json`. Nothing is embedded again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class StoredCases:
         return self._cases
 
     def load_film(self, reference: str) -> Film:
-        """A film at full size. Raises `CxrError` where the source is out of reach."""
+        """A film at full size. Raises `CxrError` where the source cannot be reached."""
         if self._source is None:
             root = self._record.root
             self._source = open_dataset(self._record.kind, None if root is None else Path(root), self._record.seed)
@@ -137,7 +137,7 @@ def measure_stored(
         cases: All N of a table.
         vectors: [N, D] by space.
         progress: Called as modalities are done.
-        baselines: Measure baselines too; those of films read every film once.
+        baselines: Measure baselines too; baselines of films read every film once.
 
     Returns:
         `system`, `preset`, `dataset`; `modalities`, what `measure` gives by modality; `not_measured`, the reason by

@@ -55,7 +55,7 @@ class Task:
         known: [N, C] bool, as `judged`.
         stages: Whether the labels are stages of which each case has exactly one.
         left_out: Cases of the scored part that are not scored: reason to number.
-        seed: Of all draws.
+        seed: Seed of all draws.
     """
 
     cases: Sequence[Case]
@@ -78,7 +78,7 @@ class Task:
         return self.truth[rows].argmax(axis=1)
 
     def with_truth(self, names: Sequence[str], truth: NDArray[np.bool_]) -> Task:
-        """The same cases, other labels to predict, known of all of them."""
+        """A task with the same cases and other labels to predict, known of all of them."""
         return replace(self, names=tuple(names), truth=truth, known=np.ones(truth.shape, bool))
 
     def restricted(self, held: Sequence[bool] | NDArray[np.bool_]) -> Task | None:
@@ -91,7 +91,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Who queries whom.
+    """A retrieval protocol: which cases query which.
 
     Attributes:
         name: "test_to_train" (historical) or "test_to_test" (generalisation), whichever part is scored.
@@ -123,7 +123,7 @@ def set_task(
         known: Labels that the system predicts; None: whatever its neighbours carry.
         modality: What is read of a case; None: both where there are films and texts, else what there is.
         split: The part that is scored.
-        seed: Of all draws.
+        seed: Seed of all draws.
 
     Returns:
         The task and the modality.
@@ -260,7 +260,7 @@ def classify(
 
 
 def protocols(task: Task) -> tuple[Protocol, Protocol]:
-    """Both retrieval protocols. Of a large dataset the queries are drawn by the seed."""
+    """The two retrieval protocols. For a large dataset the queries are chosen at random by the seed."""
     labelled = task.scored[task.labels[task.scored].any(axis=1)]
 
     def drawn(candidates: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ Progress = Callable[[int, int], bool | None]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the system reads of a case or query.
+    """The inputs that the system reads of a case or query.
 
     Attributes:
         film: [S, S] float32 in 0..1 as the system's `prepare` gives it, S = `system.config.image_size`; None: no film.
@@ -36,7 +36,7 @@ class Voters:
     Attributes:
         vectors: [K, D] float32, L2-normalised, of the query's space.
         carries: [K] bool, which of them carry the label.
-        temperature: Of the softmax over similarity, `system.config.temperature_of` what is read.
+        temperature: Temperature of the softmax over similarity, `system.config.temperature_of` what is read.
     """
 
     vectors: NDArray[np.float32]
@@ -46,7 +46,7 @@ class Voters:
 
 @dataclass(frozen=True, slots=True)
 class FindingTarget:
-    """Why this label: its log-odds from the classifier, or from the vote where there is none.
+    """An explanation target: the log-odds of a label, from the classifier, or from the vote where there is none.
 
     Attributes:
         label: One of `system.config.label_names`.
@@ -59,7 +59,7 @@ class FindingTarget:
 
 @dataclass(frozen=True, slots=True)
 class SimilarityTarget:
-    """Why this similar: the cosine with another case.
+    """An explanation target: the cosine with another case.
 
     Attributes:
         vector: [D] float32, L2-normalised, of the other case in the shared space.
@@ -89,7 +89,7 @@ class WordWeight:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What speaks for a target.
+    """An explanation: what speaks for a target.
 
     Attributes:
         method: How it was made.

@@ -40,7 +40,7 @@ def answering(system: RetrievalSystem, inputs: Inputs, target: Target) -> tuple[
 
 
 def layers_of(system: RetrievalSystem) -> tuple[str, ...]:
-    """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last unless told."""
+    """Stages of the image encoder that Grad-CAM can look at, first to last; it takes the last by default."""
     return passed_stages(system)
 
 
@@ -76,7 +76,7 @@ def explain(
     """
     if method not in answering(system, inputs, target):
         raise ExplanationError(
-            f"method {method!r} has nothing to say here. Choose one of: "
+            f"method {method!r} does not apply here. Choose one of: "
             f"{', '.join(methods_for(system, inputs, target)) or 'none without a film or a text'}."
         )
     stage = _stage(system, layer) if method == "grad-cam" else ""

@@ -56,7 +56,7 @@ class Subject:
             return None if self.film is None else self.system.encode_images(self.film)
 
     def encode_text(self) -> Encoding | None:
-        """The text, likewise."""
+        """The text as the system encodes it."""
         with torch.no_grad():
             return self.system.encode_texts([self.text]) if self.text else None
 

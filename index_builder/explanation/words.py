@@ -17,8 +17,8 @@ def merge(text: str, pieces: Sequence[WordPiece], weights: Sequence[float]) -> t
 
     Args:
         text: What was read.
-        pieces: Of the text, special ones among them.
-        weights: Of each piece; those of special pieces are left out. More weights than pieces are those of padding.
+        pieces: Pieces of the text, special ones among them.
+        weights: Weights of each piece; those of special pieces are left out. Further weights belong to padding.
 
     Returns:
         Words that at least one piece stands in, in order: those behind the encoder's length limit were not read. A

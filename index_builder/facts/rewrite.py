@@ -24,7 +24,7 @@ _ENDS = frozenset(".;!?")
 def rewritten(understood: Understood, old: Fact, new: Fact | None) -> str | None:
     """The text of a query in which a fact is replaced or, with None, left out; None where no words say that.
 
-    Only the sentence of the fact is said anew, or all of the text where that does not do, as where it is said twice.
+    Only the sentence of the fact is worded again, or all of the text where that does not do, as where it is said twice.
     The words given are read before they are given: they mean the other facts as before, and the new one.
     """
     wanted = [new if fact == old else fact for fact in understood.facts]

@@ -1,4 +1,4 @@
-"""A fact in words that are read as that fact again: how a query is changed without being typed anew."""
+"""A fact in words that are read as that fact again: how a query is changed without being typed again."""
 
 from __future__ import annotations
 

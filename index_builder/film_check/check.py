@@ -37,7 +37,7 @@ _FAINTEST = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class FilmCheck:
-    """What a film is compared with.
+    """The reference that a film is compared with.
 
     Attributes:
         references: [R, F] float16, features of indexed films, of length 1.

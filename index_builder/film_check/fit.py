@@ -78,7 +78,7 @@ def fit_film_check(
     """Fit.
 
     Args:
-        system: That embedded the films.
+        system: System that embedded the films.
         cases: All cases.
         references: R films.
         features: [R, F], see `recorded_features`.

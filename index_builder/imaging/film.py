@@ -33,13 +33,13 @@ class Film:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Those of the notes that tell what of the file was malformed and left out of account."""
+        """Notes that say what in the file was malformed and was ignored."""
         return tuple(note for note in self.notes if note.startswith(IGNORED))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a decoder refuses before it touches the pixels.
+    """Limits beyond which a decoder refuses a film before it touches the pixels.
 
     Attributes:
         max_bytes: Size of the file.

@@ -21,14 +21,14 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 class Framing(BaseModel):
-    """How a film becomes a square.
+    """The way a film becomes a square.
 
     Attributes:
         library: Whose functions do it. scikit-image cuts the middle square before it reduces, as torchxrayvision has
             it; the others reduce first and cut then.
         edge: What the film's shorter side becomes; with `stretched`, both sides.
         stretched: Whether the film's proportions are given up.
-        interpolation: Of the reduction.
+        interpolation: Interpolation of the reduction.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -22,11 +22,11 @@ _RUN = 1024
 def index_reports(layout: Layout, cases: CaseRows, progress: Callable[[int], None]) -> LexicalRecord | None:
     """Index the reports of a casebook under way; None where no case has one.
 
-    Only `REPORT_SECTIONS` are read, never labels or codes. What an interrupted build left is written anew.
+    Only `REPORT_SECTIONS` are read, never labels or codes. What an interrupted build left is written again.
 
     Args:
-        layout: Of the casebook.
-        cases: Of the casebook.
+        layout: Layout of the casebook.
+        cases: Cases of the casebook.
         progress: Told of the number of reports read.
     """
     for folder in (layout.words, layout.facts):

@@ -65,7 +65,7 @@ def write_word_index(folder: Path, reports: Iterable[tuple[int, str, Sequence[st
     """Index reports and give their number.
 
     Args:
-        folder: Of the index; it must not be there yet.
+        folder: Folder of the index; it must not be there yet.
         reports: Row, text and fact terms of each, by row; at least one.
     """
     folder.mkdir(parents=True)
@@ -155,7 +155,7 @@ class WordIndex:
         Args:
             text: What is looked for.
             limit: Reports wanted.
-            allowed: Of every case, whether it may be found, [N]; None: all may.
+            allowed: Whether each case may be found, [N]; None: all may.
         """
         return self._search(self._of_text(text), limit, allowed)
 

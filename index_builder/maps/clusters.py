@@ -1,4 +1,4 @@
-"""Groups of cases that lie densely together, and the words that tell each from the others."""
+"""Groups of cases that lie densely together, and the words that distinguish each from the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find_clusters(positions: NDArray[np.float32], seed: int) -> NDArray[np.int32
 
     Args:
         positions: [N, dims] float32, the three-dimensional map where there is one.
-        seed: Of the sample of larger sets; the other cases join the cluster of the nearest case of the sample.
+        seed: Seed of the sample of larger sets; the other cases join the cluster of the nearest case of the sample.
 
     Returns:
         [N] int32, number of each case's cluster from 0; -1 outside any.
@@ -59,7 +59,7 @@ def find_clusters(positions: NDArray[np.float32], seed: int) -> NDArray[np.int32
 
 
 def largest_first(clusters: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Clusters [N] numbered anew: the largest 0, empty numbers gone, -1 as before."""
+    """Clusters [N] renumbered: the largest 0, empty numbers gone, -1 as before."""
     sizes = np.bincount(clusters[clusters >= 0], minlength=1)
     kept = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes)]
     number = np.full(len(sizes) + 1, -1, np.int32)  # the last is what -1 reads

@@ -47,7 +47,7 @@ class MappedCases:
     """N cases of a space as maps see them.
 
     Attributes:
-        graph: Of these cases and no others; at least `reach` neighbours of each, or all there are.
+        graph: Graph of these cases and no others; at least `reach` neighbours of each, or all there are.
         vectors: [N, D], L2-normalised; a casebook's are mapped float16, and read a part at a time.
         labels: [N, C] bool.
         terms: What each case says, see `clusters.case_terms`.
@@ -94,7 +94,7 @@ def draw_maps(
     """Draw the maps of a space, group its cases and measure how far each map can be trusted.
 
     Args:
-        cases: Of the space.
+        cases: Cases of the space.
         seed: Random state of everything.
         progress: Told how far each map is.
         names: Which maps; None: all of `map_names`.
@@ -114,7 +114,7 @@ def draw_maps(
 def describe_maps(
     cases: MappedCases, positions: Mapping[MapName, NDArray[np.float32]], clusters: NDArray[np.int32], seed: int
 ) -> DrawnMaps:
-    """Maps and clusters that were drawn of more cases, measured and described anew on these."""
+    """Maps and clusters that were drawn of more cases, measured and described again on these."""
     kept = largest_first(clusters)
     return DrawnMaps(dict(positions), kept, _describe(cases, positions, kept, seed))
 

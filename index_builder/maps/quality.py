@@ -29,7 +29,7 @@ class MapQuality:
     Attributes:
         trustworthiness: Venna and Kaski 2001, 0..1: 1 when none of a case's ten nearest on the map is far from it by
             full vectors. Random layouts have about 0.5.
-        continuity: The same the other way round: 1 when no near case is torn away.
+        continuity: The same the other way round: 1 when near cases stay near.
         purity: Share of a case's ten nearest on the map that share a label with it, over cases with a label.
         purity_full: The same by full vectors.
         purity_chance: The same of any ten cases.
@@ -62,7 +62,7 @@ def map_quality(
         positions: [N, dims] float32.
         graph: Neighbours of each case by full vectors.
         labels: [N, C] bool.
-        seed: Of the samples of larger sets.
+        seed: Seed of the samples of larger sets.
     """
     random = np.random.default_rng(seed)
     trusted, continuous = _ranks_kept(vectors, positions, random)
@@ -87,7 +87,7 @@ def _ranks_kept(
 
 
 def trustworthiness(original: NDArray[np.floating], mapped: NDArray[np.floating], k: int) -> float:
-    """As scikit-learn's, whose matrices of all pairs would be the most that a build holds in memory.
+    """Trustworthiness as in scikit-learn, without its matrices of all pairs, which would fill the memory of a build.
 
     Of equally far cases, as copies are, each has the best of their ranks; there in no stated order.
 

@@ -64,7 +64,7 @@ def draw_casebook_maps(
     """Draw every map of every space and write them.
 
     Args:
-        folder: Of the casebook.
+        folder: Folder of the casebook.
         cases: N cases.
         vectors: [N, D] by space, zero where a case lacks the modality.
         stores: Index of each space that holds a vector; none is left open.

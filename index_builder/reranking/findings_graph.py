@@ -30,7 +30,7 @@ class Node:
 
     Attributes:
         kind: One of `NODE_KINDS`.
-        name: Of a class as the label set spells it; otherwise lower case, e.g. "aorta/tortuous", "lower lobe".
+        name: Name of a class as the label set spells it; otherwise lower case, e.g. "aorta/tortuous", "lower lobe".
     """
 
     kind: NodeKind

@@ -22,9 +22,9 @@ class RerankWeights(BaseModel):
     """Share of each part in the score; they sum to 1.
 
     Attributes:
-        cosine: Of the similarity of the embeddings.
-        jaccard: Of the labels' overlap.
-        graph: Of the cosine in the findings graph.
+        cosine: Weight of the similarity of the embeddings.
+        jaccard: Weight of the labels' overlap.
+        graph: Weight of the cosine in the findings graph.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -107,7 +107,7 @@ def choose_weights(
     """The weights that score best on validation queries, of all whose shares are multiples of 1/steps.
 
     Args:
-        metric: Of scores [Q, N], higher is better, e.g. mean average precision. Called (steps+1)(steps+2)/2 times.
+        metric: Measure of scores [Q, N], higher is better, e.g. mean AP. Called (steps+1)(steps+2)/2 times.
         cosine: [Q, N], as for `rerank_scores`.
         query_labels: [Q, C] as they will be known of a query later: predicted, not true.
         candidate_labels: [N, C].

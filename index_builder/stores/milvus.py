@@ -228,7 +228,7 @@ def is_filter_field(name: str) -> bool:
 
 
 def filter_fields(table: pa.Table) -> pa.Table:
-    """Of a table of cases, the columns that searches filter by: labels, and what has numbers, truth values or words."""
+    """Columns of a table of cases that searches filter by: labels, and what has numbers, truth values or words."""
     names = [name for name in table.column_names if is_filter_field(name)]
     kept = {}
     for name in names[:_MOST_FIELDS]:

@@ -65,10 +65,13 @@ def write_card(
         lines += ["", "Begun with the weights of a checkpoint that was trained on:", "", *_TABLE, *told]
         lines += [] if blend == 1 else ["", f"Its weights are {1 - blend:.0%} of these, what was trained {blend:.0%}."]
     if fraction < 1:
-        lines += ["", f"{fraction:.0%} of the training cases, drawn by seed {schedule.seed}."]
+        lines += ["", f"{fraction:.0%} of the training cases, chosen at random by seed {schedule.seed}."]
     if cases.unreadable:
         left_out = sum(not film.kept for film in cases.unreadable)
-        lines += ["", f"{len(cases.unreadable):,} films could not be read; {left_out:,} cases were left out for it."]
+        lines += [
+            "",
+            f"{len(cases.unreadable):,} films could not be read; {left_out:,} cases were left out because of this.",
+        ]
     if cases.copies:
         lines += ["", f"{cases.copies:,} films were not trained on: another collection holds a copy outside training."]
     lines += [

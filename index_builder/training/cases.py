@@ -235,7 +235,7 @@ def gather(
         films_file: Where the decoded films are kept while training; taken as it is if it holds these very films.
         progress: Called as films are decoded.
         fraction: Share of each dataset's training cases to use, drawn by `seed`; validation is always whole.
-        seed: Of that draw.
+        seed: Seed of that draw.
         with_regions: Ask of drawn films where their findings lie, which draws them once more.
         with_queries: Make typed queries of the cases' reports.
         skip_unreadable: Go on without films that cannot be decoded, see `unreadable.without_unreadable`.

@@ -122,7 +122,7 @@ def near_copies(
     collections: Sequence[str],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Copy]:
-    """Pairs of films of different collections that are one film, the surest first.
+    """Pairs of films of different collections that are one film, the most certain first.
 
     Args:
         films: Each as `reduced` gives it.

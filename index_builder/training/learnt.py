@@ -1,4 +1,4 @@
-"""Counts what taught a system each label, and measures how well it tells the label on validation cases."""
+"""Counts what taught a system each label, and measures how well it predicts the label on validation cases."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 def learnt_record(system: RetrievalSystem, cases: TrainingCases, sources: Sequence[Source]) -> Learnt:
-    """What the cases taught a system that was trained on them, and how well it tells each label.
+    """The record of what the cases taught a system trained on them, and how well it predicts each label.
 
     Labels are those that training used, as each dataset decides them. A system without a classifier tells them by the
     vote of a dataset's training cases.
@@ -163,7 +163,7 @@ def _figures(
 
 @torch.inference_mode()
 def _log_odds(system: RetrievalSystem, vectors: Floats) -> Floats | None:
-    """Of all labels, [N, C]: comparable between cases also where a system's labels exclude one another."""
+    """Log-odds of all labels, [N, C]: comparable between cases also where a system's labels exclude one another."""
     device = next(system.parameters()).device
     found = system.label_log_odds(torch.from_numpy(vectors).to(device))
     return None if found is None else np.asarray(found.float().cpu().numpy(), np.float32)

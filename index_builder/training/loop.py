@@ -41,12 +41,12 @@ Report = Callable[[str, int, int, dict[str, float]], None]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What training came to.
+    """The result of training.
 
     Attributes:
         scores: Validation scores of the epoch that was kept, per dataset and space.
         epochs: Epochs run per phase.
-        seconds: Of training, over all runs that were resumed.
+        seconds: Seconds of training, over all runs that were resumed.
         unreadable: Films that could not be decoded, and that were gone on without.
     """
 
@@ -65,7 +65,7 @@ def fit(system: RetrievalSystem, cases: TrainingCases, schedule: Schedule, out: 
     Args:
         system: Trained in place.
         cases: Training and validation cases.
-        schedule: Of every phase.
+        schedule: Schedule of every phase.
         out: Where state and `log.csv` (phase, epoch, metric, value) are written.
         report: Called after every epoch.
 
@@ -102,7 +102,7 @@ def kept_as_they_are(system: RetrievalSystem, parts: Sequence[str]) -> Iterator[
     known = dict(system.named_children())
     for part in parts:
         if part not in known:
-            raise ModelError(f"kept: {part!r} is no part of {system.name}. Known: {', '.join(known)}.")
+            raise ModelError(f"kept: {part!r} is not a part of {system.name}. Known: {', '.join(known)}.")
     trained = [p for part in parts for p in known[part].parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -207,7 +207,7 @@ def _run_phase(
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, the next one made in a thread while one is trained on."""
+    """Give the same batches, making the next one in a thread while one is trained on."""
     with ThreadPoolExecutor(1) as maker:
         pending = maker.submit(next, batches, None)
         while (batch := pending.result()) is not None:
@@ -254,7 +254,7 @@ class _Progress:
             load_trained(system, state["weights"])
         except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
             # What torch says of it is a page long and advises to load files unsafely.
-            raise ModelError(f"{path}: damaged. Delete it to train anew.") from error
+            raise ModelError(f"{path}: damaged. Delete it to start training again.") from error
         for name in _STATE:
             setattr(progress, name, state[name])
         progress._pending = state
@@ -353,7 +353,7 @@ def load_trained(system: RetrievalSystem, weights: dict[str, Tensor]) -> None:
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch with its tensors on a device."""
+    """This batch with its tensors on a device."""
     return Batch(
         films=batch.films.to(device),
         strong=None if batch.strong is None else batch.strong.to(device),
@@ -386,7 +386,7 @@ def _fabric() -> Fabric:
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether the CPU has instructions for bfloat16, as far as torch tells."""
+    """Whether the CPU has instructions for bfloat16, as far as torch says."""
     # It has none but a private function for it, which another version may lack.
     told = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return told is not None and bool(told())

@@ -62,6 +62,6 @@ def undecided(case: Case) -> set[str]:
 
 
 def decided(dataset: Dataset) -> set[str]:
-    """Labels whose presence and absence a dataset's cases tell."""
+    """Labels whose presence and absence a dataset's cases decide."""
     labels = {*dataset.label_names, *(OPENI_MEANING[name] for name in dataset.label_names if name in OPENI_MEANING)}
     return labels | set(NIH_MEANING.values()) if isinstance(dataset, PhantomOpenI) else labels

@@ -51,7 +51,7 @@ def preset_schedule(system: str, name: str, overrides: Mapping[str, Any]) -> Sch
     """How long and how hard a preset trains; arguments and errors as `preset`, of which only "schedule" counts here."""
     own, wanted = _read(system, name).get(_SCHEDULE) or {}, overrides.get(_SCHEDULE) or {}
     if not isinstance(wanted, Mapping):
-        raise ModelError(f"schedule: {wanted!r} is no list of settings. Give e.g. schedule: {{epochs: 10}}.")
+        raise ModelError(f"schedule: {wanted!r} is not a list of settings. Give e.g. schedule: {{epochs: 10}}.")
     fields = {**own, **wanted}
     _refuse_unknown(fields, list(Schedule.model_fields), "schedule")
     return _checked(Schedule, fields, "schedule")
@@ -61,7 +61,7 @@ def read_overrides(path: Path | None) -> dict[str, Any]:
     """Settings of a user's YAML file; none without a file.
 
     Raises:
-        ModelError: The file cannot be read or is no list of settings.
+        ModelError: The file cannot be read or is not a list of settings.
     """
     if path is None:
         return {}
@@ -86,7 +86,7 @@ def _read(system: str, name: str) -> dict[str, Any]:
 def _refuse_unknown(fields: Mapping[str, Any], known: Sequence[str], what: str) -> None:
     for field in fields:
         if field not in known:
-            raise ModelError(f"{field!r} is no setting of the {what}. Known: {', '.join(known)}.")
+            raise ModelError(f"{field!r} is not a setting of the {what}. Known: {', '.join(known)}.")
 
 
 def _checked(model: type[_Model], fields: Mapping[str, Any], what: str) -> _Model:

@@ -67,7 +67,7 @@ class QueryMaker:
         """A query of each report that states or denies something, and half as many of findings drawn at random.
 
         Args:
-            reports: Of the batch's cases; empty where a case has none.
+            reports: Reports of the batch's cases; empty where a case has none.
             generator: Draws facts and words.
         """
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))

@@ -27,7 +27,7 @@ _FILMS = "films.npy"
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train.
+    """A request to train.
 
     Attributes:
         config: The system's configuration, without labels.
@@ -69,7 +69,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
     kind = system_class(request.config.system)
     begun, begun_card = None, list[str]()
     if request.start is None and request.blend != 1:
-        raise ModelError(f"blend {request.blend}: there are no weights to mix with. Name a checkpoint to begin with.")
+        raise ModelError(f"blend {request.blend}: there are no weights to mix with. Name a checkpoint to start from.")
     if request.start is not None:
         begun = load_system(request.start)
         begun_card = _card_of(request.start)
@@ -117,7 +117,7 @@ def train(request: TrainRequest, progress: Progress, report: Report) -> Fitted:
 
 
 def begin_with(system: RetrievalSystem, begun: RetrievalSystem) -> None:
-    """Take over the weights of a trained system; labels that it does not know begin anew, behind those it does.
+    """Take over the weights of a trained system; labels that it does not know start again, behind those it does.
 
     Raises:
         ModelError: It is of another kind or configuration.
@@ -132,7 +132,7 @@ def begin_with(system: RetrievalSystem, begun: RetrievalSystem) -> None:
             tensor = torch.cat([tensor, held[len(tensor) :]])
         if held is None or held.shape != tensor.shape:
             raise ModelError(
-                f"{name}: the weights to begin with are of another configuration. Give its settings in --config."
+                f"{name}: the weights to start from have another configuration. Give its settings in --config."
             )
         weights[name] = tensor
     system.load_state_dict(weights)
@@ -162,5 +162,5 @@ def _card_of(folder: Path) -> list[str]:
         return (folder / CARD).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{folder / CARD}: cannot be read ({error}). A checkpoint to begin with needs its card."
+            f"{folder / CARD}: cannot be read ({error}). A checkpoint to start from needs its card."
         ) from None

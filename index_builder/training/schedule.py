@@ -15,7 +15,7 @@ class Schedule(BaseModel):
         batch: Cases per step.
         learning_rate: Peak rate of all that is new: heads, towers, a pyramid (one cycle, AdamW).
         encoder_learning_rate: Peak rate of the pretrained encoders' trained stages.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         views: Augmented views of each film, drawn once and met in turn, so that a frozen image encoder need look at
             each only once; 0: another view at every epoch.
         augmentation: How far a view is from its film, see `augment.weak_view` and `augment.strong_view`.
@@ -23,7 +23,7 @@ class Schedule(BaseModel):
             and kept (Polyak averaging as by Tarvainen and Valpola 2017). 0: the weights as they are.
         validate_every: Epochs between validations.
         patience: Validations without improvement before a phase ends.
-        seed: Of weights, order and augmentation.
+        seed: Seed of weights, order and augmentation.
         kept: Parts of the system that stay as they are: `image_encoder`, `image_tower`, `classifier`, …
     """
 

@@ -3,8 +3,8 @@
     python tests/benchmarks/out_of_distribution.py CASEBOOK…
 
 Per casebook, of films of its test part and of everything that is none of its films: AUROC of the distance against
-images that are no chest films (`non_chest`), the share of each kind that is warned of, and the share of test films that
-are warned of without cause. Test films are taken out of what films are compared with first. Laterals and films of the
+images that are no chest films (`non_chest`), the share of each kind that is flagged, and the share of test films that
+are flagged without cause. Test films are taken out of what films are compared with first. Laterals and films of the
 other casebooks named show what a film of another projection or source meets. Intervals are bootstrapped by patient and
 image.
 """
@@ -49,12 +49,12 @@ def _measure(casebook: Casebook, images: list[tuple[str, str, np.ndarray]], othe
     films = [_pixels(casebook, row) for row in rows]
     reports = [_report(casebook, film) for film in films]
     print(f"\n{casebook.name}: {len(films)} test films of {len(set(patients))} patients")
-    _share("warned of without cause", [bool(one.flags) for one in reports], patients)
+    _share("flagged without cause", [bool(one.flags) for one in reports], patients)
     print("    " + ", ".join(f"{kind} {count}" for kind, count in _kinds(reports).items()))
 
     strange = [_report(casebook, pixels) for _, _, pixels in images]
     names = [name for _, name, _ in images]
-    _share("no chest film: warned of", [bool(one.flags) for one in strange], names)
+    _share("no chest film: flagged", [bool(one.flags) for one in strange], names)
     plain = [one.flags[:1] and one.flags[0].kind in ("no chest film", "blank") for one in strange]
     _share("    and called no chest film", [bool(one) for one in plain], names)
     for kind in dict.fromkeys(kind for kind, *_ in images):
@@ -70,7 +70,7 @@ def _measure(casebook: Casebook, images: list[tuple[str, str, np.ndarray]], othe
 
     for turn in TURNS[1:]:
         some = [_report(casebook, turned(film, turn)) for film in films[:_SOME]]
-        _share(f"{turn}: warned of", [bool(one.flags) for one in some], patients[:_SOME])
+        _share(f"{turn}: flagged", [bool(one.flags) for one in some], patients[:_SOME])
         _share("    and rightly named", [one.turn == turn for one in some], patients[:_SOME])
     for other in others:
         views = other.column("view")
@@ -79,7 +79,7 @@ def _measure(casebook: Casebook, images: list[tuple[str, str, np.ndarray]], othe
             some_rows = some_rows[:: max(1, len(some_rows) // _SOME)][:_SOME]
             if some_rows:
                 found = [bool(_report(casebook, _pixels(other, row)).flags) for row in some_rows]
-                _share(f"{title} of {other.name}: warned of", found, other.column("patient_id")[some_rows].tolist())
+                _share(f"{title} of {other.name}: flagged", found, other.column("patient_id")[some_rows].tolist())
 
 
 def _films(casebook: Casebook) -> list[int]:

@@ -27,7 +27,7 @@ def test_dicom_to_neighbours_to_case_to_map(app, page: Page, tmp_path: Path) -> 
     )
     expect(page.get_by_role("article")).to_have_count(5)
     expect(page.get_by_text("5 nearest cases for your film")).to_be_visible()
-    expect(page.get_by_text("Predictions of a program, not a diagnosis")).to_be_visible()
+    expect(page.get_by_text("A program's predictions, not a diagnosis")).to_be_visible()
     expect(page.get_by_alt_text("The film you search with, as the app sees it")).to_be_visible()
     _assert_anonymous(page)
 

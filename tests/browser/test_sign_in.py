@@ -142,7 +142,7 @@ def test_a_sign_in_runs_out_with_its_token(closed: Closed, page: Page) -> None:
         expect(page.get_by_text("emil@elsewhere.example (exporter)")).to_be_visible()
         page.wait_for_timeout(1000 * max(0, signed_in + closed.provider.lifetime - time.monotonic()))
         page.get_by_role("link", name="About").click()
-        expect(page.get_by_text("Your sign-in has run out")).to_be_visible()
+        expect(page.get_by_text("Your session has expired")).to_be_visible()
     finally:
         closed.provider.lifetime = 3600
 

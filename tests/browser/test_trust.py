@@ -34,7 +34,7 @@ def test_a_photograph_is_flagged_before_results(app, page: Page) -> None:
     expect(page.get_by_text("Coverage of the sets")).to_have_count(0)
     page.get_by_role("link", name="Explain", exact=True).first.click()
     expect(page.get_by_text("This does not look like a chest film")).to_be_visible()
-    expect(page.get_by_text("What is explained is a score, no probability")).to_be_visible()
+    expect(page.get_by_text("The explained value is a score, not a probability")).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
 
 

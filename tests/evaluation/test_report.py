@@ -33,10 +33,10 @@ def test_table_names_what_flatters_and_what_is_left_out(tiny_system: Unified, wo
     request = EvaluateRequest("x", "phantom-dust", modality="text", split="train")
     lines = report_lines({"system": "mskpt", **measure(tiny_system, workers, request, quiet)})
     assert lines[0] == "mskpt on phantom-dust (synthetic), text, part train: 24 cases"
-    assert lines[1] == "Training cases are scored: the figures flatter."
+    assert lines[1] == "Training cases are scored, so the figures are too good."
     assert any(line.startswith("accuracy 0.") for line in lines)
     assert sum(line.startswith("Stage 3") for line in lines) == 2
-    assert any("answering the surest 80 %" in line for line in lines)
+    assert any("answering the most confident 80 %" in line for line in lines)
 
 
 def test_a_value_that_is_not_defined_is_a_dash(result: dict[str, Any]) -> None:

@@ -119,7 +119,7 @@ def test_without_validation_cases_of_that_kind_nothing_is_promised(small_caseboo
     empty = assess(with_answers(small_casebook, {}), scores(3.0, 0.2))
     assert "fewer than 20 labelled validation cases" in basis(empty)
     assert not any("Suggested" in line for line in figures_words(empty))
-    assert any("no probability" in line for line in figures_words(empty))
+    assert any("not a probability" in line for line in figures_words(empty))
 
 
 def test_the_classifier_may_be_calibrated_where_the_vote_is_not(small_casebook: Path) -> None:
@@ -167,10 +167,10 @@ def held_out_with(present: Sequence[float], absent: Sequence[float]) -> HeldOut:
         # Unlikely, but higher than those without it.
         ([0.5] * 20, [0.001] * 60, 0.03, "unlikely, not excluded", "most without it lower"),
         ([0.97] * 3, [0.01] * 60, 0.99, "too few cases to say", "only 3 validation cases have it; 9 are needed"),
-        ([0.97] * 60, [0.01] * 3, 0.01, "too few cases to say", "hardly any validation case is without it"),
+        ([0.97] * 60, [0.01] * 3, 0.01, "too few cases to say", "hardly any validation case lacks it"),
         ([0.97] * 30, [0.01] * 30, 0.99, "suggested", "higher than 90 %"),
         ([0.97] * 30, [0.01] * 30, 0.005, "not suggested", "lower than 90 %"),
-        ([0.97] * 30, [0.01] * 30, 0.6, "uncertain", "do not settle it"),
+        ([0.97] * 30, [0.01] * 30, 0.6, "uncertain", "do not decide it"),
     ],
 )
 def test_words_of_a_verdict(
@@ -203,7 +203,7 @@ def test_nothing_is_stated_where_it_is_withheld(small_casebook: Path, stage_case
     for reading in stages.readings:
         assert (reading.probabilities, reading.uncertainty, reading.theta, reading.possible) == (None,) * 4
     for assessment in (found, stages):
-        assert basis(assessment) == "Scores, not probabilities; nothing is stated: the film was flagged (unlike)."
+        assert basis(assessment) == "Scores, not probabilities, because the film was flagged (unlike)."
         content = assessment.as_dict()
         assert (content["coverage"], content["risk"], content["read_again"]) == (None, None, None)
         told = " ".join(assessment_lines(assessment, 30))
@@ -276,7 +276,7 @@ def test_one_source_that_is_unsure_makes_the_stage_unreliable(stage_casebook: Pa
     assert [one.read_again for one in both.readings] == [True, False]
     assert reliability_words(both) == (
         "Read again",
-        "classifier above θ; classifier and neighbours take different stages for the likeliest",
+        "classifier above θ; classifier and neighbours name different stages as likeliest",
     )
     assert reliability_words(replace(both, readings=both.readings[1:])) == ("Reliable", "at the stated risk of 5 %")
     assert compared_words(both.readings[0]).endswith(": unsure")

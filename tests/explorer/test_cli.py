@@ -116,9 +116,7 @@ def test_a_profile_is_searched(profile_casebook: Path, capsys: pytest.CaptureFix
     app(["search", str(profile_casebook), "--profile", profile], standalone_mode=False)
     printed = capsys.readouterr().out
     assert "CAUTION" not in printed
-    assert (
-        "predictions. Scores, not probabilities; nothing is stated: predictions were calibrated on profiles" in printed
-    )
+    assert "predictions. Scores, not probabilities, because predictions were calibrated on profiles" in printed
     assert re.search(r"neighbours: Stage 0 score \d\.\d\d, Stage 1", printed)
     whole = ",".join(
         f"{name}={'yes' if value is True else 'no' if value is False else value}"
@@ -285,7 +283,7 @@ def test_a_strange_film_and_counter_evidence_are_told(
     assert printed.startswith("CAUTION: The film is blank")
     assert "nearest with Nodule:" in printed
     assert "nearest without Nodule:" in printed
-    assert "Scores, not probabilities; nothing is stated: the film was flagged (blank)." in printed
+    assert "Scores, not probabilities, because the film was flagged (blank)." in printed
     assert not re.search("suggested|uncertain|coverage|calibrated on", printed)
     app([*arguments, "--json"], standalone_mode=False)
     content = json.loads(capsys.readouterr().out)

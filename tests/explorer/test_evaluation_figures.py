@@ -145,7 +145,7 @@ def test_the_surest_errors_come_first(stages: Measured) -> None:
     sure = [stages.probabilities[stages.case_ids.index(case.case_id)].max() for case in worst]
     assert sure == sorted(sure, reverse=True)
     assert len(worst) == round((1 - stages.result["stages"]["accuracy"]) * stages.result["cases"])
-    with pytest.raises(QueryError, match="no figures of 'Mass'"):
+    with pytest.raises(QueryError, match="no figures for 'Mass'"):
         cases_behind(stages, ["errors", "Mass"])
     for token in (["nothing"], ["confusion", "Stage 0"], ["queries", "elsewhere", 0, 1]):
         with pytest.raises(QueryError, match="no cases behind"):

@@ -140,7 +140,7 @@ def test_methods_no_better_than_chance_are_not_offered(casebook: Casebook, monke
     monkeypatch.setattr(casebook.system, "config", casebook.system.config.model_copy(update={"withheld": withheld}))
     assert methods_for(casebook, study, question) == ("integrated-gradients",)
     assert withheld_methods(casebook, study, question) == ("attention", "grad-cam")
-    assert withheld_words(("attention", "grad-cam")).startswith("Attention and Grad-CAM would be no better")
+    assert withheld_words(("attention", "grad-cam")).startswith("Attention and Grad-CAM measured no better")
     assert withheld_methods(casebook, study, Question("Normal", part="image")) == ()
 
 

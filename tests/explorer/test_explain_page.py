@@ -82,14 +82,14 @@ def test_a_query_is_explained_in_its_session_alone(app: AppTest, film_folder: Pa
     assert "Explain your query" in _html(app)
     assert "Doe" not in _html(app)
     assert "Why Cardiomegaly" in _html(app)
-    assert any("the weight set for the search is left out" in caption.value for caption in app.caption)
+    assert any("The weight set for the search does not count here" in caption.value for caption in app.caption)
     finding = next(box for box in app.selectbox if box.label == "Finding")
     assert finding.value == "Cardiomegaly"
     # The casebook carries no other of the system's labels.
     assert len(finding.options) == 1
     assert re.fullmatch(r"Cardiomegaly \(score 0\.\d\d\)", finding.options[0])
     # What the search withheld is not stated here.
-    warning = next(one.value for one in app.warning if "What is explained is a score" in one.value)
+    warning = next(one.value for one in app.warning if "The explained value is a score" in one.value)
     assert "shorter than nearly all of them" in warning
     compared = next(box for box in app.selectbox if box.label == "Compare with")
     assert len(compared.options) == 6

@@ -77,7 +77,7 @@ def test_filters_combine_and_go_before_the_nearest_are_chosen(casebook: Casebook
         ("finding=nodule@upstairs", "no site 'upstairs'"),
         ("finding=@left", "no finding ''"),
         ("degree=enormousish", "no degree"),
-        ("side=up", "no side. Write left, right or both"),
+        ("side=up", "not a side. Write left, right or both"),
         ("finding~nodule", "compared with ="),
         ("site>3", "compared with ="),
     ],

@@ -227,7 +227,7 @@ def test_a_film_is_named_by_a_fingerprint_and_found_again_in_its_session_alone(a
     app.file_uploader[0].set_value(("Doe^Jane.png", (film_folder / "005.png").read_bytes(), "image/png")).run()
     with_film = address(app)
     assert len(with_film["film"][0]) == 12
-    assert any("does not carry your film" in caption.value for caption in app.caption)
+    assert any("does not include your film" in caption.value for caption in app.caption)
     visit(app, "about", casebook="small")
     visit(app, "search", casebook="small", q="nodule")
     assert "Your film, as the app sees it" not in html(app)
@@ -237,7 +237,7 @@ def test_a_film_is_named_by_a_fingerprint_and_found_again_in_its_session_alone(a
     assert address(app) == with_film
 
     fresh = visit(AppTest.from_file(_APP, default_timeout=60), "search", **with_film, q="nodule")
-    assert any("made with a film that links cannot carry" in info.value for info in fresh.info)
+    assert any("made with a film that links cannot include" in info.value for info in fresh.info)
     assert fresh.text_area(key="query_text").value == "nodule"
     assert address(fresh) == {"casebook": ["small"], "q": ["nodule"]}
     app.button(key="remove-film").click().run()
@@ -256,7 +256,7 @@ def test_a_long_text_stays_out_of_the_address_and_is_found_again(app: AppTest) -
     visit(app, "search", **with_text)
     assert app.text_area(key="query_text").value == long_text
     fresh = visit(AppTest.from_file(_APP, default_timeout=60), "search", **with_text)
-    assert any("made with a text that links cannot carry" in info.value for info in fresh.info)
+    assert any("made with a text that links cannot include" in info.value for info in fresh.info)
 
 
 def test_an_address_that_the_browser_sends_late_undoes_nothing(app: AppTest) -> None:
@@ -344,6 +344,6 @@ def test_what_a_casebook_cannot_be_asked_with_is_told(
 ) -> None:
     visit(app, "search", casebook=casebook, **asked)
     assert [warning.value for warning in app.warning] == [
-        "Parts of this link mean nothing here and were left out: " + plain_markdown(left_out)
+        "Parts of this link do not apply here and were ignored: " + plain_markdown(left_out)
     ]
     assert address(app) == {"casebook": [casebook]}

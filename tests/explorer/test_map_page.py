@@ -42,7 +42,7 @@ def test_changes_layout_colour_and_shape(app: AppTest, small_casebook: Path) -> 
     for field in ("cluster", "uncertainty", "right or wrong", "age", "label:Nodule"):
         app.selectbox(key="map-colour-small").set_value(field).run()
         _assert_calm(app)
-    assert "learnt from cases of the train split" not in _captions(app)
+    assert "learnt from the cases of the train split" not in _captions(app)
     app.selectbox(key="map-shape-small").set_value("view").run()
     _assert_calm(app)
 

@@ -167,7 +167,7 @@ def test_what_no_widget_holds_is_told_and_not_half_applied(
     found = visit(app, "search", filter=asked)
     assert not app.error
     assert found.get("filter", []) == kept
-    told = [one.value for one in app.warning if "left out" in one.value]
+    told = [one.value for one in app.warning if "were ignored" in one.value]
     assert len(told) == (len(asked) > len(kept))
     assert visit(app, "map", **found) == found
 

@@ -42,10 +42,10 @@ def test_search_page_before_and_after_a_text(app: AppTest) -> None:
     _assert_calm(app)
     assert _html(app).count('aria-label="Neighbour ') == 5
     captions = " ".join(caption.value for caption in app.caption)
-    assert "Predictions of a program, not a diagnosis" in captions
+    assert "A program's predictions, not a diagnosis" in captions
     assert "diversity of these cases" in captions
-    assert "nothing is stated: predictions were calibrated on whole reports" in captions
-    assert "say nothing of what has no label here, such as pneumothorax, tuberculosis, lung cancer" in captions
+    assert "because predictions were calibrated on whole reports" in captions
+    assert "do not cover findings without a label here, such as pneumothorax, tuberculosis, lung cancer" in captions
     assert re.search(r"Cardiomegaly</th><td[^>]*>.*score 0\.\d\d.*\d of 7", _html(app))
     # The cases come before the table, which is folded away.
     assert _html(app).index('aria-label="Neighbour 5') < _html(app).index("Predicted findings")

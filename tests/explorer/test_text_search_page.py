@@ -40,7 +40,7 @@ def test_an_address_holds_how_a_text_finds_reports(app: AppTest) -> None:
     assert app.query_params["mode"] == "lexical"
     assert app.query_params["exact_words"] == "yes"
     assert found(app) == []
-    assert "No report that meets the filters has a word of this text" in app.info[0].value
+    assert "No report that meets the filters contains a word of this text" in app.info[0].value
     app.toggle(key="exact_words").set_value(False).run()
     assert "exact_words" not in app.query_params
     assert found(app)

@@ -62,7 +62,7 @@ def test_findings_with_both_sources_verdicts_and_their_coverage(
     report = casebook.case("case-000").report
     app.text_area(key="query_text").set_value(report).run()
     count = len(casebook.held_out["text", "vote"].truth)
-    assert f"Calibrated on {count} validation cases of this casebook. Predictions of a program" in captions(app)
+    assert f"Calibrated on {count} validation cases of this casebook. A program's predictions" in captions(app)
     assert "At 90 % coverage" in html(app)
     found = search_cases(casebook, Query(text=report)).assessment
     assert found is not None
@@ -147,7 +147,7 @@ def test_a_photograph_is_told_before_results_which_come_on_request(
     assert not next(one for one in app.expander if one.label == "Scores, not probabilities").proto.expanded
     app.switch_page("../../pages/explain.py").run()
     assert "does not look like a chest film" in app.warning[0].value
-    assert "What is explained is a score, no probability" in app.warning[1].value
+    assert "The explained value is a score, not a probability" in app.warning[1].value
     assert all("(score 0." in name for box in app.selectbox if box.label == "Finding" for name in box.options)
 
 
@@ -170,9 +170,9 @@ def test_a_turned_film_is_set_upright(monkeypatch: pytest.MonkeyPatch, phantom_c
         ("Увеличенное сердце", "This text is written in Cyrillic script. No report", False),
         ("心臓肥大", "This text is written in Chinese characters", False),
         ("vergrößertes Herz", "has the words “vergrößertes”, “herz”", False),
-        ("?! 123", "There is no word in this text", False),
+        ("?! 123", "This text contains no word to search for", False),
         ("normal heart size zxcv", "has the word “zxcv”. The rest was searched for", True),
-        ("left pneumothorax", "This casebook has no label for pneumothorax; predictions cannot speak of it", True),
+        ("left pneumothorax", "This casebook has no label for pneumothorax; predictions do not cover it", True),
     ],
 )
 def test_a_text_that_was_not_understood_is_told_before_results(
@@ -198,8 +198,8 @@ def test_about_names_what_is_known_and_what_is_not(
     app = opened(monkeypatch, small_casebook, stage_casebook, profile_casebook)
     app.switch_page("../../pages/about.py").run()
     facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", html(app)))
-    assert facts["Told by classifier and neighbours"] == "Cardiomegaly"
-    assert facts["Told by neighbours alone"] == "Effusion, Nodule"
+    assert facts["Predicted by classifier and neighbours"] == "Cardiomegaly"
+    assert facts["Predicted by neighbours alone"] == "Effusion, Nodule"
     assert facts["Known to the system, but no case here has it"] == "Normal"
     assert facts["Without a label here"].startswith(
         "pneumothorax, tuberculosis, lung cancer, pneumonia, pulmonary edema"
@@ -230,12 +230,12 @@ def test_about_says_on_which_data_a_finding_was_learnt_and_how_good_it_is_there(
     assert [re.sub(r"\|+", "|", row).strip("|") for row in rows[1:]] == [
         "Cardiomegaly|NIH ChestX-ray14|Training |31 with it, 1,414 without|AUROC |0.81 [0.71, 0.90], 12 with it",
         "Phantom films (synthetic)|Training |300 with it, 2,358 without|AUROC |too few to say, 7 with it",
-        "Effusion|not learnt: told by neighbours alone",
-        "Nodule|not learnt: told by neighbours alone",
+        "Effusion|not learnt: predicted by neighbours alone",
+        "Nodule|not learnt: predicted by neighbours alone",
     ]
     assert not elsewhere
     assert "Known to the system, but no case here has it (1)" in [one.label for one in app.expander]
-    assert "Names without a single example in its data: Normal." in captions(app).replace("\\", "")
+    assert "Names without any example in its data: Normal." in captions(app).replace("\\", "")
     assert "fewer than 10 validation cases" in captions(app)
 
 

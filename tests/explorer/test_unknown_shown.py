@@ -137,7 +137,7 @@ def test_a_label_known_of_no_case_of_a_part_has_no_share(casebook: Casebook, mon
     json.dumps(quality.as_dict(), allow_nan=False)
     assert "In val: Effusion 0" in next(one.text for one in quality.findings if one.key == "class balance")
     assert ("val", "Effusion") not in {(one.part, one.what) for one in quality.drifts}
-    assert "those of which it is known" in balance_chart(quality, "light").caption
+    assert "those where it is known" in balance_chart(quality, "light").caption
 
 
 def test_drift_compares_the_cases_that_are_known(casebook: Casebook, cases: list[Case]) -> None:

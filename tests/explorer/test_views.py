@@ -224,7 +224,7 @@ def test_the_page_takes_both_views_and_lets_go_of_each(app: AppTest, study_folde
     assert app.file_uploader[0].label == "Second film"
     one = asked(app, "film")
     upload(app, study_folder / "012-1.png")
-    assert "searched with already" in app.error[0].value
+    assert "already in the search" in app.error[0].value
     upload(app, study_folder / "012-2.png")
     assert not app.error
     assert not app.file_uploader

@@ -67,7 +67,7 @@ def test_a_checkpoint_with_its_card_comes_out(
     for told in (
         f"# {name}, compact preset",
         "not for diagnosis",
-        "50% of the training cases, drawn by seed 0",
+        "50% of the training cases, chosen at random by seed 0",
         "Test parts were not read",
         "| manifest | 32 | 16 | no |",
         config.image_encoder,

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 
+from explorer.app.about.words import draw_glossary
 from explorer.app.library import Shelved
 from explorer.app.shared.draw import draw_html
 from explorer.app.shared.learnt_table import learnt_html
@@ -27,15 +28,15 @@ _INDEX_WORDS = {
 
 
 def about_page(shelved: Shelved) -> None:
-    """Draw the dataset card, the system card, counts, limits and licence."""
+    """Draw the dataset card, the system card, counts, limits, licence and glossary."""
     casebook = shelved.casebook
     manifest, dataset, system = casebook.manifest, casebook.manifest.dataset, casebook.manifest.system
     draw_html(title_html(dataset.title), f'<p class="cxr-lead">{escape(dataset.description)}</p>')
     if dataset.synthetic:
         st.warning(
-            "The films of this casebook are synthetic: computer-drawn, not X-rays. They show what the tool does; they "
-            "teach no radiology, and no figure measured on them says anything about patients. Of a film that is "
-            "unlike them, as any real one is, nothing is stated.",
+            "The films of this casebook are synthetic: computer-drawn, not X-rays. They show what the tool does but "
+            "teach no radiology, and figures measured on them say nothing about patients. Any real film is unlike "
+            "them, so only scores are shown for it.",
             icon=":material/draw:",
         )
     counts = casebook.counts("split")
@@ -77,7 +78,7 @@ def about_page(shelved: Shelved) -> None:
                     "Licence": dataset.licence,
                     "Cite": dataset.citation,
                     "Films": "synthetic" if dataset.synthetic else "real" if manifest.films else "none",
-                    "Read as": dataset.kind + (f", {dataset.limit:,} cases drawn" if dataset.limit else ""),
+                    "Read as": dataset.kind + (f", {dataset.limit:,} cases chosen at random" if dataset.limit else ""),
                 }
                 | ({} if manifest.subset_of is None else {"Chosen from": manifest.subset_of}),
             ),
@@ -102,10 +103,10 @@ def about_page(shelved: Shelved) -> None:
         f"""
 - **{DISCLAIMER}** Similar does not mean same diagnosis; the nearest case is the nearest of this casebook only.
 - Labels are as good as their definition above: mined or coded labels miss findings and contain errors.
-- The findings shown for a query are predictions of a program: a classifier's, and shares among its neighbours. They
-  speak of the labels above and of nothing else.
-- Nothing is stated of a film that was flagged, or of a text that is not understood or shorter than nearly all
-  {system.reads}s here: only scores are shown.
+- The findings shown for a query are a program's predictions: a classifier's, and shares among the neighbours. They
+  cover the labels above and nothing else.
+- Only scores are shown for a film that was flagged, or for a text that was not understood or is shorter than
+  nearly all {system.reads}s here.
 - Similarity is that of the system's vectors. It can follow projection, devices or exposure as well as disease.
 - An uploaded film stays in the memory of your session. It is not stored, and its name and header are not kept.
 """
@@ -115,21 +116,22 @@ def about_page(shelved: Shelved) -> None:
         f"Its manifest holds the SHA-256 of {len(manifest.files)} files. This command names every file that changed:"
     )
     st.code(f"cxr-explorer verify {shelved.folder.name}", language=None)
+    draw_glossary()
 
 
 def _what_is_known(shelved: Shelved) -> None:
-    """Which findings predictions can speak of, what they were learnt on, and which common ones they cannot."""
+    """Draw which findings can be predicted, what they were learnt on, and which common ones cannot be predicted."""
     casebook, learnt = shelved.casebook, shelved.casebook.learnt
     labels, known = casebook.label_names, casebook.manifest.system.label_names
     classified = known if casebook.manifest.system.predicts_by == "classifier" else ()
     others = [name for name in known if name not in labels]
-    st.subheader("What predictions can speak of", anchor=False)
+    st.subheader("What can be predicted", anchor=False)
     st.html(
         facts_html(
             "Findings",
             {
-                "Told by classifier and neighbours": _listed(name for name in labels if name in classified),
-                "Told by neighbours alone": _listed(name for name in labels if name not in classified),
+                "Predicted by classifier and neighbours": _listed(name for name in labels if name in classified),
+                "Predicted by neighbours alone": _listed(name for name in labels if name not in classified),
                 "Known to the system, but no case here has it": _listed(others) if learnt is None else "",
                 "Without a label here": _listed(
                     f"{one.name} (known to the system)" if is_labelled(one, classified) else one.name
@@ -139,8 +141,9 @@ def _what_is_known(shelved: Shelved) -> None:
         )
     )
     st.caption(
-        "The last line lists common findings only: whatever has no label here is not predicted, however plain. Nothing "
-        "here can calibrate what the system knows but no case here has: it is not shown."
+        "The last line lists common findings only. A finding without a label here is never predicted, however obvious "
+        "it is. Findings that the system knows but no case here has are not shown, because nothing here can calibrate "
+        "them."
     )
     if learnt is None:
         st.caption("What the system learnt each finding on was not recorded when it was trained.")
@@ -148,8 +151,8 @@ def _what_is_known(shelved: Shelved) -> None:
     draw_html(learnt_html(learnt, labels, known, "What the system learnt the findings of these cases on"))
     st.caption(
         "AUROC: how often a film with the finding scores higher than one without; 0.5 is a guess. In brackets the 95 % "
-        "interval. Epochs and thresholds were chosen on the same validation films, which flatters a little. "
-        f"{rule_words()}"
+        "interval. Epochs and thresholds were chosen on the same validation films, so these figures are slightly too "
+        f"good. {rule_words()}"
     )
     if others:
         with st.expander(f"Known to the system, but no case here has it ({len(others)})", key="known-elsewhere"):
@@ -158,7 +161,7 @@ def _what_is_known(shelved: Shelved) -> None:
             if seen:
                 draw_html(learnt_html(learnt, seen, known, "What the system learnt other findings on"))
             if never := [name for name in others if name not in seen]:
-                st.caption(f"Names without a single example in its data: {plain_markdown(_listed(never))}.")
+                st.caption(f"Names without any example in its data: {plain_markdown(_listed(never))}.")
 
 
 def _listed(names: Iterable[str]) -> str:

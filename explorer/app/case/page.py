@@ -140,12 +140,12 @@ def _films(shelved: Shelved, case: Case) -> None:
     except CxrError as error:
         thumbnail = shelved.casebook.case_films.small_copy(case.case_id, film.reference)
         if thumbnail is None:
-            st.warning(f"This film is out of reach: {plain_markdown(str(error))}", icon=":material/broken_image:")
+            st.warning(f"This film cannot be reached: {plain_markdown(str(error))}", icon=":material/broken_image:")
             return
         image = thumbnail
         caption = f"Only the small copy kept in the casebook (256 pixels) is shown: {plain_markdown(str(error))}"
         st.warning(
-            "The source of this casebook is out of reach, so you see the small copy kept in it.",
+            "The source of this casebook cannot be reached, so you see the small copy kept in it.",
             icon=":material/photo_size_select_small:",
         )
     place = st.container()
@@ -178,7 +178,7 @@ def _anatomy(shelved: Shelved, case: Case, reference: str, view: str | None) -> 
 
 def _no_film_words(shelved: Shelved, case: Case) -> str:
     if any(film.case_id == case.case_id for film in shelved.casebook.manifest.unreadable):
-        return "The film of this case could not be read when this casebook was built. Its report is all there is of it."
+        return "The film of this case could not be read when this casebook was built. Only its report is available."
     return "This case has no film, only a report."
 
 

@@ -107,16 +107,16 @@ def _overview(shelved: Shelved, measured: Measured) -> None:
         on_select="rerun",
         selection_mode="single-row",
         key=f"class-table-{shelved.name}-{measured.modality}",
-        alt="Figures of each finding with 95 % intervals",
+        alt="Figures for each finding with 95 % intervals",
     )
-    st.caption("Choose a row to see the cases that were missed or called wrongly, the surest errors first.")
+    st.caption("Choose a row to see the cases that were missed or called wrongly, the most confident errors first.")
     csv_button(shelved, table, f"classes-table-{measured.modality}")
     rows = chosen["selection"]["rows"]
     if rows and rows[0] < len(measured.names):
         label = list(measured.result["classification"]["per_class"])[rows[0]]
         case_gallery(shelved, find(["errors", label]), f"{shelved.name}-class-row")
     else:
-        st.markdown("## The surest errors")
+        st.markdown("## The most confident errors")
         case_gallery(shelved, worst_cases(measured), f"{shelved.name}-{measured.modality}-worst")
 
 

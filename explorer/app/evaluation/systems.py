@@ -47,7 +47,7 @@ def systems_section(shelved: Shelved, measured: Measured) -> None:
     if not runs:
         st.markdown("## Learning curve and ablations")
         st.caption(
-            "None are kept here: each point is a training of its own. Train with tests/benchmarks/ablations.py, "
+            "None are kept here: each point needs its own training run. Train with tests/benchmarks/ablations.py, "
             "which writes a line per run, and add the file:"
         )
         st.code(f"cxr-explorer metrics {shelved.folder.name} --runs runs.jsonl", language=None)

@@ -1,4 +1,4 @@
-"""What the Explain page asks: finding or similarity, by which method, compared with whom."""
+"""What the Explain page asks: finding or similarity, by which method, compared with which case."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from explorer.app.explain.answers import case_study
+from explorer.app.glossary import term_link
 from explorer.app.library import Shelved, neighbours_of
 from explorer.app.links import current_address
 from explorer.app.session import Outcome
@@ -25,7 +26,7 @@ _NO_CASE = ""
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the controls say.
+    """The choices made in the controls.
 
     Attributes:
         question: About the study.
@@ -138,7 +139,7 @@ def _part(shelved: Shelved, study: Study, place: str) -> Space:
         key=key,
         persist_state="session",
         help="What the explained score is computed from. Where both are read, a report that names a finding leaves "
-        "little for the film to say.",
+        "little for the film to add.",
     )
     return part
 
@@ -157,8 +158,9 @@ def _finding(findings: tuple[Finding, ...], place: str, part: Space) -> str:
         key=key,
         persist_state="session",
         width=280,
-        help="With what the system's classifier says of it, or else the vote of the nearest cases, as on the search "
-        "page; the likeliest comes first. A score is no probability.",
+        help=f"Each with its score by the system's {term_link('Classifier', 'classifier')}, or by the "
+        f"{term_link('Vote of neighbours', 'vote of the nearest cases')} where there is none, as on the search page. "
+        f"The likeliest comes first. A score is not a {term_link('Probability', 'probability')}.",
     )
     st.session_state[f"explain-finding-{place}"] = finding
     return finding
@@ -192,6 +194,7 @@ def _layer(shelved: Shelved, place: str) -> str | None:
         key=key,
         persist_state="session",
         width=180,
-        help="Of the image encoder, first to last: early stages see edges, late ones shapes.",
+        help=f"Stages of the image {term_link('Encoder', 'encoder')}, "
+        "first to last: early ones see edges, late ones shapes.",
     )
     return chosen

@@ -45,7 +45,7 @@ def methods_side_by_side(shelved: Shelved, study: Study, asked: Asked) -> None:
             "Every method has a scale and a unit of its own: compare where the colours are, not how bright they are."
         )
     else:
-        st.caption("Only text is explained here: the table tells how far the methods agree on its words.")
+        st.caption("Only text is explained here: the table shows how far the methods agree on its words.")
     if len(answers) > 1:
         _agreement(answers)
 

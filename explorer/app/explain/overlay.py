@@ -41,10 +41,10 @@ def film_overlay(panels: Sequence[Panel], scale: Scale, *, laid: str, unit: str,
 
     Args:
         panels: Films with their maps.
-        scale: Of all of them.
+        scale: Scale of all of them.
         laid: What the map shows, over each overlay.
         unit: What a value of the map is.
-        key: Of the widget.
+        key: Key of the widget.
     """
     state: Any = st.session_state.get(key)
     view = _view(None if state is None else state.get("view"))

@@ -107,7 +107,10 @@ def _head(shelved: Shelved, study: Study, query: Query) -> None:
         if len(study.films) > 1:
             st.caption("One film is explained at a time; the search compares both together.")
         if query.image_weight != 0.5:
-            st.caption("Explained as the system joins film and text; the weight set for the search is left out.")
+            st.caption(
+                "This explains film and text as the system joins them. "
+                "The weight set for the search does not count here."
+            )
     for words in warning_words(study):
         st.warning(plain_markdown(words), icon=":material/warning:")
     if study.note:
@@ -158,7 +161,7 @@ def _words(answer: Answer) -> None:
     draw_html(f'<section class="cxr-report" aria-label="Words with their weight">{body}</section>')
     sign = " Solid underline and +: for; dashed and −: against." if answer.signed else ""
     pale = " Faded, slanted text was too long to be read." if unread else ""
-    st.caption(f"The fuller the tint, the larger the weight.{sign}{pale}")
+    st.caption(f"A stronger tint means a larger weight.{sign}{pale}")
     with st.expander("These words as a table", icon=":material/table_rows:"):
         rows = [(side.study.name, word.text, word.weight) for side in read for word in side.explanation.words]
         table = pd.DataFrame(rows, columns=["Text of", "Word", "Weight"]).sort_values(

@@ -40,10 +40,10 @@ class Drawn:
     """Maps that are on the page.
 
     Attributes:
-        key: Of the canvas in the session.
+        key: Key of the canvas in the session.
         points: The cases.
-        titles: Of each map; empty where there is one.
-        labels: Of each map, for screen readers.
+        titles: Titles of each map; empty where there is one.
+        labels: Labels of each map, for screen readers.
         colour: The field that colours them.
         shapes: What each shape stands for, and the shape of each case of the casebook, [N] uint8; None: all are discs.
         queries: The session's query on each map, where it has a place.

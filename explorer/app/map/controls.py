@@ -39,7 +39,7 @@ class MapChoice:
         colour: One of `colour_fields`.
         shape: One of `shape_fields`, or None.
         other: Casebook and space beside it, or None.
-        filters: Of the cases to show.
+        filters: Filters of the cases to show.
         among: [N] bool, cases that meet them.
     """
 

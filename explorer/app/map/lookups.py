@@ -21,7 +21,7 @@ class Panel:
 
     Attributes:
         shelved: The casebook whose vectors it shows; the cases are always those of the page's own casebook.
-        space: Of which vectors.
+        space: Space of the vectors.
         positions: [N, 2 or 3] float32 by row of the page's casebook, NaN where a case has no place.
     """
 

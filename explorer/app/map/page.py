@@ -37,7 +37,7 @@ def map_page(shelved: Shelved) -> None:
     draw_html(title_html("Map"))
     choice = map_controls(shelved, settings(), None if outcome is None else outcome.result)
     if not choice.among.any():
-        st.info("No case meets all filters. Take one away.", icon=":material/filter_alt_off:")
+        st.info("No case meets all filters. Remove one.", icon=":material/filter_alt_off:")
         return
     refitted = _refitted(shelved, choice)
     panels = _panels(shelved, choice, refitted)
@@ -92,12 +92,14 @@ def _refitted(shelved: Shelved, choice: MapChoice) -> RefittedMap | None:
                 st.session_state.pop(f"map-refit-{shelved.name}")
                 st.rerun()
         elif count > _REFIT_LIMIT:
-            st.caption(f"More than {_REFIT_LIMIT:,} are not laid out anew here: build a subset of them.")
-        elif st.button("Lay these cases out anew", icon=":material/scatter_plot:", key=f"map-refit-{shelved.name}-ask"):
-            bar = st.progress(0.0, "Laying out …")
+            st.caption(f"More than {_REFIT_LIMIT:,} cases are too many to recompute the map here: build a subset.")
+        elif st.button(
+            "Recompute the map for these cases", icon=":material/scatter_plot:", key=f"map-refit-{shelved.name}-ask"
+        ):
+            bar = st.progress(0.0, "Recomputing the map …")
 
             def advance(done: int, total: int) -> None:
-                bar.progress(min(1.0, done / total), "Laying out …")
+                bar.progress(min(1.0, done / total), "Recomputing the map …")
 
             found = refit(
                 shelved.casebook,
@@ -173,10 +175,12 @@ def _captions(
     turn = " Drag to turn it." if choice.name == "umap3d" else ""
     st.caption(
         f"{len(points.rows):,} cases laid out by {method} of their {words} vectors. Near means alike; far apart on the "
-        f"map says little. Rest on a point to see its film, click to open the case.{turn} {trust_words(record)}"
+        f"map says little. Hover over a point to see its film, click to open the case.{turn} {trust_words(record)}"
     )
     if choice.colour in PREDICTED:
-        st.caption("The system learnt from cases of the train split, where it is right more often than on new cases.")
+        st.caption(
+            "The system learnt from the cases of the train split, so it is right more often there than on new cases."
+        )
     for beside in panels[1:]:
         whose = "" if beside.shelved == shelved else f" Colours are those of {plain_markdown(shelved.name)}."
         st.caption(kept_words(agreement(shelved, choice.space, beside.shelved, beside.space)) + whose)
@@ -190,8 +194,8 @@ def _captions(
         st.caption(f"★ {asked}, at its own place; the numbers are its neighbours by rank.")
     else:
         st.caption(
-            f"★ {asked}, placed at the mean of its {PLACING_NEIGHBOURS} nearest cases' positions, the more similar "
-            "counting more; the numbers are the neighbours by rank. They were found by full vectors, not on the map."
+            f"★ {asked}, placed at the mean of its {PLACING_NEIGHBOURS} nearest cases' positions, weighted by "
+            "similarity; the numbers are the neighbours by rank. They were found by full vectors, not on the map."
         )
 
 

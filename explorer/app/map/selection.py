@@ -49,7 +49,7 @@ def selection_panel(
                 f"{chosen}.zip",
                 "application/zip",
                 icon=":material/folder_zip:",
-                note="A casebook of these cases alone. Unpack it and open it with: cxr-explorer serve FOLDER. "
+                note="A casebook of only these cases. Unpack it and open it with: cxr-explorer serve FOLDER. "
                 "The CSV's case ids do the same on the command line: cxr-explorer subset.",
             )
         known = casebook.known_matrix[among]
@@ -67,11 +67,11 @@ def _excess(excess: list[LabelExcess], *, all_known: bool) -> None:
     draw_html(f'<div class="cxr-excess">{bars}</div>')
     hidden = len(notable) - _LABELS
     more = f" {hidden} more {'differs' if hidden == 1 else 'differ'} too." if hidden > 0 else ""
-    more += "" if all_known else " Cases of which a finding is not known do not count for it."
+    more += "" if all_known else " Cases where a finding is unknown do not count for it."
     st.caption(
         "Share of the chosen cases with each finding; the mark shows that of the other cases. Odds ratio with 95 % "
         f"interval, Fisher's exact test, false discovery rate {100 * DISCOVERY_RATE:.0f} % (Benjamini–Hochberg).{more} "
-        "Like cases lie together on a map, so patches differ: this says how, not why."
+        "Similar cases lie together on a map, so groups differ. This shows how they differ, not why."
     )
 
 

@@ -47,14 +47,14 @@ def trust_panel(shelved: Shelved, space: Space, refitted: tuple[MapName, MapReco
 def _trust(shelved: Shelved, space: Space, refitted: tuple[MapName, MapRecord] | None) -> None:
     records = {MAP_WORDS[name]: record for name, record in shelved.casebook.maps.spaces[space].maps.items()}
     if refitted is not None:
-        records[f"{MAP_WORDS[refitted[0]]}, laid out anew"] = refitted[1]
+        records[f"{MAP_WORDS[refitted[0]]}, recomputed"] = refitted[1]
     st.dataframe(
         pd.DataFrame({name: _figures(record) for name, record in records.items()}).T,
         column_config={"_index": "Map"},
     )
     st.caption(
         "**Trustworthiness**: 1 when every case that looks near on the map is near by full vectors, 0.5 by chance. "
-        "**Continuity**: 1 when no near case is torn away. **Shared findings**: how many of a case's ten nearest "
+        "**Continuity**: 1 when near cases stay near. **Shared findings**: how many of a case's ten nearest "
         "share a finding with it, on the map, by full vectors, by chance. "
         f"**Placing error**: a query is placed among its {PLACING_NEIGHBOURS} nearest cases; this is how far cases "
         "placed that way land from their own place, in typical distances between two cases, and the share of cases "

@@ -47,7 +47,7 @@ def query_chips(shelved: Shelved, outcome: Outcome) -> None:
                 icon=":material/close:",
                 icon_position="right",
                 key=f"cxr-chip-filter-{number}",
-                help="Take this filter away",
+                help="Remove this filter",
                 on_click=_take_away,
                 args=(shelved, one),
             )
@@ -112,7 +112,7 @@ def _chip(shelved: Shelved, understood: Understood, fact: Fact, number: int) -> 
                 args=(understood, fact, part, key),
             )
         if all(len(several) < 2 for several in choices.values()):
-            st.caption("Nothing of this can be chosen anew: change the text.")
+            st.caption("None of this can be changed here: edit the text.")
     st.button(
         plain_markdown(f"Search without: {said}"),
         icon=":material/close:",
@@ -150,7 +150,7 @@ def _change(understood: Understood, fact: Fact, part: Part, key: str) -> None:
 def _replace(understood: Understood, fact: Fact, new: Fact | None) -> None:
     text = rewritten(understood, fact, new)
     if text is None:
-        st.toast("The text cannot be changed so without changing more: please edit it.", icon=":material/edit:")
+        st.toast("This change would alter more of the text than that: please edit it yourself.", icon=":material/edit:")
     else:
         st.session_state[TEXT_KEY] = text
 

@@ -46,8 +46,8 @@ def counter_panel(shelved: Shelved, outcome: Outcome) -> None:
         if found.margin is not None:
             nearer = "with" if found.margin >= 0 else "without"
             st.caption(
-                f"The nearest case {nearer} it is nearer by {abs(found.margin):.2f} of cosine similarity. One case of "
-                "each patient; the filters of the search hold."
+                f"The nearest case {nearer} it is closer by {abs(found.margin):.2f} in cosine similarity. One case "
+                "per patient; the search filters apply."
             )
 
 
@@ -97,5 +97,5 @@ def _apart_html(labels: Sequence[str], phrases: Sequence[str]) -> str:
         *(["more often: " + ", ".join(label_html(name) for name in labels)] if labels else []),
         *(["only here: " + ", ".join(f"“{escape(one)}”" for one in phrases)] if phrases else []),
     ]
-    said = "; ".join(parts) or "nothing else in common that the other side lacks"
+    said = "; ".join(parts) or "nothing in common that the other side lacks"
     return f'<p class="cxr-small cxr-muted">{said}</p>'

@@ -20,7 +20,7 @@ def stands_in_the_way(reports: Sequence[FilmReport]) -> bool:
 
 
 def film_warning(reports: Sequence[FilmReport]) -> None:
-    """Say what is wrong, and offer to mend it or to go on all the same."""
+    """Say what is wrong, and offer to correct it or to continue anyway."""
     with st.container(key="cxr-film-warning", border=True, gap="small"):
         st.header("Look at this film first" if len(reports) == 1 else "Look at these films first")
         film_notice(reports)
@@ -28,8 +28,9 @@ def film_warning(reports: Sequence[FilmReport]) -> None:
             if report.flags and report.percentile is not None:
                 nearer = f"{report.percentile:.0%}".replace("%", " %")
                 st.caption(
-                    f"{_name(number, reports)}Compared with the films of this casebook by what the image encoder sees: "
-                    f"{nearer} of them are nearer to their nearest five than this film is."
+                    f"{_name(number, reports)}By what the image encoder sees, {nearer} of the films of this "
+                    "casebook are "
+                    "closer to their five nearest films than this film is."
                 )
         with st.container(horizontal=True, gap="small"):
             for number, report in enumerate(reports):
@@ -55,7 +56,7 @@ def film_warning(reports: Sequence[FilmReport]) -> None:
 
 
 def film_notice(reports: Sequence[FilmReport]) -> None:
-    """The same above results that are shown on request."""
+    """The warning again, above results that are shown on request."""
     for number, report in enumerate(reports):
         _told(report, _name(number, reports))
 

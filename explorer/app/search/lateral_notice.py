@@ -22,7 +22,7 @@ def lateral_notice(shelved: Shelved, outcome: Outcome) -> None:
     if report.is_lateral:
         compared = "lateral films" if outcome.result.laterals else "all films of each case"
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="cxr-lateral"):
-            st.caption(f"Your film is a lateral {_BY[report.view_by]}, and compared with {compared}.")
+            st.caption(f"Your film is a lateral {_BY[report.view_by]}, so it is compared with {compared}.")
             st.button(
                 "Search all films instead" if outcome.result.laterals else "Search lateral films",
                 key="search-all-films" if outcome.result.laterals else "search-laterals",
@@ -33,7 +33,7 @@ def lateral_notice(shelved: Shelved, outcome: Outcome) -> None:
             )
     elif report.lateral_share is not None and FRONTAL_UP_TO < report.lateral_share < LATERAL_FROM:
         st.caption(
-            "Whether your film is frontal or a lateral is not clear: it is compared with all films of each case."
+            "It is not clear whether your film is frontal or lateral, so it is compared with all films of each case."
         )
 
 

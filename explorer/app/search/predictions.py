@@ -7,6 +7,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.app.glossary import term_link
 from explorer.app.library import Shelved
 from explorer.app.links import EXPLAIN_ICON, link
 from explorer.app.query_address import COVERAGES, RISKS
@@ -82,8 +83,8 @@ def _panel(shelved: Shelved, found: Assessment) -> None:
     else:
         st.caption("No case of this casebook carries a finding.")
     silent = ", ".join(one.name for one in without_label(shelved.casebook)[:_SILENT])
-    unsaid = f" They say nothing of what has no label here, such as {silent}." if silent else ""
-    st.caption(f"{basis(found)} Predictions of a program, not a diagnosis.{unsaid}")
+    unsaid = f" They do not cover findings without a label here, such as {silent}." if silent else ""
+    st.caption(f"{basis(found)} A program's predictions, not a diagnosis.{unsaid}")
     _explain_links(shelved, found)
     if found.cases:
         _levels(found)
@@ -114,7 +115,9 @@ def _levels(found: Assessment) -> None:
             key="coverage",
             persist_state="session",
             width="content",
-            help="How often the sets are to hold the truth. Higher: fewer findings are suggested or not suggested.",
+            help=f"How often the sets should {term_link('Coverage', 'hold the truth')}. "
+            "At a higher coverage, fewer findings are "
+            f"{term_link('Suggested, not suggested, uncertain', 'suggested or not suggested')}.",
         )
         if found.readings:
             st.select_slider(
@@ -123,7 +126,8 @@ def _levels(found: Assessment) -> None:
                 format_func=lambda risk: f"{100 * risk:g} %",
                 key="risk",
                 persist_state="session",
-                help="Share of the answered films that may be wrong. θ follows from it on the validation cases.",
+                help="Share of the answered films that may be wrong. "
+                f"{term_link('Uncertainty, theta, read again', 'θ')} follows from it on the validation cases.",
             )
 
 

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from explorer.app.glossary import term_link
 from explorer.app.library import Shelved, reads_profiles, text_vectors_exist
 from explorer.app.query_address import (
     MODE_KEY,
@@ -74,7 +75,8 @@ def query_panel(shelved: Shelved) -> SearchOptions:
                 step=0.05,
                 key=WEIGHT_KEY,
                 persist_state="session",
-                help="0 leaves the film out, 1 searches with the film alone.",
+                help=f"{term_link('Image/text weight', 'Weight')} of the film. "
+                "0 leaves the film out, 1 searches with the film alone.",
             )
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button("Search", type="primary", icon=":material/search:", key="search-button")
@@ -116,10 +118,10 @@ def _films() -> None:
         _uploader("Chest film", "The film")
     elif len(films) < MOST_FILMS:
         with st.expander("Add the other view of this study", icon=":material/add_photo_alternate:", key="second-film"):
-            _uploader("Second film", "Frontal film and lateral are searched with together. It")
+            _uploader("Second film", "The frontal and lateral films are searched together. It")
     if (missing := lost()) is not None:
         st.info(
-            f"This link was made with a {missing} that links cannot carry. Give it again to see the same results.",
+            f"This link was made with a {missing} that links cannot include. Add it again to see the same results.",
             icon=":material/link_off:",
         )
     if message := st.session_state.get("film_error"):
@@ -141,8 +143,8 @@ def _staged_film(film: QueryFilm, number: int, *, several: bool) -> None:
     )
     if film.text_seen:
         st.warning(
-            "There seems to be text in this picture, perhaps a name. Nothing of it is stored, but a picture you "
-            "save or show has it too.",
+            "There seems to be text in this picture, perhaps a name. It is not stored, but a picture that you save or "
+            "show contains it.",
             icon=":material/badge:",
         )
     with st.container(horizontal=True, gap="small"):
@@ -165,7 +167,7 @@ def _uploader(label: str, subject: str) -> None:
         label,
         key=f"upload-{turn}",
         max_upload_size=limit,
-        help=f"DICOM, PNG or JPEG, up to {limit} MB; the content decides, not the file's ending. "
+        help=f"DICOM, PNG or JPEG, up to {limit} MB; the content decides, not the file extension. "
         f"{subject} stays in the memory of this session: it is not stored, and its name and header are dropped.",
     )
     if uploaded is not None:
@@ -261,7 +263,8 @@ def _options(shelved: Shelved) -> None:
                 format_func=lambda name: "Auto" if name == "auto" else space_title(name, reads),
                 key=space_key(shelved),
                 persist_state="session",
-                help=f"Auto compares films with films, {reads}s with {reads}s, and both with both.",
+                help=f"The {term_link('Space', 'space')} that is searched. "
+                f"Auto compares films with films, {reads}s with {reads}s, and both with both.",
             )
         st.slider(
             "Reorder by shared findings",
@@ -270,7 +273,8 @@ def _options(shelved: Shelved) -> None:
             step=0.1,
             key="rerank",
             persist_state="session",
-            help="0 orders by similarity alone, 1 "
+            help=f"{term_link('Rerank (reorder by shared findings)', 'Reorders')} the nearest cases. "
+            "0 orders by similarity alone, 1 "
             + (
                 "by overlap of findings alone."
                 if casebook.ranking is LABEL_OVERLAP
@@ -285,9 +289,9 @@ def _options(shelved: Shelved) -> None:
                 format_func=_MODES.__getitem__,
                 key=MODE_KEY,
                 persist_state="session",
-                help="Words and meaning: by the findings that reports state, by their words, and by how near the "
-                "system places text and case (vectors). Meaning only: by vectors. Words only: by words. Films are "
-                "compared by vectors in any case.",
+                help=f"Words and meaning: by the {term_link('Fact', 'findings that reports state')}, by their words, "
+                f"and by how near the system places text and case ({term_link('Embedding (vector)', 'vectors')}). "
+                "Meaning only: by vectors. Words only: by words. Films are always compared by vectors.",
             )
             st.toggle(
                 "Exact words",

@@ -46,9 +46,9 @@ def results_panel(shelved: Shelved, options: SearchOptions) -> None:
     film_notice(reports)
     _text_notice(outcome.result.text)
     if not outcome.result.neighbours and outcome.result.mode == "lexical":
-        st.info("No report that meets the filters has a word of this text.", icon=":material/search_off:")
+        st.info("No report that meets the filters contains a word of this text.", icon=":material/search_off:")
     elif not outcome.result.neighbours:
-        st.info("No case meets all filters. Take one away, or clear them.", icon=":material/filter_alt_off:")
+        st.info("No case meets all filters. Remove one, or clear them.", icon=":material/filter_alt_off:")
         st.button("Clear all filters", on_click=clear_filters, args=(shelved,), key="clear-from-results")
     with st.container(key="cxr-results-head", gap="xsmall"):
         query_chips(shelved, outcome)
@@ -71,13 +71,13 @@ def _welcome(shelved: Shelved) -> None:
     text = "patient profile" if manifest.system.reads == "profile" else "report"
     if st.session_state.get("search-button"):
         st.info(
-            f"Nothing to search with yet: upload a film, give a {text}, or take an example.", icon=":material/search:"
+            f"Nothing to search with yet: upload a film, enter a {text}, or use an example.", icon=":material/search:"
         )
     st.html(
         '<div class="cxr-empty"><h2>Find cases that look or read like yours</h2>'
         f"<p>Give a chest film, a {text}, or both. You get the nearest cases of the casebook, how close they are, "
         "and what they have in common with your query.</p>"
-        f"<p class='cxr-muted'>{manifest.cases:,} cases to search. No film at hand? Take an example.</p></div>"
+        f"<p class='cxr-muted'>{manifest.cases:,} cases to search. No film at hand? Use an example.</p></div>"
     )
 
 

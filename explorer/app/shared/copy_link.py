@@ -24,4 +24,4 @@ def copy_link(left_out: str | None) -> None:
     with st.container(key="cxr-copy-link", horizontal=True, vertical_alignment="center", gap="small"):
         _BUTTON(data={}, key="copy-link")
         if left_out is not None:
-            st.caption(f"The link does not carry {left_out}: who opens it gives it again.")
+            st.caption(f"The link does not include {left_out}: whoever opens it must add it again.")

@@ -26,12 +26,12 @@ def export_button(
     """Draw a download; nothing for a visitor who may only look.
 
     Args:
-        label: Of the button.
+        label: Label of the button.
         make: Makes the file's content.
         file_name: Which the browser proposes and the audit log names; says nothing of a query.
         mime: Kind of content.
-        key: Of the button.
-        icon: Of the button.
+        key: Key of the button.
+        icon: Icon of the button.
         prominent: Whether it has a frame.
         note: Help.
     """

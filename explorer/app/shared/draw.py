@@ -12,7 +12,7 @@ def draw_html(*parts: str, width: Literal["stretch", "content"] = "stretch") -> 
 
     Args:
         parts: Drawn one after the other, as one element.
-        width: Of the element: that of its place, or no wider than what it holds.
+        width: Width of the element: that of its place, or no wider than what it holds.
     """
     body = "".join(parts)
     if body:

@@ -1,4 +1,4 @@
-"""How errors are told: a sentence, never a traceback."""
+"""Error display: a sentence, never a traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def telling_errors() -> Iterator[None]:
 
 
 def show_error(error: CxrError) -> None:
-    """Show an error a user can mend."""
+    """Show an error that a user can fix."""
     st.error(_sentence(str(error)), icon=":material/error:")
 
 

@@ -1,4 +1,4 @@
-"""Figures in a row with captions, data to take away, and the cases behind a point that is clicked."""
+"""Figures in a row with captions, data to download, and the cases behind a point that is clicked."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def figure_row(shelved: Shelved, charts: Sequence[Chart | None], place: str, fin
 
 
 def figure_table(shelved: Shelved, table: pd.DataFrame, name: str, alt: str) -> None:
-    """A table to read, and to take away as CSV."""
+    """Draw a table, with its download as CSV."""
     st.dataframe(table, hide_index=True, placeholder="–", alt=alt)
     csv_button(shelved, table, name)
 
 
 def csv_button(shelved: Shelved, table: pd.DataFrame, name: str) -> None:
-    """A table to take away."""
+    """Draw the button that downloads a table as CSV."""
     export_button(
         "Table as CSV",
         partial(frame_csv, table),

@@ -16,7 +16,7 @@ def film_choice(views: Sequence[str | None], place: str) -> int:
     The address carries it as `shown`, counted from 1.
 
     Args:
-        views: Of the films, None where unknown.
+        views: Views of the films, None where unknown.
         place: Tells the choices of different studies apart.
     """
     if len(views) < 2:

@@ -105,7 +105,7 @@ def has_filter(shelved: Shelved, field: str) -> bool:
 
 
 def change_filters(shelved: Shelved, filters: Sequence[Filter]) -> None:
-    """Set the filters as a reader chose them beside the results; what cannot be set together is told."""
+    """Set the filters as a reader chose them beside the results; what cannot be set together is reported."""
 
     def refuse(words: str) -> None:
         st.toast(
@@ -309,7 +309,7 @@ def _fact_widgets(shelved: Shelved, prefix: str, controls: str) -> None:
         if field == "finding":
             continue
         values = _stated(shelved, field, st.session_state.get(prefix + field) or ())
-        title = f"{_FACT_TITLES[field]} of anything stated"
+        title = f"{_FACT_TITLES[field]} of any stated finding"
         if len(values) <= _PILLS + 1:
             st.pills(title, values, selection_mode="multi", key=prefix + field, persist_state="session")
         else:
@@ -360,7 +360,7 @@ def _choice_widget(shelved: Shelved, prefix: str, field: str, title: str) -> Non
 
 
 def _range_widget(shelved: Shelved, prefix: str, field: str, title: str) -> None:
-    """From and to; the whole range is no condition, so that cases without the field stay in."""
+    """Two ends of a range; the whole range is no condition, so that cases without the field stay in."""
     if _kind(shelved, field) != "range":
         return
     ends = _ends(shelved, field)

@@ -1,4 +1,4 @@
-"""A table of what the system has learnt of findings: on which data, from how many films, how well it tells them."""
+"""A table of what the system has learnt of findings: on which data, from how many films, and how well."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def learnt_html(learnt: Learnt, labels: Sequence[str], known: Sequence[str], tit
 def _body(label: str, rows: Sequence[Evidence], known: bool) -> str:
     name = f'<th scope="rowgroup" rowspan="{max(len(rows), 1)}">{label_html(label)}</th>'
     if not rows:
-        why = "no example had it" if known else "not learnt: told by neighbours alone"
+        why = "no example had it" if known else "not learnt: predicted by neighbours alone"
         return f'<tbody><tr>{name}<td colspan="3"><span class="cxr-muted">{why}</span></td></tr></tbody>'
     lines = [
         f"<tr>{name if number == 0 else ''}<td>{escape(row.title)}</td>"

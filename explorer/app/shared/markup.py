@@ -64,7 +64,7 @@ def chips_html(
         other: The rest.
         unknown: Undecided.
         shared_title: What it means that a finding is shared.
-        denied: Of the rest, those that the report denies, with the sentence that does: they are marked as coded.
+        denied: Labels of the rest that the report denies, with the sentence that does: they are marked as coded.
         matched: What the report says of what is asked for; stands first.
     """
     denials = denied or {}

@@ -31,7 +31,7 @@ def film_viewer(
         image: Grey PNG or JPEG.
         alt: What it shows, for those who cannot see it.
         synthetic: Mark it as drawn.
-        key: Of the widget.
+        key: Key of the widget.
         lines: Outlines to draw over it, of `FilmAnatomy.lines`.
     """
     drawn = [

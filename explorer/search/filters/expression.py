@@ -122,7 +122,7 @@ def matching_rows(casebook: Casebook, filters: Sequence[Filter]) -> NDArray[np.b
 
 
 def stored_conditions(casebook: Casebook, filters: Sequence[Filter]) -> tuple[Condition, ...] | None:
-    """The same filters for a vector store that keeps the fields; None where they cannot be said so.
+    """Filters as conditions of a vector store that keeps the fields; None where they cannot be expressed so.
 
     Raises:
         QueryError: As `matching_rows`.

@@ -27,7 +27,7 @@ class Facets:
     Each count of `finding`, `side`, `site` and `degree` is what a filter by that value would leave.
 
     Attributes:
-        cases: That meet the filters.
+        cases: Cases that meet the filters.
         finding: By what reports state, wider findings among them.
         side: By the side of anything stated; findings of both sides count as left, as right, and as both.
         site: By the site of anything stated, wider sites among them.

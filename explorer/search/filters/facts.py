@@ -99,7 +99,7 @@ def _place(words: str) -> tuple[Side | None, tuple[str, ...]]:
 def _side(value: str) -> Side:
     side = _sides().get(value.strip().casefold())
     if side is None:
-        raise QueryError(f"filter: {value.strip()!r} is no side. Write left, right or both.")
+        raise QueryError(f"filter: {value.strip()!r} is not a side. Write left, right or both.")
     return side
 
 

@@ -95,7 +95,7 @@ def examine(
     The caller holds `Casebook.embedding`: another look may be needed.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         pixels: [H, W], as in `Film.pixels`.
         view: What the header says, where there is one.
         features: [F] of the film, from `look`.
@@ -142,7 +142,7 @@ def _compared(
     elif distance > check.unlike:
         flags = (Flag("unlike", _unlike_words(casebook)),)
     elif nearer == 1:
-        flags = (Flag("far", "The film is farther from its nearest cases than any indexed film is from its own."),)
+        flags = (Flag("far", "The film is farther from its nearest cases than any indexed film is from its nearest."),)
     else:
         flags = ()
     return FilmReport(

@@ -23,7 +23,7 @@ Kind = Literal["no words", "script", "unknown", "some unknown", "corrected", "no
 _UNREADABLE = 0.5
 #: Unknown words that are named.
 _NAMED = 6
-_UNDERSTOOD = "The text was not understood: what is found is the nearest to it and may have nothing to do with it."
+_UNDERSTOOD = "The text was not understood. The results are only the nearest to it and may be unrelated."
 _NOT_INDEXED = (
     "This casebook was built before reports were indexed by their words: the text was compared by vectors alone. "
     "Rebuild the casebook to search words and findings too."
@@ -64,7 +64,7 @@ def examine_text(casebook: Casebook, text: str, corrections: Sequence[Correction
     """Compare a text with those of the casebook.
 
     Args:
-        casebook: That is searched.
+        casebook: Casebook that is searched.
         text: As it is searched for.
         corrections: Words of the typed text with what they were taken for.
     """
@@ -102,7 +102,7 @@ def _unknown_flag(
     casebook: Casebook, known: Vocabulary, text: str, unknown: tuple[str, ...], readable: bool
 ) -> TextFlag:
     if not unknown:
-        return TextFlag("no words", "There is no word in this text that could be searched for.")
+        return TextFlag("no words", "This text contains no word to search for.")
     nowhere = f"{_nobody(casebook, known)} the word{'s' if len(unknown) > 1 else ''} {_named(unknown)}."
     if readable:
         return TextFlag("some unknown", f"{nowhere} The rest was searched for.")

@@ -50,7 +50,7 @@ _ARCHIVES: Mapping[str, _FilmArchive] = {
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What is in place after a fetch.
+    """The result of a fetch: what is in place after it.
 
     Attributes:
         destination: Folder to give to `OpenI(root)`.

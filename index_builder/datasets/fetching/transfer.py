@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How patiently to try again.
+    """Settings of retries: how often and how long to wait.
 
     Attributes:
         attempts: Tries in a row that may bring no byte before the download gives up.
@@ -298,7 +298,7 @@ def _version(response: httpx.Response, position: int) -> Version:
 
 
 def _stored_version(state: Path) -> Version | None:
-    """Version that an unfinished download belongs to; None (begin anew) where nothing vouches for it."""
+    """Version that an unfinished download belongs to; None (start again) where nothing vouches for it."""
     with suppress(OSError, ValueError, TypeError):
         version = Version(**json.loads(state.read_text(encoding="utf-8")))
         if version.validator or version.size is not None:

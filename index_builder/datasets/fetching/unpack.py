@@ -46,7 +46,7 @@ class ChunkReader(io.RawIOBase):
 def unpack_films(stream: BinaryIO | io.RawIOBase, name: str, folder: Path, suffix: str) -> Generator[Path]:
     """Unpack the films of a gzip-compressed tar stream in archive order, yielding each once it is in place.
 
-    A film already there in full size is left alone, so an interrupted run goes on where it stopped. Each file is
+    A film already there in full size is left alone, so an interrupted run resumes. Each file is
     written beside its place and moved there when complete. Members other than films (folders, a README) are
     passed over. The caller may stop early by closing the iterator.
 

@@ -1,4 +1,4 @@
-"""Which column of somebody's table is what, guessed from obvious names and from what the cells look like."""
+"""The column map of a table, guessed from obvious names and from what the cells look like."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def told_columns(table: Table, columns: ColumnMap) -> str:
 
 
 def _film_columns(table: Table, named: list[str], films: FilmFinder) -> list[str]:
-    """Of the columns that are named like films those whose cells are: most of them there, else most like file names.
+    """Columns named like films whose cells are films: most of them there, else most like file names.
 
     Columns that lead to the same films, a path and its name, are one: the first.
     """
@@ -177,8 +177,8 @@ def _missed(table: Table, left_out: list[str], found: dict[str, str], films: Fil
             continue
         if "image" not in found and _normal(column) in _OBVIOUS["image"]:
             yield (
-                f"column {column!r} is named like films, but its cells (e.g. {cells[0][:60]!r}) are no file names and "
-                "name no file below the folder; left out. Put the films there if it is meant."
+                f"column {column!r} is named like films, but its cells (e.g. {cells[0][:60]!r}) are not file names "
+                "and name no file below the folder; left out. Put the films there if it is meant."
             )
             continue
         if _share(cells, looks_like_film) >= 0.5:

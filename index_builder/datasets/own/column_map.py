@@ -1,4 +1,4 @@
-"""Which column of somebody's table is what, as a columns file says it."""
+"""The column map of a table, as a columns file says it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Separator = Annotated[str, Field(min_length=1, max_length=10)]
 
 
 class CardFields(BaseModel):
-    """What readers of the casebook are told about the dataset. Empty fields are shown as not stated."""
+    """Facts about the dataset for readers of the casebook. Empty fields are shown as not stated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

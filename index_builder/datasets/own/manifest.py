@@ -200,7 +200,7 @@ class Manifest(TableDataset):
             content = image or "\0".join(f"{column}\0{row.text(column)}" for column in mapped)
             return f"case-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
         if len(case_id) > MAX_NAME_CHARS or not case_id.isprintable():
-            message = f"{shown(case_id)} is no id: give at most {MAX_NAME_CHARS} printable characters."
+            message = f"{shown(case_id)} is not an id: give at most {MAX_NAME_CHARS} printable characters."
             run.error("case id", message, row, self.columns.case_id)
         return case_id
 

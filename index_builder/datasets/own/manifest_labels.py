@@ -1,4 +1,4 @@
-"""Labels of a manifest's rows: what each case carries, what it lacks, and what nobody told."""
+"""Labels of a manifest's rows: what each case carries, what it lacks, and what is unknown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RowLabels = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class ManifestLabels:
-    """Reads the labels of a table's rows, as the column map says, and tells what is odd about them."""
+    """Reads the labels of a table's rows, as the column map says, and reports what is odd about them."""
 
     def __init__(self, table: Table, columns: ColumnMap) -> None:
         self._columns = columns
@@ -66,7 +66,7 @@ class ManifestLabels:
     def settle(
         self, cases: Sequence[Case], untold: set[str], run: TablePass
     ) -> tuple[tuple[Case, ...], tuple[str, ...]]:
-        """Give cases of which nothing was told every label as unknown, and tell what is odd.
+        """Give cases without any stated label every label as unknown, and report what is odd.
 
         Args:
             cases: Sound cases with the labels that `read` gave.
@@ -111,7 +111,7 @@ class ManifestLabels:
             run.warning("label", _contradiction(nothing[0], min(present)), row, column)
         for name in sorted(present):
             if len(name) > MAX_NAME_CHARS or not name.isprintable():
-                message = f"{shown(name)} is no label: give at most {MAX_NAME_CHARS} printable characters."
+                message = f"{shown(name)} is not a label: give at most {MAX_NAME_CHARS} printable characters."
                 run.error("label", message, row, column)
         return tuple(sorted(present))
 

@@ -1,4 +1,4 @@
-"""Labels of a manifest whose labels are ordered stages: of each case one, or none that anybody told."""
+"""Labels of a manifest whose labels are ordered stages: one for each case, or none where it is unknown."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def polygons(size: int, shapes: Iterable[tuple[Points, float]]) -> Field:
 
 
 def soft_polygons(size: int, shapes: Iterable[tuple[Points, float]]) -> Field:
-    """As `polygons`, drawn on half the grid: for shapes whose edges are blurred anyway."""
+    """Draw as `polygons` does, on half the grid: for shapes whose edges are blurred anyway."""
     return resized(polygons(size // 2, shapes), size)
 
 

@@ -1,4 +1,4 @@
-"""From the MeSH codes of an Open-i report to findings that can be drawn, and which codes cannot."""
+"""MeSH codes of an Open-i report as findings that can be drawn, and which codes cannot."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _MALE = re.compile(r"\b(male|man|gentleman|boy|he|his)\b", re.IGNORECASE)
 
 
 def stated_sex(text: str) -> str | None:
-    """Sex ("F", "M") where a report's wording tells it; None where it is silent or says both."""
+    """Sex ("F", "M") where a report's wording states it; None where it is silent or says both."""
     female, male = bool(_FEMALE.search(text)), bool(_MALE.search(text))
     return None if female == male else ("F" if female else "M")
 

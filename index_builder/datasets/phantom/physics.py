@@ -1,4 +1,4 @@
-"""From centimetres of tissue to a film: attenuation, scatter, quantum noise, detector and display.
+"""Physics from centimetres of tissue to a film: attenuation, scatter, quantum noise, detector and display.
 
 Attenuation adds up in log space (Beer and Lambert); scatter is a wide blur of the transmitted intensity with a
 scatter-to-primary ratio that depends on the grid; photon noise has the square root of the intensity.
@@ -29,7 +29,7 @@ class Exposure:
         sharpen: Share of fine contrast added.
         low: Log attenuation shown black.
         high: Log attenuation shown white.
-        gamma: Of the display curve.
+        gamma: Gamma of the display curve.
         fog: Black level.
         white: White level.
     """

@@ -308,7 +308,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
 
 
 def _frontal(row: Mapping[str, str], position: str, clustered: str) -> bool | None:
-    """Whether a film is frontal; None where no source tells.
+    """Whether a film is frontal; None where no source says.
 
     A patient orientation that starts with A or P has rows along the front-back axis: a lateral film.
     """

@@ -145,7 +145,7 @@ class PadChest(TableDataset):
 
 
 def _labels(row: Row, run: TablePass) -> tuple[str, ...] | None:
-    """Labels of a row; None, noted, where its report is excluded or tells nothing."""
+    """Labels of a row; None, noted, where its report is excluded or says nothing."""
     names = set(label_items(row.cell(LABELS), ",") or ())
     if _EXCLUDE in names:
         run.warning("excluded", f"its report is labelled {_EXCLUDE!r}; left out.", row, LABELS)

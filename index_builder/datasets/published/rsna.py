@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge: 26,684 frontal films of ChestX-ray14, read anew for lung opacities."""
+"""RSNA Pneumonia Detection Challenge: 26,684 frontal films of ChestX-ray14, read again for lung opacities."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RSNA(TableDataset):
     card = DatasetCard(
         name="rsna",
         title="RSNA Pneumonia Detection Challenge",
-        description="Frontal films of ChestX-ray14 (NIH Clinical Center), read anew by radiologists for opacities "
+        description="Frontal films of ChestX-ray14 (NIH Clinical Center), read again by radiologists for opacities "
         "that may be pneumonia.",
         citation="Shih G, Wu CC, Halabi SS, et al. Augmenting the National Institutes of Health Chest Radiograph "
         "Dataset with Expert Annotations of Possible Pneumonia. Radiol Artif Intell 2019;1(1):e180041.",

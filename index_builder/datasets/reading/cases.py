@@ -241,7 +241,7 @@ class TablePass:
         """Take a sound case. A second one of the same id is refused; a patient in two splits is named once.
 
         Args:
-            case: Of a row.
+            case: Case of a row.
             row: Where it stands.
             id_column: Column of its id.
             patient_column: Column of its patient.

@@ -47,7 +47,7 @@ def linked_folders(root: Path) -> list[Path]:
 
 
 def walk(top: str | os.PathLike[str]) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk`, which passes over a folder that it may not read: its films would be missing without a word.
+    """Walk as `os.walk` does, but refuse a folder that it may not read: its films would be missing without a word.
 
     Raises:
         DatasetError: A folder cannot be read.

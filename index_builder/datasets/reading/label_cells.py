@@ -44,7 +44,7 @@ def parse_mark(text: str) -> Mark:
 
 
 def label_items(cell: Cell, separator: str) -> tuple[str, ...] | None:
-    """Labels of a cell as they are spelled there, each once; None where it says that nobody told.
+    """Labels of a cell as they are spelled there, each once; None where it says that they are unknown.
 
     A cell is a list of JSONL or Parquet, a list printed into a text ("['Mass', 'Nodule']"), or labels joined by the
     separator. "-1" is no label, it says that nobody was sure; nor is "0", see `NO_FINDING`.

@@ -31,5 +31,5 @@ def open_text(path: Path) -> TextIO:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DatasetError(f"{path}: not a readable gzip file ({error}). Download it again.") from error
     if len(content) > MAX_UNPACKED_BYTES:
-        raise DatasetError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; it is no table of cases.")
+        raise DatasetError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; it is not a table of cases.")
     return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -59,7 +59,7 @@ def read_parquet(path: Path) -> Table:
 def _check_unpacked(path: Path, size: int, limit: int) -> None:
     if size > limit:
         raise DatasetError(
-            f"{path}: {path.stat().st_size:,} bytes that unpack to far more; it is no table of cases. Shorten its "
+            f"{path}: {path.stat().st_size:,} bytes that unpack to far more; it is not a table of cases. Shorten its "
             "texts, or write it as CSV."
         )
 

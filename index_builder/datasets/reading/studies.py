@@ -33,7 +33,7 @@ def present_film(finder: FilmFinder, names: Iterable[str], row: Row, column: str
     """Reference of the first name of a film that is there; None, noted, where none is or one leads out of the folder.
 
     Args:
-        finder: Of the dataset's folder.
+        finder: Film finder of the dataset's folder.
         names: The film's path as published, and what else a copy may call it.
         row: Where the film is listed.
         column: Likewise.

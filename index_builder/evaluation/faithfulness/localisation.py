@@ -57,7 +57,7 @@ class Region:
     """Where a label's finding lies.
 
     Attributes:
-        label: Of the dataset.
+        label: Label of the dataset.
         focal: Whether it lies in a place, not in a whole organ.
         mask: [S, S] bool, pixels of the network input that hold any of it.
     """
@@ -68,14 +68,14 @@ class Region:
 
 
 def knows_regions(dataset: Dataset) -> bool:
-    """Whether `regions` can tell of any case of a dataset."""
+    """Whether `regions` knows any case of a dataset."""
     return isinstance(dataset, PhantomOpenI | PhantomDust | NIH)
 
 
 def regions(
     dataset: Dataset, case: Case, pixels: NDArray[np.float32], size: int, geometry: InputGeometry | None = None
 ) -> list[Region]:
-    """Where the findings of a case's film lie, by label, as far as the dataset tells.
+    """Where the findings of a case's film lie, by label, as far as the dataset says.
 
     Exact masks for phantoms. For ChestX-ray14 the boxes that radiologists drew on 880 of its films (Wang et al., CVPR
     2017), as torchxrayvision packages them.
@@ -85,7 +85,7 @@ def regions(
         case: With a film.
         pixels: [H, W] float32, `Film.pixels` of that film.
         size: S.
-        geometry: Of the film in the network input; None: that of `imaging.model_input`.
+        geometry: Geometry of the film in the network input; None: that of `imaging.model_input`.
     """
     geometry = geometry or input_geometry(pixels, size)
     found = []

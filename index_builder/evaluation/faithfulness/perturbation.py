@@ -57,7 +57,7 @@ def altered_texts(text: str, words: Sequence[WordWeight], weights: Sequence[floa
     Args:
         text: What `words` were found in.
         words: All that was read.
-        weights: Of each; the highest go, or come, first.
+        weights: Weights of each; the highest go, or come, first.
     """
     order = np.argsort(-np.asarray(weights), kind="stable").tolist()
     counts = [round(len(order) * part / _PARTS) for part in range(_PARTS + 1)]

@@ -29,7 +29,7 @@ class Question:
     """An explanation to be asked for.
 
     Attributes:
-        patient: Of the case.
+        patient: Patient of the case.
         label: What is explained; "" for the likeness with the nearest training case.
         inputs: The case.
         target: The label, or that case.
@@ -76,7 +76,7 @@ def draw_questions(
         modality: What is read of a case.
         split: Part whose cases are asked.
         limit: Cases, drawn by the seed; None: all.
-        seed: Of the draws.
+        seed: Seed of the draws.
         progress: Called as cases are read.
 
     Raises:

@@ -28,7 +28,7 @@ class TextMemory:
         self._known: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, texts: list[str]) -> Encoding:
-        """As the text side encodes them. Gradients do not pass."""
+        """Encode texts as the text side does. Gradients do not pass."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             with torch.no_grad():
@@ -53,7 +53,7 @@ class FeatureMemory:
         """Begin empty.
 
         Args:
-            folder: Of its own; whatever is there from an interrupted run is removed.
+            folder: Folder of its own; whatever is there from an interrupted run is removed.
         """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
