@@ -57,8 +57,8 @@ class EvaluateRequest:
     """What to evaluate.
 
     Attributes:
-        system: A name of `SYSTEMS`, whose shipped checkpoint is meant, or a checkpoint folder.
-        dataset: A name of `index_builder.datasets.DATASETS`.
+        system: A name of `system_names`, whose own checkpoint is meant, or a checkpoint folder.
+        dataset: A name of `index_builder.datasets.dataset_names`.
         root: The dataset's folder, where it needs one.
         modality: What is read of a case; None: film and text where there are both, else what there is.
         split: The part that is scored. Thresholds always come from the validation part.
