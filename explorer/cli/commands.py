@@ -21,6 +21,7 @@ from explorer.cli.learnt import learnt
 from explorer.cli.maps import maps, subset
 from explorer.cli.models import chosen_system, evaluate, systems, train
 from explorer.cli.options import (
+    SYSTEM_WORDS,
     AcceptLicenceOption,
     CasebookArgument,
     DatasetOption,
@@ -93,8 +94,8 @@ def build(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help="A shipped system (unified, siclip or mskpt) or a checkpoint folder; default: mskpt for "
-            "phantom-dust, else unified.",
+            help=f"A shipped system ({SYSTEM_WORDS}) or a checkpoint folder; default: mskpt for phantom-dust, "
+            "else unified.",
             show_default=False,
         ),
     ] = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,11 +35,10 @@ def learnt(
     from explorer.cli.progress import bar
     from index_builder.calibration.learnt import read_learnt
     from index_builder.casebook.layout import Layout
-    from index_builder.systems import SYSTEMS
     from index_builder.systems.base import CONFIG_FILE
-    from index_builder.systems.shipped import default_checkpoint
+    from index_builder.systems.shipped import checkpoint_named
 
-    folder = default_checkpoint(system) if system in SYSTEMS else Path(system)
+    folder = checkpoint_named(system)
     copy = Layout(folder).system
     if (copy / CONFIG_FILE).is_file():
         if dataset:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explorer.cli.options import DatasetOption, JsonOption, RootOption, SkipUnreadableOption, print_json
+from explorer.cli.options import SYSTEM_WORDS, DatasetOption, JsonOption, RootOption, SkipUnreadableOption, print_json
 from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import ModelError, QueryError
+from index_builder.systems import system_names
 
 if TYPE_CHECKING:
     from index_builder.build.build import PublishedEncoder
 
 
 def evaluate(
-    system: Annotated[str, typer.Argument(help="A shipped system (unified, siclip or mskpt) or a checkpoint folder.")],
+    system: Annotated[str, typer.Argument(help=f"A shipped system ({SYSTEM_WORDS}) or a checkpoint folder.")],
     dataset: DatasetOption,
     root: RootOption = None,
     modality: Annotated[
@@ -69,7 +70,7 @@ def evaluate(
 
 
 def train(
-    system: Annotated[str, typer.Argument(help="unified, siclip or mskpt.")],
+    system: Annotated[str, typer.Argument(help=f"{', '.join(system_names())}.")],
     dataset: Annotated[
         list[str],
         typer.Option(
@@ -80,7 +81,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Checkpoint folder to write; an unfinished run there is continued.")],
     root: RootOption = None,
-    preset: Annotated[str, typer.Option(help="compact or reference.")] = "compact",
+    preset: Annotated[str, typer.Option(help="compact or reference; of plug-ins compact.")] = "compact",
     fraction: Annotated[float, typer.Option(help="Share of the training cases to use.", min=0.01, max=1.0)] = 1.0,
     config: Annotated[Path | None, typer.Option(help="YAML with settings that replace the preset's.")] = None,
     skip_unreadable: SkipUnreadableOption = False,
@@ -141,7 +142,7 @@ def systems(as_json: JsonOption = False) -> None:
     """List what a casebook can be built with: shipped systems, and named published encoders; any other works too."""
     from dataclasses import asdict
 
-    from index_builder.systems.backbones.catalogue import listed_systems
+    from index_builder.systems.shipped import listed_systems
 
     listed = listed_systems()
     if as_json:
@@ -149,15 +150,17 @@ def systems(as_json: JsonOption = False) -> None:
         return
     for title, kind in (
         ("Trained and shipped: build --checkpoint NAME", "shipped"),
+        ("Added by other packages: train NAME; build --checkpoint NAME where the package brings weights", "added"),
         ("Published encoders as they are: build --encoder NAME; weights are fetched at the first use", "frozen"),
     ):
-        print(title)
-        for one in listed:
-            if one.kind == kind:
-                print(f"  {one.name}")
-                consent = "; needs --accept-licence" if one.consent else ""
-                print(f"      reads {one.reads}; {one.size}; licence: {one.licence}{consent}")
-                print(f"      {one.note}" if one.note else "", end="\n" if one.note else "")
+        of_kind = [one for one in listed if one.kind == kind]
+        if of_kind:
+            print(title)
+        for one in of_kind:
+            print(f"  {one.name}")
+            consent = "; needs --accept-licence" if one.consent else ""
+            print(f"      reads {one.reads}; {one.size}; licence: {one.licence}{consent}")
+            print(f"      {one.note}" if one.note else "", end="\n" if one.note else "")
     print(DISCLAIMER)
 
 

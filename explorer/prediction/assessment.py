@@ -20,6 +20,7 @@ from index_builder.calibration.uncertainty import threshold_for_risk
 from index_builder.calibration.voting import vote_logits
 from index_builder.cases.space import Space
 from index_builder.errors import ModelError
+from index_builder.numerics import sigmoid, softmax
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
@@ -254,8 +255,8 @@ def _opinions(
     if held is None:
         return {name: Opinion(float(value)) for name, value in zip(names, plain, strict=True)}
     columns = [held.names.index(name) for name in names]
-    known = _sigmoid(held.logits[:, columns] / held.temperature)
-    probabilities = _sigmoid(logits / held.temperature)
+    known = sigmoid(held.logits[:, columns] / held.temperature)
+    probabilities = sigmoid(logits / held.temperature)
     thresholds = FindingThresholds.of(known, held.truth[:, columns], coverage, held.known[:, columns])
     may_be, may_lack = (one[0].tolist() for one in thresholds.sets(probabilities[None]))
     verdicts = map(_verdict, probabilities, thresholds.told.tolist(), may_be, may_lack)
@@ -290,12 +291,9 @@ def _readings(
     found, stages, withheld = [], casebook.stages, bool(scores.withheld)
     if scores.classified is not None and all(name in scores.classified.logits for name in stages):
         logits = np.array([scores.classified.logits[name] for name in stages])
-        plain = np.exp(logits - logits.max())
         theta = casebook.manifest.system.theta
         found.append(
-            _reading(
-                "classifier", stages, plain / plain.sum(), logits, held["classifier"], coverage, risk, theta, withheld
-            )
+            _reading("classifier", stages, softmax(logits), logits, held["classifier"], coverage, risk, theta, withheld)
         )
     shares = np.array([scores.voted.shares.get(name, 0.0) for name in stages])
     logits = _vote_logits(casebook, scores, stages, stages=True)
@@ -324,11 +322,11 @@ def _reading(
         return Reading(source, scores, None, uncertainty, theta, again)
     columns = [held.names.index(name) for name in stages]
     known, truth = held.logits[:, columns].astype(np.float64), held.truth[:, columns].argmax(axis=1)
-    probabilities = _softmax(logits[None] / held.temperature)
+    probabilities = softmax(logits[None] / held.temperature)
     # Sets from scores that were not fitted to these cases: a temperature fitted to them would bend the promise.
-    limit = stage_threshold(_softmax(known), truth, coverage)
-    possible = stage_sets(_softmax(logits[None]), limit)[0]
-    answers = _softmax(known / held.temperature)
+    limit = stage_threshold(softmax(known), truth, coverage)
+    possible = stage_sets(softmax(logits[None]), limit)[0]
+    answers = softmax(known / held.temperature)
     unsure, wrong = 1 - answers.max(axis=1), answers.argmax(axis=1) != truth
     uncertainty = 1 - float(probabilities.max())
     try:
@@ -378,15 +376,6 @@ def _why_not(casebook: Casebook, scores: Scores) -> str:
 def _vote_logits(casebook: Casebook, scores: Scores, names: tuple[str, ...], *, stages: bool) -> NDArray[np.float64]:
     shares = np.array([scores.voted.shares.get(name, 0.0) for name in names])
     return vote_logits(shares, casebook.manifest.spaces[scores.space].count, stages=stages)
-
-
-def _sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
-
-
-def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=-1, keepdims=True), np.float64)
 
 
 def _named(names: tuple[str, ...], values: NDArray[np.floating]) -> dict[str, float]:

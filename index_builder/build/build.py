@@ -60,7 +60,7 @@ class BuildRequest:
     """What to build.
 
     Attributes:
-        dataset: A name of `index_builder.datasets.DATASETS`.
+        dataset: A name of `index_builder.datasets.dataset_names`.
         root: The dataset's folder, where it needs one.
         out: The casebook's folder.
         checkpoint: The system that embeds: a folder `RetrievalSystem.save` wrote, or a published encoder.

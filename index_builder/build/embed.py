@@ -1,6 +1,7 @@
 """Cases in, vectors and thumbnails out, in shards that survive an interruption."""
 
 from __future__ import annotations
+from index_builder.writing import whole
 
 import copy
 import os
@@ -292,11 +293,10 @@ def _shard_table(shard: Sequence[Case], batches: Sequence[_Batch]) -> pa.Table:
 
 def _write_shard(table: pa.Table, path: Path) -> None:
     """Write a shard so that a reader meets it whole or not, even where a worker given up for dead writes it too."""
-    unfinished = path.with_suffix(f".{uuid4().hex}.writing")
-    write_table(table, unfinished)
-    with unfinished.open("rb") as stream:
-        os.fsync(stream.fileno())
-    unfinished.replace(path)
+    with whole(path, writer=f".{uuid4().hex}") as part:
+        write_table(table, part)
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def _is_complete(path: Path, shard: Sequence[Case], may_lack: Callable[[Case], bool]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_builder.cases.space import SPACES, Space
+from index_builder.numerics import softmax
 
 #: What `choose_vote` tries. More voters than this could not be shown one by one as the reason of a prediction.
 NEIGHBOURS = (3, 5, 10, 20, 30, 50)
@@ -189,9 +190,7 @@ def count_votes(
     """
     if not scores.shape[1] or not np.isfinite(scores[:, 0]).all():
         raise ValueError("a query has no case that may vote on it")
-    nearness = scores.astype(np.float64)
-    weights = np.exp((nearness - nearness[:, :1]) / temperature)
-    weights /= weights.sum(1, keepdims=True)
+    weights = softmax(scores.astype(np.float64) / temperature)
     if known is None or known.all():
         return VoteResult(np.einsum("qk,qkc->qc", weights, labels[voters].astype(np.float64)), voters, weights)
     heard = np.einsum("qk,qkc->qc", weights, known[voters].astype(np.float64))

@@ -14,6 +14,7 @@ from index_builder.casebook.layout import Layout
 from index_builder.cases.labels import LabelKind
 from index_builder.cases.space import Space
 from index_builder.errors import CasebookError
+from index_builder.writing import write_whole
 
 SCHEMA_VERSION = 7
 #: Versions that are read. In 4 no label of a case could be unknown, up to 5 reports were not indexed by words and
@@ -269,7 +270,7 @@ def cluster_column(space: Space) -> str:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, signed with its own digest."""
     signed = manifest.model_copy(update={"digest": manifest.own_digest()})
-    _replace(Layout(folder).manifest, signed.model_dump_json(indent=2, exclude_unset=True) + "\n")
+    write_whole(Layout(folder).manifest, signed.model_dump_json(indent=2, exclude_unset=True) + "\n")
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
@@ -298,7 +299,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """
     layout = Layout(folder)
     try:
-        _replace(layout.metrics, json.dumps(_shortened(metrics), ensure_ascii=False, allow_nan=False) + "\n")
+        write_whole(layout.metrics, json.dumps(_shortened(metrics), ensure_ascii=False, allow_nan=False) + "\n")
         if layout.manifest.is_file():
             manifest = read_manifest(folder)
             listed = manifest.files | {layout.metrics.name: file_digest(layout.metrics)}
@@ -353,13 +354,6 @@ def check_system(folder: Path, manifest: Manifest) -> None:
             raise CasebookError(
                 f"{path}: not what embedded these cases. Restore it from a copy of the casebook, or rebuild it."
             )
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that a reader meets the old content or the new, never half of it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
 
 
 def _shortened(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -10,6 +9,7 @@ from threading import Lock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cachetools import LRUCache
 
 from index_builder.errors import CasebookError
 
@@ -39,7 +39,7 @@ class ThumbnailReader:
         """
         self._path = path
         self._lock = Lock()
-        self._groups: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
+        self._groups: LRUCache[int, pa.ChunkedArray] = LRUCache(_GROUPS)
         try:
             self._file = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
@@ -63,9 +63,6 @@ class ThumbnailReader:
                     self._groups[number] = self._file.read_row_group(number, ["thumbnail"]).column("thumbnail")
                 except (OSError, pa.ArrowException) as error:
                     raise self._damaged(error) from error
-                if len(self._groups) > _GROUPS:
-                    self._groups.popitem(last=False)
-            self._groups.move_to_end(number)
             return self._groups[number]
 
     def _damaged(self, error: Exception) -> CasebookError:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from index_builder.cases.case import Case
 from index_builder.cases.labels import LabelKind
@@ -36,7 +39,7 @@ class Dataset(Protocol):
     """Reader of one source.
 
     A class per source, one file each. The constructor checks that the source is there and raises
-    `DatasetError` with the remedy; it reads no pixels.
+    `DatasetError` with the remedy; it reads no pixels. It may know more: `LocatesFindings`, `DrawsFindings`.
     """
 
     card: DatasetCard
@@ -52,4 +55,44 @@ class Dataset(Protocol):
 
         Thread-safe. Raises `ImagingError` naming the file.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPlace:
+    """Where a label's finding lies on a film.
+
+    Attributes:
+        label: Of the dataset.
+        focal: Whether it lies in a place, not in a whole organ.
+        mask: [H, W] bool, pixels of the film that it covers.
+    """
+
+    label: str
+    focal: bool
+    mask: NDArray[np.bool_]
+
+
+@runtime_checkable
+class LocatesFindings(Protocol):
+    """A dataset that also knows where findings lie, on some of its films at least."""
+
+    def finding_places(self, case: Case, shape: tuple[int, int]) -> Sequence[FindingPlace]:
+        """By label of a case's film of this shape, (H, W); empty where nothing is known."""
+        ...
+
+
+@runtime_checkable
+class DrawsFindings(Protocol):
+    """A dataset that draws its films from what reports say, which is more than a film can show."""
+
+    #: Labels whose finding is on nearly every film of a case that carries them.
+    drawn_labels: tuple[str, ...]
+
+    def visible_labels(self, case: Case) -> tuple[str, ...]:
+        """The labels of a case that its film shows."""
+        ...
+
+    def drawn_findings(self, case: Case) -> tuple[str, ...]:
+        """Names of what is drawn on its film."""
         ...

@@ -20,8 +20,7 @@ from index_builder.cases.case import Case
 from index_builder.cases.space import Space
 from index_builder.cases.table import cases_at
 from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Dataset
-from index_builder.datasets.phantom.openi_cohort import PhantomOpenI, visible_labels
+from index_builder.datasets.base import Dataset, DrawsFindings
 from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import ModelError
 from index_builder.evaluation.baselines import baselines, frozen_encoder
@@ -57,8 +56,8 @@ class EvaluateRequest:
     """A request to evaluate.
 
     Attributes:
-        system: A name of `SYSTEMS`, whose shipped checkpoint is meant, or a checkpoint folder.
-        dataset: A name of `index_builder.datasets.DATASETS`.
+        system: A name of `system_names`, whose own checkpoint is meant, or a checkpoint folder.
+        dataset: A name of `index_builder.datasets.dataset_names`.
         root: The dataset's folder, where it needs one.
         modality: What is read of a case; None: film and text where there are both, else what there is.
         split: The part that is scored. Thresholds always come from the validation part.
@@ -177,7 +176,7 @@ def measure_task(
         )
         result["cross_modal"] = cross_modal(task, pool, embedded.spaces["image"][pool.rows], texts)
     if request.baselines:
-        result["baselines"] = baselines(system, task, visible, embedded, dataset, request.root, progress)
+        result["baselines"] = baselines(system, task, visible, embedded, request.root, progress)
     return result | {"per_case": _per_case(task, prediction, temperature, queries), "disclaimer": DISCLAIMER}
 
 
@@ -213,10 +212,10 @@ def explanations(
 
 def visible_task(task: Task, dataset: Dataset) -> Task | None:
     """The task of predicting what a drawn film shows, where the dataset says; classes seldom drawn are left out."""
-    if dataset.card.name != PhantomOpenI.card.name:
+    if not isinstance(dataset, DrawsFindings):
         return None
-    names = [name for name in task.names if name in PhantomOpenI.drawn_labels]
-    shown = [set(visible_labels(case.codes)) for case in task.cases]
+    names = [name for name in task.names if name in dataset.drawn_labels]
+    shown = [set(dataset.visible_labels(case)) for case in task.cases]
     return task.with_truth(names, np.array([[name in labels for name in names] for labels in shown]))
 
 

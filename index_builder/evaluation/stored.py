@@ -17,8 +17,8 @@ from index_builder.casebook.manifest import DatasetRecord, read_manifest, read_m
 from index_builder.cases.case import Case
 from index_builder.cases.space import SPACES, Space
 from index_builder.cases.table import CaseRows, read_cases
-from index_builder.datasets import open_dataset
-from index_builder.datasets.base import Dataset, DatasetCard
+from index_builder.datasets import is_drawn, open_dataset
+from index_builder.datasets.base import Dataset, DatasetCard, DrawsFindings
 from index_builder.disclaimer import DISCLAIMER
 from index_builder.errors import CxrError
 from index_builder.evaluation.embedding import Embedded, Prepare, frozen_features
@@ -64,6 +64,22 @@ class StoredCases:
             root = self._record.root
             self._source = open_dataset(self._record.kind, None if root is None else Path(root), self._record.seed)
         return self._source.load_film(reference)
+
+
+class StoredDrawings(StoredCases):
+    """The same of films that were drawn: what drew them, which needs no folder, tells what each shows."""
+
+    def __init__(self, record: DatasetRecord, cases: CaseRows, drawn: DrawsFindings) -> None:
+        super().__init__(record, cases)
+        self.drawn_labels = drawn.drawn_labels
+        self.visible_labels = drawn.visible_labels
+        self.drawn_findings = drawn.drawn_findings
+
+
+def stored_cases(record: DatasetRecord, cases: CaseRows) -> StoredCases:
+    """Cases of a casebook with all that is known of them without their source's folder."""
+    drawn = open_dataset(record.kind, seed=record.seed) if is_drawn(record.kind) else None
+    return StoredDrawings(record, cases, drawn) if isinstance(drawn, DrawsFindings) else StoredCases(record, cases)
 
 
 @dataclass(slots=True)
@@ -143,7 +159,7 @@ def measure_stored(
         `system`, `preset`, `dataset`; `modalities`, what `measure` gives by modality; `not_measured`, the reason by
         modality, e.g. that the casebook has no test part; `disclaimer`.
     """
-    dataset = StoredCases(record, cases)
+    dataset = stored_cases(record, cases)
     stored = StoredVectors(dataset, vectors, system.prepare, progress)
     modalities: dict[str, Any] = {}
     not_measured: dict[str, str] = {}

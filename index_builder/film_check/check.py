@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from index_builder.errors import CasebookError
 from index_builder.imaging import model_input
+from index_builder.numerics import softmax
 
 Turn = Literal["upright", "inverted", "turned left", "upside down", "turned right"]
 #: In the order of the orientation's classes; a film "turned left" was turned a quarter counter-clockwise.
@@ -117,10 +118,9 @@ class FilmCheck:
 
     def likeliest_turn(self, pixels: NDArray[np.float32]) -> tuple[Turn, float]:
         """How a film [H, W] seems to lie, and the probability of that."""
-        logits = self.weights @ orientation_input(pixels) + self.bias
-        shares = np.exp(logits - logits.max())
+        shares = softmax(self.weights @ orientation_input(pixels) + self.bias)
         best = int(shares.argmax())
-        return TURNS[best], float(shares[best] / shares.sum())
+        return TURNS[best], float(shares[best])
 
     def write(self, path: Path) -> None:
         """Write as safetensors."""

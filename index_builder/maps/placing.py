@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.numerics import softmax
+
 #: Nearest cases that place a query, and the softmax over similarity that weighs them; docs/explanation/maps.md has
 #: the error of this and other choices on cases left out of the map.
 PLACING_NEIGHBOURS = 10
@@ -23,6 +25,5 @@ def place(positions: NDArray[np.float32], similarities: NDArray[np.float32]) -> 
     Returns:
         [..., dims] float32.
     """
-    weights = np.exp((similarities - similarities.max(-1, keepdims=True)) / PLACING_TEMPERATURE)
-    weights = weights / weights.sum(-1, keepdims=True)
+    weights = softmax(similarities / PLACING_TEMPERATURE)
     return np.asarray((positions * weights[..., None]).sum(-2), np.float32)

@@ -87,6 +87,8 @@ class RetrievalSystem(nn.Module, ABC):
 
     name: ClassVar[str]
     config_class: ClassVar[type[SystemConfig]]
+    #: Where the trained weights lie that a plug-in's package brings; None: none, or a system of ours.
+    checkpoint: ClassVar[Path | None] = None
     #: Phases of training in order; `losses` is told which one is on.
     phases: ClassVar[tuple[str, ...]] = ("fit",)
     #: Phases whose batches carry a strong view of each film.

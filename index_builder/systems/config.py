@@ -7,7 +7,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from index_builder.cases.space import Space
-from index_builder.systems import SYSTEMS as SYSTEMS
 
 
 class SystemConfig(BaseModel):

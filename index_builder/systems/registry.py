@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from index_builder.errors import ModelError
-from index_builder.systems import FROZEN, SYSTEMS
+from index_builder.systems import ADDED, FROZEN, system_names
 from index_builder.systems.backbones.runtime import accelerate
 from index_builder.systems.base import CONFIG_FILE, RetrievalSystem
 
@@ -17,8 +17,11 @@ def system_class(name: str) -> type[RetrievalSystem]:
     """The class of a system by its name.
 
     Raises:
-        ModelError: No system of that name.
+        ModelError: No system of that name, several packages claim it, or the one that adds it is at fault.
     """
+    added = ADDED.known(name)
+    if added is not None:
+        return _checked(name, ADDED.load(name), added.package)
     if name == "unified":
         from index_builder.systems.unified import Unified
 
@@ -35,7 +38,17 @@ def system_class(name: str) -> type[RetrievalSystem]:
         from index_builder.systems.frozen import Frozen
 
         return Frozen
-    raise ModelError(f"unknown system {name!r}. Known: {', '.join((*SYSTEMS, FROZEN))}.")
+    known = ", ".join((*system_names(), FROZEN))
+    raise ModelError(f"unknown system {name!r}. Known: {known}; packages can add others (docs/how-to/plug-ins.md).")
+
+
+def _checked(name: str, found: object, package: str) -> type[RetrievalSystem]:
+    """A plug-in's class, if it is one: a saved system says its name, by which it is opened again."""
+    if not (isinstance(found, type) and issubclass(found, RetrievalSystem)) or found.name != name:
+        raise ModelError(
+            f"system {name!r} of package {package} is no RetrievalSystem of that name. Install another version of it."
+        )
+    return found
 
 
 def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSystem:

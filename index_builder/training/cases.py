@@ -15,7 +15,7 @@ from torch import Tensor
 
 from index_builder.casebook.manifest import UnreadableFilm
 from index_builder.cases.case import Case, Split
-from index_builder.datasets import open_dataset
+from index_builder.datasets import is_drawn, open_dataset
 from index_builder.datasets.base import Dataset
 from index_builder.datasets.unreadable import without_unreadable
 from index_builder.errors import DatasetError
@@ -34,7 +34,7 @@ class Source:
     """A dataset to train on.
 
     Attributes:
-        kind: A name of `index_builder.datasets.DATASETS`.
+        kind: A name of `index_builder.datasets.dataset_names`.
         root: Its folder, where it needs one.
         seed: What phantoms are drawn from.
     """
@@ -53,7 +53,7 @@ class Source:
         kind, _, rest = expression.partition("=")
         if not rest:
             return cls(kind)
-        if kind.startswith("phantom"):
+        if is_drawn(kind):
             if not rest.isdecimal():
                 raise DatasetError(f"{expression!r}: {kind} is drawn from a seed. Give a number, e.g. {kind}=1.")
             return cls(kind, seed=int(rest))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from index_builder.cases.case import Case
-from index_builder.datasets.base import Dataset
+from index_builder.datasets.base import Dataset, LocatesFindings
 from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.errors import ImagingError
-from index_builder.evaluation.faithfulness.localisation import knows_regions, regions
+from index_builder.evaluation.faithfulness.localisation import regions
 from index_builder.imaging import model_input
 
 #: (what is being done, cases done, cases in all)
@@ -73,7 +73,7 @@ def decode_films(
     found: dict[int, dict[str, NDArray[np.uint8]]] = {
         place: {}
         for place, (dataset, case, _) in enumerate(filmed)
-        if with_regions and case.synthetic and knows_regions(dataset)
+        if with_regions and case.synthetic and isinstance(dataset, LocatesFindings)
     }
     there = all(path.is_file() for path in (films_file, complete, *([regions_file] if found else ())))
     # A run that goes on must have the films it began with, so those it began without are not tried again.

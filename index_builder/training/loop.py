@@ -26,6 +26,7 @@ from index_builder.training.economy.depthwise import quick_depthwise
 from index_builder.training.economy.memory import FeatureMemory, TextMemory
 from index_builder.training.schedule import Schedule
 from index_builder.training.validate import validation_scores
+from index_builder.writing import whole
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -329,9 +330,8 @@ class _Progress:
         state = {name: getattr(self, name) for name in _STATE}
         state |= {"fingerprint": self.fingerprint, "weights": trained_weights(system)}
         state |= {"optimiser": optimiser.state_dict(), "plan": plan.state_dict()}
-        unfinished = path.with_suffix(".writing")
-        torch.save(state, unfinished)
-        unfinished.replace(path)
+        with whole(path) as part:
+            torch.save(state, part)
 
 
 def weighted_mean(scores: dict[str, float], cases: TrainingCases) -> float:

@@ -6,9 +6,7 @@ Used in training alone, to tie datasets together; each is shown and scored with 
 from __future__ import annotations
 
 from index_builder.cases.case import Case
-from index_builder.datasets.base import Dataset
-from index_builder.datasets.phantom.mesh_codes import findings_of
-from index_builder.datasets.phantom.openi_cohort import PhantomOpenI
+from index_builder.datasets.base import Dataset, DrawsFindings
 
 #: Labels of real films that are also an Open-i class: ties those films to reports.
 OPENI_MEANING: dict[str, str] = {
@@ -49,9 +47,8 @@ NIH_MEANING: dict[str, str] = {
 def meaning(dataset: Dataset, case: Case) -> set[str]:
     """Labels of a case and whatever they, or the findings drawn on its film, also mean."""
     means = {*case.labels, *(OPENI_MEANING[label] for label in case.labels if label in OPENI_MEANING)}
-    if isinstance(dataset, PhantomOpenI):
-        drawn = (finding.name for finding in findings_of(case.codes))
-        means |= {NIH_MEANING[name] for name in drawn if name in NIH_MEANING}
+    if isinstance(dataset, DrawsFindings):
+        means |= {NIH_MEANING[name] for name in dataset.drawn_findings(case) if name in NIH_MEANING}
     return means
 
 
@@ -64,4 +61,4 @@ def undecided(case: Case) -> set[str]:
 def decided(dataset: Dataset) -> set[str]:
     """Labels whose presence and absence a dataset's cases decide."""
     labels = {*dataset.label_names, *(OPENI_MEANING[name] for name in dataset.label_names if name in OPENI_MEANING)}
-    return labels | set(NIH_MEANING.values()) if isinstance(dataset, PhantomOpenI) else labels
+    return labels | set(NIH_MEANING.values()) if isinstance(dataset, DrawsFindings) else labels

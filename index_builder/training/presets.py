@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from index_builder.errors import ModelError
 from index_builder.resources import resource
-from index_builder.systems import SYSTEMS
+from index_builder.systems import SYSTEMS, system_names
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.registry import system_class
 from index_builder.training.schedule import Schedule
@@ -75,10 +75,13 @@ def read_overrides(path: Path | None) -> dict[str, Any]:
 
 
 def _read(system: str, name: str) -> dict[str, Any]:
-    if system not in SYSTEMS:
-        raise ModelError(f"unknown system {system!r}. Known: {', '.join(SYSTEMS)}.")
-    if name not in PRESETS:
-        raise ModelError(f"unknown preset {name!r}. Known: {', '.join(PRESETS)}.")
+    if system not in system_names():
+        raise ModelError(f"unknown system {system!r}. Known: {', '.join(system_names())}.")
+    known = PRESETS if system in SYSTEMS else PRESETS[:1]
+    if name not in known:
+        raise ModelError(f"unknown preset {name!r} of {system}. Known: {', '.join(known)}.")
+    if system not in SYSTEMS:  # a plug-in: what its configuration and the schedule say by themselves
+        return {}
     content: dict[str, Any] = yaml.safe_load(resource("assets", "presets", f"{system}-{name}.yaml").read_text("utf-8"))
     return content
 

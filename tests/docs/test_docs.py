@@ -52,7 +52,9 @@ def test_every_page_is_in_the_index_of_its_kind() -> None:
         lost += [page for page in (DOCS / kind).rglob("*.md") if page != index and page not in listed]
         assert index in {_target(DOCS / "index.md", link)[0] for link in links(DOCS / "index.md")}
     assert not [str(page.relative_to(ROOT)) for page in lost]
-    assert sorted(folder.name for folder in DOCS.iterdir() if folder.is_dir()) == sorted((*_KINDS, "screenshots"))
+    assert sorted(folder.name for folder in DOCS.iterdir() if folder.is_dir()) == sorted(
+        (*_KINDS, "examples", "screenshots")
+    )
 
 
 def test_anchors_are_those_of_the_site() -> None:

@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from index_builder.cases.case import Case
 from index_builder.datasets.phantom import PhantomDust, PhantomOpenI
-from index_builder.datasets.published.nih import NIH
+from index_builder.datasets.published.nih import NIH, nih_boxes
 from index_builder.evaluation.faithfulness.agreement import pearson, rank_correlation, top_overlap
-from index_builder.evaluation.faithfulness.localisation import nih_boxes, overlap, points_at, regions
+from index_builder.evaluation.faithfulness.localisation import overlap, points_at, regions
 from index_builder.evaluation.faithfulness.perturbation import (
     BLOCKS,
     altered_films,

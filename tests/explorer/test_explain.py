@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from explorer import Casebook, Query
-from explorer.app.recent import Recent
 from explorer.explanation.explain import (
     Question,
     agreement,
@@ -263,13 +262,3 @@ def test_methods_agree_with_themselves(casebook: Casebook) -> None:
     assert (other.first, other.second, other.what) == ("attention", "grad-cam", "films")
     assert -1 <= other.rho < 1
     assert 0 <= other.overlap <= 1
-
-
-def test_only_the_last_results_are_kept() -> None:
-    recent: Recent[str] = Recent(2)
-    assert recent.put("a", "1") == "1"
-    recent.put("b", "2")
-    assert recent.get("a") == "1"
-    recent.put("c", "3")
-    assert [recent.get(key) for key in "abc"] == ["1", None, "3"]
-    assert len(recent) == 2

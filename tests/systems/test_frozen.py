@@ -27,10 +27,11 @@ from index_builder.errors import ExplanationError, ImagingError, ModelError
 from index_builder.explanation.base import FindingTarget, Inputs, SimilarityTarget
 from index_builder.explanation.explain import answering, explain, layers_of
 from index_builder.imaging import Framing, framed, framed_geometry
-from index_builder.systems.backbones.catalogue import ENCODERS, listed_systems, require_consent
+from index_builder.systems.backbones.catalogue import ENCODERS, require_consent
 from index_builder.systems.backbones.published_text import places
 from index_builder.systems.frozen import Frozen
 from index_builder.systems.registry import load_accelerated, load_system
+from index_builder.systems.shipped import listed_systems
 
 TOLERANCE = 1e-5
 SHAPES = ((70, 61), (48, 83), (33, 33))

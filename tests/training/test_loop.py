@@ -71,7 +71,7 @@ def test_an_interrupted_training_comes_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         fit(stopped, cases[name], SHORT, parted, Interrupt(*at))
     assert (parted / LAST).is_file()
-    assert not list(parted.glob("*.writing"))
+    assert not list(parted.glob(".*.part"))
 
     resumed = fresh(configs[name], cases[name])
     rest = Interrupt("never", 0)

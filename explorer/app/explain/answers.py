@@ -6,11 +6,12 @@ Those of cases are shared by all users. Those of a query are its session's alone
 from __future__ import annotations
 
 from collections.abc import Hashable
+from threading import Lock
 
 import streamlit as st
+from cachetools import LRUCache, cached
 
 from explorer.app.library import Shelved
-from explorer.app.recent import Recent
 from explorer.explanation.explain import Answer, Question, explain
 from explorer.explanation.study import Study, open_study
 from explorer.explanation.words import METHOD_WORDS
@@ -20,12 +21,18 @@ from index_builder.explanation import Method
 _CASES, _ANSWERS = 24, 96
 _OWN_ANSWERS = 24
 
+#: Answers are read and kept by one thread at a time.
+_lock = Lock()
 
+
+def _study_key(shelved: Shelved, case_id: str, film: int = 0) -> Hashable:
+    return str(shelved.folder), shelved.stamp, case_id, film
+
+
+@cached(LRUCache(_CASES), key=_study_key, lock=Lock())
 def case_study(shelved: Shelved, case_id: str, film: int = 0) -> Study:
     """A case of the casebook, prepared with one of its films. Raises `CxrError`."""
-    key = (str(shelved.folder), shelved.stamp, case_id, film)
-    studies = _shared_studies()
-    return studies.get(key) or studies.put(key, open_study(shelved.casebook, Query(case_id=case_id), film))
+    return open_study(shelved.casebook, Query(case_id=case_id), film)
 
 
 def study_of(shelved: Shelved, query: Query, film: int = 0) -> Study:
@@ -53,7 +60,8 @@ def answer_for(shelved: Shelved, study: Study, question: Question, method: Metho
     other = None if question.other is None else question.other.key
     key = (shelved.name, shelved.stamp, digest, study.key, other, question.finding, question.part, method, layer)
     answers = _answers(study, question)
-    known = answers.get(key)
+    with _lock:
+        known = answers.get(key)
     if known is not None:
         return known
     if st.session_state.get("explain-cancelled") == key:
@@ -71,14 +79,16 @@ def answer_for(shelved: Shelved, study: Study, question: Question, method: Metho
 
     answer = explain(shelved.casebook, study, question, method, layer=layer, progress=progress)
     place.empty()
-    return answers.put(key, answer)
+    with _lock:
+        answers[key] = answer
+    return answer
 
 
-def _answers(study: Study, question: Question) -> Recent[Answer]:
+def _answers(study: Study, question: Question) -> LRUCache[Hashable, Answer]:
     asked = (study, question.other)
     if all(one is None or one.case_id is not None for one in asked):
         return _shared_answers()
-    own: Recent[Answer] = st.session_state.setdefault("explain-answers", Recent(_OWN_ANSWERS))
+    own: LRUCache[Hashable, Answer] = st.session_state.setdefault("explain-answers", LRUCache(_OWN_ANSWERS))
     return own
 
 
@@ -91,10 +101,5 @@ def _forget_cancel() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def _shared_studies() -> Recent[Study]:
-    return Recent(_CASES)
-
-
-@st.cache_resource(show_spinner=False)
-def _shared_answers() -> Recent[Answer]:
-    return Recent(_ANSWERS)
+def _shared_answers() -> LRUCache[Hashable, Answer]:
+    return LRUCache(_ANSWERS)

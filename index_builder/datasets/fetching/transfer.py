@@ -20,6 +20,7 @@ from typing import BinaryIO
 import httpx
 
 from index_builder.errors import DownloadError
+from index_builder.writing import write_whole
 
 GZIP_MAGIC = b"\x1f\x8b"
 #: Kept free on the disk whatever is downloaded or unpacked.
@@ -256,10 +257,8 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Replace a small JSON file in one step, so that no reader ever sees half of it."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Replace a small JSON file in one step."""
+    write_whole(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 
 def _append(remote: RemoteFile, part: Path, state: Path, offset: int, progress: Callable[[Progress], None]) -> None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from index_builder.datasets.fetching.transfer import require_space
 from index_builder.datasets.published.openi import film_key
 from index_builder.errors import DownloadError
+from index_builder.writing import whole
 
 #: The largest Open-i DICOM file has 35 MB; what is beyond this is no film.
 MAX_FILM_BYTES = 256 * 2**20
@@ -112,13 +113,9 @@ def _write(members: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> P
         raise DownloadError(f"{member.name!r} has no content. Delete the archive and run the command again.")
     require_space(folder, member.size, f"unpacking {member.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        with temporary.open("wb") as out:
+    with whole(target) as part:
+        with part.open("wb") as out:
             shutil.copyfileobj(source, out, 2**20)
-        if temporary.stat().st_size != member.size:
+        if part.stat().st_size != member.size:
             raise DownloadError(f"{member.name!r} is cut short. Delete the archive and run the command again.")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from index_builder.cases.case import Case, ProfileValue
 from index_builder.cases.labels import DUST_STAGES
-from index_builder.datasets.base import DatasetCard
+from index_builder.datasets.base import DatasetCard, FindingPlace
 from index_builder.datasets.phantom.dust_reports import MOST_CASES, write_report
 from index_builder.datasets.phantom.render import render
-from index_builder.datasets.phantom.spec import ChestSpec, Finding, PhantomFilm, stream
+from index_builder.datasets.phantom.spec import ChestSpec, Finding, PhantomFilm, finding_places, stream
 from index_builder.datasets.reading.splits import split_of
 from index_builder.errors import DatasetError, ImagingError
 
@@ -111,6 +111,12 @@ class PhantomDust:
     def masks(self, reference: str) -> dict[str, NDArray[np.bool_]]:
         """Finding name -> [512, 512] bool of what was drawn. Raises `ImagingError` for an unknown reference."""
         return dict(self._render(self._visit(self._number(reference))).masks)
+
+    def finding_places(self, case: Case, shape: tuple[int, int]) -> Sequence[FindingPlace]:
+        """Exact masks of the opacities that a stage above 0 stands for."""
+        masks = self.masks(str(case.image))
+        dust = [name for name in ("small opacities", "mass") if name in masks]
+        return finding_places(masks, {label: dust for label in case.labels if label != self.label_names[0]})
 
     def spec(self, reference: str) -> ChestSpec:
         """What is drawn for a case. Raises `ImagingError` for an unknown reference."""

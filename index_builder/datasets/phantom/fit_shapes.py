@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 from index_builder.datasets.phantom.anatomy import BASE, LATERAL, MEDIAL
-from index_builder.errors import DatasetError
+from index_builder.resources import packaged
 
 ARCHIVE = "semantic_masks_v7labs_lungs.zip"
 COMPONENTS = 12
@@ -29,14 +28,8 @@ HEIGHT = 256
 
 
 def archive_path() -> Path:
-    """Path of the packaged outlines. Raises `DatasetError` when torchxrayvision is not installed with its data."""
-    spec = find_spec("torchxrayvision")
-    if spec is None or spec.origin is None:
-        raise DatasetError(f"{ARCHIVE} comes with torchxrayvision, which is not installed: pip install torchxrayvision")
-    path = Path(spec.origin).parent / "data" / ARCHIVE
-    if not path.is_file():
-        raise DatasetError(f"{path} is missing: reinstall torchxrayvision")
-    return path
+    """The packaged outlines. Raises `InstallationError` when torchxrayvision is not installed with its data."""
+    return packaged("torchxrayvision", "data", ARCHIVE)
 
 
 def lung_points(lung: NDArray[np.bool_], lateral_sign: int) -> NDArray[np.float64] | None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from index_builder.cases.case import Case, ProfileValue
 from index_builder.cases.labels import OPENI_LABELS, openi_labels
-from index_builder.datasets.base import DatasetCard
+from index_builder.datasets.base import DatasetCard, FindingPlace
 from index_builder.datasets.phantom.mesh_codes import draw_codes, findings_of
 from index_builder.datasets.phantom.render import render
-from index_builder.datasets.phantom.spec import ChestSpec, PhantomFilm, stream
+from index_builder.datasets.phantom.spec import ChestSpec, PhantomFilm, finding_places, stream
 from index_builder.datasets.published.openi import OpenI
 from index_builder.errors import ImagingError
 
@@ -110,6 +110,14 @@ class PhantomOpenI:
         """Finding name -> [512, 512] bool of what was drawn. Raises `ImagingError` for an unknown reference."""
         return dict(self._render(self._known(reference)).masks)
 
+    def finding_places(self, case: Case, shape: tuple[int, int]) -> Sequence[FindingPlace]:
+        """Exact masks of what was drawn, by label."""
+        names: dict[str, list[str]] = {}
+        for drawn in draw_codes(case.codes):
+            for label in openi_labels([drawn.code]):
+                names.setdefault(label, []).extend(finding.name for finding in drawn.findings)
+        return finding_places(self.masks(str(case.image)), names)
+
     def drawn(self, reference: str) -> PhantomFilm:
         """The film of a case with its anatomy and masks. Raises `ImagingError` for an unknown reference."""
         return self._render(self._known(reference))
@@ -127,7 +135,16 @@ class PhantomOpenI:
 
     def visible_labels(self, case: Case) -> tuple[str, ...]:
         """The labels of a case that at least one drawn code stands for ("Normal" is seen as the absence of all)."""
-        return visible_labels(case.codes)
+        shown: set[str] = set()
+        for drawn in draw_codes(case.codes):
+            labels = openi_labels([drawn.code])
+            if drawn.findings or labels == ("Normal",):
+                shown.update(labels)
+        return tuple(sorted(shown))
+
+    def drawn_findings(self, case: Case) -> tuple[str, ...]:
+        """Names of the findings that are drawn, keys of `spec.FINDINGS`."""
+        return tuple(finding.name for finding in findings_of(case.codes))
 
     def _render(self, case: Case) -> PhantomFilm:
         return render(self.spec(case.case_id), _digest(self.seed, case.case_id))
@@ -166,16 +183,6 @@ class PhantomOpenI:
             codes=source.codes,
             synthetic=True,
         )
-
-
-def visible_labels(codes: Sequence[str]) -> tuple[str, ...]:
-    """Open-i classes that a film drawn from these codes shows, sorted."""
-    shown: set[str] = set()
-    for drawn in draw_codes(codes):
-        labels = openi_labels([drawn.code])
-        if drawn.findings or labels == ("Normal",):
-            shown.update(labels)
-    return tuple(sorted(shown))
 
 
 def _digest(seed: int, name: str) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index_builder.datasets.base import FindingPlace
 from index_builder.errors import DatasetError
 
 Side = Literal["right", "left", "bilateral", ""]
@@ -75,6 +76,29 @@ FINDINGS: dict[str, str] = {
     "clips": "the clips",
     "spinal hardware": "the rods and screws",
 }
+
+
+#: Findings that change the size, shape or texture of an organ; the others add a shadow, line or gap in a place.
+DIFFUSE = frozenset(
+    {
+        "cardiomegaly",
+        "pericardial effusion",
+        "small opacities",
+        "reticulation",
+        "emphysema",
+        "hyperinflation",
+        "hypoinflation",
+        "oedema",
+        "congestion",
+        "prominent markings",
+        "hilar enlargement",
+        "wide mediastinum",
+        "elevated diaphragm",
+        "tortuous aorta",
+        "osteophytes",
+        "scoliosis",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +183,14 @@ class PhantomFilm:
 def stream(seed: int, name: str) -> np.random.Generator:
     """Random numbers for one part of one film, so that adding a finding leaves every other part as it was."""
     return np.random.default_rng([seed & 0xFFFFFFFF, seed >> 32 & 0x7FFFFFFF, *name.encode()])
+
+
+def finding_places(
+    masks: Mapping[str, NDArray[np.bool_]], drawn: Mapping[str, Collection[str]]
+) -> tuple[FindingPlace, ...]:
+    """Where labels lie: what was drawn of each, by the names of its findings; labels that show nothing left out."""
+    return tuple(
+        FindingPlace(label, DIFFUSE.isdisjoint(names), np.any([masks[name] for name in names], axis=0))
+        for label, names in drawn.items()
+        if names
+    )

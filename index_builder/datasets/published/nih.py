@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from index_builder.cases.case import Case, ProfileValue, Split
 from index_builder.cases.labels import NIH_LABELS
-from index_builder.datasets.base import DatasetCard
+from index_builder.datasets.base import DatasetCard, FindingPlace
 from index_builder.datasets.reading.cases import FilmFolder, Reading, SplitRule, TableDataset, TablePass, carve_val
 from index_builder.datasets.reading.film_tree import walk
 from index_builder.datasets.reading.rows import Row, Table
 from index_builder.datasets.reading.tables import read_table
 from index_builder.datasets.reading.values import parse_age, parse_number, parse_sex, parse_view, shown
 from index_builder.errors import DatasetError
+from index_builder.resources import packaged
 
 TABLE_PATTERN = "Data_Entry*.csv"
 IMAGES_PATTERN = "images*"
@@ -27,6 +34,12 @@ SPLIT = "split"
 
 _NO_FINDING = "No Finding"
 _BY_NAME: dict[str, str | None] = {label.casefold(): label for label in NIH_LABELS} | {_NO_FINDING.casefold(): None}
+
+
+#: Pixels on a side of the films that the boxes were drawn on.
+_BOXED_SIZE = 1024
+#: The one label that the boxes spell differently.
+_BOX_LABELS = {"Infiltrate": "Infiltration"}
 
 
 class NIH(TableDataset):
@@ -81,6 +94,16 @@ class NIH(TableDataset):
         table.require((IMAGE, LABELS, PATIENT, AGE, SEX, VIEW, FOLLOW_UP))
         self.films = FilmFolder(self.root, linked=folders)
         self.reading = self._read(table, _films_by_stem(self.root, folders))
+
+    def finding_places(self, case: Case, shape: tuple[int, int]) -> Sequence[FindingPlace]:
+        """The boxes that radiologists drew on 880 of the films (Wang et al., CVPR 2017)."""
+        rows, columns = shape
+        y, x = rows / _BOXED_SIZE, columns / _BOXED_SIZE
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for label, (left, top, width, height) in nih_boxes().get(case.case_id, ()):
+            mask = masks.setdefault(label, np.zeros(shape, bool))
+            mask[round(top * y) : round((top + height) * y), round(left * x) : round((left + width) * x)] = True
+        return [FindingPlace(label, label != "Cardiomegaly", mask) for label, mask in masks.items()]
 
     def _find_table(self) -> Path:
         tables = sorted(self.root.glob(TABLE_PATTERN))
@@ -173,6 +196,19 @@ class NIH(TableDataset):
                 if splits.setdefault(_stem(line), split) != split:
                     raise DatasetError(f"{path}: film {shown(line)} is in both lists. Use the published lists.")
         return splits
+
+
+@cache
+def nih_boxes() -> Mapping[str, list[tuple[str, tuple[float, float, float, float]]]]:
+    """Case id -> (label, (left, top, width, height) in pixels of a film of 1,024 by 1,024), from torchxrayvision."""
+    found: dict[str, list[tuple[str, tuple[float, float, float, float]]]] = {}
+    with gzip.open(packaged("torchxrayvision", "data", "BBox_List_2017.csv.gz"), "rt", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        next(rows)
+        for image, label, left, top, width, height, *_ in rows:
+            box = (float(left), float(top), float(width), float(height))
+            found.setdefault(image.partition(".")[0], []).append((_BOX_LABELS.get(label, label), box))
+    return found
 
 
 def parse_labels(text: str) -> tuple[str, ...]:

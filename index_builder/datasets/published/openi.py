@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from index_builder.datasets.published.openi_reports import (
 from index_builder.datasets.reading.film_tree import walk
 from index_builder.datasets.reading.splits import split_of
 from index_builder.errors import DatasetError, ImagingError
+from index_builder.resources import packaged
 
 if TYPE_CHECKING:
     from index_builder.imaging import Film
@@ -232,18 +232,10 @@ def films_by_report(reports: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _packaged_data() -> Path:
-    """Data folder of the installed torchxrayvision, found without importing it (that would load torch)."""
-    spec = importlib.util.find_spec("torchxrayvision")
-    folders = [] if spec is None else list(spec.submodule_search_locations or ())
-    for folder in folders:
-        data = Path(folder) / "data"
-        if all((data / name).is_file() for name in (REPORTS_ARCHIVE, METADATA_FILE, CLUSTERED_VIEWS_FILE)):
-            return data
-    raise DatasetError(
-        "The package torchxrayvision, which carries the Open-i reports and views "
-        f"({REPORTS_ARCHIVE}, {METADATA_FILE}, {CLUSTERED_VIEWS_FILE}), is missing or incomplete. "
-        "Install it: pip install torchxrayvision"
-    )
+    """Data folder of the installed torchxrayvision, which carries the reports and views of Open-i."""
+    for name in (REPORTS_ARCHIVE, METADATA_FILE, CLUSTERED_VIEWS_FILE):
+        packaged("torchxrayvision", "data", name)
+    return packaged("torchxrayvision", "data")
 
 
 def film_key(name: str) -> str:

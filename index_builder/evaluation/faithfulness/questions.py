@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from index_builder.cases.case import Case
 from index_builder.cases.space import Space
-from index_builder.datasets.base import Dataset
+from index_builder.datasets.base import Dataset, LocatesFindings
 from index_builder.errors import DatasetError
 from index_builder.evaluation.embedding import embed_modality, whole
-from index_builder.evaluation.faithfulness.localisation import Region, knows_regions, regions
+from index_builder.evaluation.faithfulness.localisation import Region, regions
 from index_builder.evaluation.prediction import has_classifier
 from index_builder.evaluation.task import Part
 from index_builder.explanation import FindingTarget, Inputs, SimilarityTarget, Target, Voters
@@ -89,7 +89,7 @@ def draw_questions(
     cases = [cases[row] for row in random.permutation(len(cases))]
     train = [case for case in cases if case.split == "train"][:BASE]
     asked = [case for case in cases if split in ("all", case.split)]
-    located = modality != "text" and knows_regions(dataset)
+    located = modality != "text" and isinstance(dataset, LocatesFindings)
     if not train:
         raise DatasetError(f"{dataset.card.name}: no train case with {modality}. Give a dataset that has some.")
     vectors = whole(embed_modality(system, dataset, train, modality, progress).spaces[modality])

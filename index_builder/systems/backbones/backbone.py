@@ -10,10 +10,8 @@ A source is one of
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -141,11 +139,3 @@ def timm_patches(backbone: Any, features: Tensor) -> Tensor:
 def first_line(error: Exception) -> str:
     """The first line of an error's message, short enough for ours."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-
-
-def package_folder(package: str, subfolder: str) -> Path:
-    """Folder inside an installed package, found without importing it."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModelError(f"the package {package.replace('_', '-')} is missing. Install it: pip install cxr-explorer.")
-    return Path(spec.origin).parent / subfolder

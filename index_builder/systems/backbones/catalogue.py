@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 from index_builder.errors import ModelError
-from index_builder.systems import SYSTEMS
 
 #: What the licence lets anyone do: anything that names the source, no commerce, or what terms say that must be read.
 Use = Literal["free", "non-commercial", "terms"]
@@ -85,60 +84,6 @@ ENCODERS: tuple[KnownEncoder, ...] = (
 
 #: What a model card's `license` means, where it is free.
 _FREE = re.compile(r"(mit|apache-2\.0|bsd.*|cc0-1\.0|cc-by-\d.*|cc-by-sa-\d.*|unlicense)")
-
-
-@dataclass(frozen=True, slots=True)
-class ListedSystem:
-    """A line of `cxr-explorer systems`.
-
-    Attributes:
-        name: What `build --checkpoint` or `--encoder` takes.
-        kind: Whether it is trained and shipped, or a published encoder as it is.
-        reads: What it has vectors of.
-        size: Of its weights, in words.
-        licence: Of them.
-        consent: Whether `--accept-licence` is needed.
-        note: What else to know.
-    """
-
-    name: str
-    kind: Literal["shipped", "frozen"]
-    reads: str
-    size: str
-    licence: str
-    consent: bool
-    note: str
-
-
-_SHIPPED_READS = {"siclip": "film and profile"}
-
-
-def listed_systems() -> list[ListedSystem]:
-    """All systems: those shipped, and published encoders by name."""
-    from index_builder.systems.shipped import default_checkpoint
-
-    shipped = []
-    for name in SYSTEMS:
-        folder = default_checkpoint(name)
-        size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        reads = _SHIPPED_READS.get(name, "film and text")
-        note = "beside it, its encoders inside Python packages"
-        shipped.append(ListedSystem(name, "shipped", reads, f"{size / 1e6:.1f} MB", "as this software", False, note))
-    return [
-        *shipped,
-        *(
-            ListedSystem(
-                one.source,
-                "frozen",
-                one.reads,
-                f"about {one.parameters} million weights" + (f", {one.pixels} px" if one.pixels else ""),
-                one.licence.name,
-                one.licence.use != "free",
-                one.note,
-            )
-            for one in ENCODERS
-        ),
-    ]
 
 
 def licence_of(source: str) -> Licence:

