@@ -6,8 +6,8 @@ CASEBOOK must have films. The pipeline is what `build` runs to embed: read or dr
 encoders, shards. The encoder alone is the same number of forward passes on inputs that are already in memory.
 """
 
-import sys
 import os
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter

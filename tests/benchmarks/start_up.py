@@ -1,8 +1,8 @@
 """What a start costs: `python tests/benchmarks/start_up.py CASEBOOK [QUERIES]`.
 
-Seconds by the clock and of the processor for imports and for cold searches, each in a process of its own, the fastest
-of three, and memory of that process. Then QUERIES (500) texts, reports and their sentences, by graphs and by PyTorch: how
-far their vectors lie apart, and how many find the same neighbours. The same search by PyTorch alone stands beside it:
+Seconds by the clock and of the processor for imports and for cold searches, each in a process of its own, the best of
+three, and memory of that process. Then QUERIES (500) texts, reports and their sentences, by graphs and by PyTorch: how
+how far their vectors lie apart, and how many find the same neighbours. The search by PyTorch alone stands beside it:
 CASEBOOK is copied without the record of its graphs, as casebooks were before December 2026.
 """
 

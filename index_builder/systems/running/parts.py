@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from index_builder.systems.encoding import Encoding
-from index_builder.systems.graphs.encoder import Encoder
+from index_builder.systems.graphs.encoder import EncodedBatch, Encoder
 from index_builder.systems.graphs.record import EncoderRecord, PartName, TextRecord
 
 if TYPE_CHECKING:
@@ -124,6 +125,29 @@ class Eager:
         return [one.cpu().numpy() for one in (found if isinstance(found, tuple) else (found,))]
 
 
+@dataclass(frozen=True)
+class TorchEncoder(Encoder):
+    """A system's encoder run by PyTorch.
+
+    Attributes:
+        system: The system.
+        reading: Held while texts are encoded: tokenizers keep padding and truncation as state.
+    """
+
+    system: RetrievalSystem
+    reading: Lock = field(default_factory=Lock)
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> EncodedBatch:
+        """As of `Encoder`, by the system's own method: a training remembers there what it has read."""
+        with self.reading:
+            found = self.system.encode_texts(list(texts))
+        vectors = found.vector.float().cpu().numpy()
+        if not self.record.fuses:
+            return EncodedBatch(vectors)
+        return EncodedBatch(vectors, found.tokens.float().cpu().numpy(), found.mask.cpu().numpy())
+
+
 def modules_of(system: RetrievalSystem) -> dict[PartName, nn.Module]:
     """The parts that a system has."""
     found: dict[PartName, nn.Module] = {"film": FilmPart(system)}
@@ -135,11 +159,11 @@ def modules_of(system: RetrievalSystem) -> dict[PartName, nn.Module]:
     return found
 
 
-def torch_encoder(system: RetrievalSystem) -> Encoder:
+def torch_encoder(system: RetrievalSystem) -> TorchEncoder:
     """A system's encoder run by PyTorch, on whichever device the system is; the system goes on being trained."""
     tokens = None if system.text_encoder is None else EagerTokens(system.text_encoder)
     parts = {name: Eager(module) for name, module in modules_of(system).items()}
-    return Encoder(record_of(system), tokens, parts)
+    return TorchEncoder(record_of(system), tokens, parts, system)
 
 
 def record_of(system: RetrievalSystem) -> EncoderRecord:
