@@ -54,12 +54,13 @@ if TYPE_CHECKING:
     from index_builder.datasets.base import Dataset
     from index_builder.imaging import Film
     from index_builder.systems.base import RetrievalSystem
+    from index_builder.systems.graphs.encoder import Encoder
 
 
 class Casebook:
     """A casebook open for reading; one instance serves many threads.
 
-    Cases stay on disk and are looked at there; the system and each space's index load on first use.
+    Cases stay on disk and are looked at there; the encoder and each space's index load on first use.
 
     Attributes:
         table: The cases, memory-mapped.
@@ -78,8 +79,6 @@ class Casebook:
         self._layout = Layout(folder)
         self._lock = RLock()
         self._system_lock = RLock()  # its own: a search by case must not wait while the encoders load
-        #: Held while a query is embedded: tokenizers keep padding and truncation as state.
-        self.embedding = RLock()
         self._stores: dict[Space, VectorStore] = {}
         self._vectors: dict[Space, np.ndarray] = {}
         self._held: dict[Space, NDArray[np.bool_]] = {}
@@ -286,12 +285,14 @@ class Casebook:
             return self._stores[space]
 
     @property
-    def system(self) -> RetrievalSystem:
-        """The system that embedded the cases and embeds queries.
+    def encoder(self) -> Encoder:
+        """What embedded the cases and embeds queries. Raises `CasebookError` where another lies there."""
+        with self._system_lock:
+            return self._encoder
 
-        Raises:
-            CasebookError: Another lies there.
-        """
+    @property
+    def system(self) -> RetrievalSystem:
+        """The same in PyTorch, for what needs gradients. Raises as `encoder`."""
         with self._system_lock:
             return self._system
 
@@ -351,19 +352,11 @@ class Casebook:
 
     @cached_property
     def maps(self) -> MapsRecord:
-        """How far each map can be trusted, and the clusters of each space.
-
-        Raises:
-            CasebookError: The file is damaged.
-        """
+        """How far each map can be trusted, and the clusters of each space. Raises `CasebookError` if damaged."""
         return read_maps(self.folder)
 
     def map_names(self, space: Space) -> tuple[MapName, ...]:
-        """Maps of a space, the one to show first in front.
-
-        Raises:
-            QueryError: The casebook has no such space.
-        """
+        """Maps of a space, the one to show first in front. Raises `QueryError` where there is no such space."""
         if space not in self.maps.spaces:
             raise QueryError(f"casebook {self.name!r} has no {space} space. It has: {', '.join(self.spaces)}.")
         return tuple(self.maps.spaces[space].maps)
@@ -389,8 +382,7 @@ class Casebook:
     def clusters(self, space: Space) -> NDArray[np.int32]:
         """Cluster of each case on a space's maps by row, [N] int32, -1 outside any and without the modality.
 
-        Raises:
-            QueryError: The casebook has no such space.
+        Raises `QueryError` where the casebook has no such space.
         """
         self.map_names(space)
         column = read_table(self._layout.projections, [cluster_column(space)]).column(0)
@@ -420,11 +412,18 @@ class Casebook:
         return ThumbnailReader(self._layout.thumbnails)
 
     @cached_property
-    def _system(self) -> RetrievalSystem:
-        from index_builder.systems.registry import load_accelerated
+    def _encoder(self) -> Encoder:
+        from index_builder.systems.running.opening import open_encoder
 
         check_system(self.folder, self.manifest)
-        return load_accelerated(self._layout.system)
+        return open_encoder(self._layout.system)
+
+    @cached_property
+    def _system(self) -> RetrievalSystem:
+        from index_builder.systems.registry import load_system
+
+        check_system(self.folder, self.manifest)
+        return load_system(self._layout.system)
 
     @cached_property
     def _source(self) -> Dataset:

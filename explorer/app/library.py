@@ -133,7 +133,7 @@ def _warm_up(folder: str, stamp: str) -> Thread:
         except CxrError as error:
             # The first query meets the same error and shows it to whoever asked.
             _LOG.error("%s", error)
-        # Streamlit collects garbage after every run, which takes 0.3 s over all that torch loaded and will not let go.
+        # Streamlit collects garbage after every run, which is slow over all that libraries load and will not let go.
         gc.collect()
         gc.freeze()
 

@@ -15,7 +15,6 @@ from index_builder.cases.table import CaseRows
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
-    from index_builder.cases.case import Case
 
 #: Texts that are read. A casebook of more is read in evenly spread runs of rows: about a second, whatever its size.
 TEXTS = 10_000
@@ -57,11 +56,6 @@ class Vocabulary:
 def words_of(text: str) -> list[str]:
     """The words of a text, in lower case and in order."""
     return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
-
-
-def text_read(casebook: Casebook, case: Case) -> str:
-    """What the casebook's system reads of a case."""
-    return profile_sentence(case.profile) if casebook.manifest.system.reads == "profile" else case.report
 
 
 def read_vocabulary(casebook: Casebook) -> Vocabulary:
@@ -111,7 +105,7 @@ def _run(casebook: Casebook, start: int) -> Iterator[str]:
 
 def _tokens(casebook: Casebook) -> Iterator[str]:
     """Whole words that the system's text encoder has a token for."""
-    encoder = casebook.system.text_encoder
-    tokens: Iterable[str] = () if encoder is None else encoder.tokenizer.get_vocab()
+    known = casebook.encoder.tokens
+    tokens: Iterable[str] = () if known is None else known.vocabulary()
     # Word pieces that begin a word carry no mark in some tokenizers and one of these in the others.
     return (word for token in tokens if (word := token.lower().lstrip("▁Ġġ")).isalpha())

@@ -45,7 +45,8 @@ def train_anatomy(
 ) -> None:
     """Train the segmenter of lungs, heart and clavicles; JSRT's test part is not read."""
     from index_builder.anatomy.card import write_anatomy_card
-    from index_builder.anatomy.segmenter import AnatomyConfig, Segmenter
+    from index_builder.anatomy.segmenter import AnatomyConfig
+    from index_builder.anatomy.storage import load_network, save_network
     from index_builder.anatomy.train import AnatomySchedule, AnatomySources, read_films
     from index_builder.anatomy.train import train_anatomy as train
     from index_builder.training.card import commit_of_code
@@ -57,9 +58,9 @@ def train_anatomy(
     def report(step: int, of: int, agreement: float) -> None:
         print(f"step {step}/{of}  mean Dice on the validation films {agreement:.3f}", flush=True)
 
-    begun = None if start is None else Segmenter.load(start, accelerated=False)
+    begun = None if start is None else load_network(start)
     fitted = train(films, AnatomyConfig(), schedule, report, begun)
-    fitted.segmenter.save(out)
+    save_network(fitted.network, fitted.config, out)
     write_anatomy_card(out, films, fitted, schedule, commit, begun=begun is not None)
     print(f"{out}: trained in {fitted.seconds / 60:.1f} minutes; figures in {out / 'README.md'}")
     print(DISCLAIMER)

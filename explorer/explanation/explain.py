@@ -363,24 +363,17 @@ def _space(casebook: Casebook, inputs: Inputs) -> Space:
 
 def _vector(casebook: Casebook, study: Study, inputs: Inputs) -> NDArray[np.float32]:
     """The system's vector of what is read, [D] float32."""
-    import torch
-
-    system = casebook.system
-    film = None if inputs.film is None else torch.from_numpy(inputs.film)[None]
-    with casebook.embedding, torch.inference_mode():
-        image = None if film is None else system.encode_images(film)
-        text = system.encode_texts([inputs.text]) if inputs.text else None
-        one = image if text is None else text
-        assert one is not None, "a study has a film or a text"
-        return (system.join(image, text) if image is not None and text is not None else one.vector)[0].numpy()
+    encoder = casebook.encoder
+    image = None if inputs.film is None else encoder.encode_films(inputs.film[None])
+    text = encoder.encode_texts([inputs.text]) if inputs.text else None
+    one = image if text is None else text
+    assert one is not None, "a study has a film or a text"
+    return (encoder.join(image, text) if image is not None and text is not None else one.vectors)[0]
 
 
 def _classified(casebook: Casebook, vector: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    import torch
-
-    with torch.inference_mode():
-        probabilities = casebook.system.label_probabilities(torch.from_numpy(vector)[None])
-    return None if probabilities is None else probabilities[0].double().numpy()
+    answers = casebook.encoder.label_answers(vector[None])
+    return None if answers is None else answers[1][0].astype(np.float64)
 
 
 def _share_of(progress: Progress, number: int, count: int) -> Progress:

@@ -141,9 +141,7 @@ def _checked(number: int, count: int) -> int:
 
 
 def _film_report(casebook: Casebook, pixels: NDArray[np.float32], view: str | None) -> FilmReport:
-    with casebook.embedding:
-        encoding, features = look(casebook.system, pixels)
-        return examine(casebook, pixels, view, features, encoding.vector[0].numpy())
+    return examine(casebook, pixels, view, look(casebook.encoder, pixels))
 
 
 def _case_study(casebook: Casebook, case_id: str, number: int) -> Study:
@@ -160,7 +158,7 @@ def _case_study(casebook: Casebook, case_id: str, number: int) -> Study:
             with Image.open(io.BytesIO(thumbnail)) as image:
                 pixels = np.asarray(image.convert("L"), np.float32) / 255
             note = f"Explained from the small copy kept in the casebook: {error}"
-    text = casebook.system.read(case).strip()
+    text = casebook.encoder.read(case).strip()
     if pixels is None and not text:
         raise QueryError(f"case {case_id!r} has neither film nor text to explain.")
     key = f"case {case_id}" + (f" film {number}" if number else "")
@@ -179,13 +177,13 @@ def _study(
 ) -> Study:
     if pixels is None:
         return Study(key, case_id, None, None, None, (0, 0), text, synthetic, note)
-    system = casebook.system
+    encoder = casebook.encoder
     return Study(
         key,
         case_id,
-        system.prepare(pixels),
+        encoder.prepare(pixels),
         display_grey(pixels, _SHOWN_SIDE),
-        system.geometry(pixels),
+        encoder.geometry(pixels),
         pixels.shape,
         text,
         synthetic,

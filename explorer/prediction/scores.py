@@ -119,13 +119,9 @@ def classified(casebook: Casebook, vector: NDArray[np.float32]) -> Classified | 
     known = [name for name in casebook.label_names if name in record.label_names]
     if record.predicts_by == "vote" or not known:
         return None
-    import torch  # here, so that the app's first page and searches by case need not wait for it
-
-    with torch.inference_mode():
-        vectors = torch.from_numpy(vector)[None]
-        logits, probabilities = casebook.system.label_logits(vectors), casebook.system.label_probabilities(vectors)
-    assert logits is not None, "the manifest says that there is a classifier"
-    assert probabilities is not None
+    answers = casebook.encoder.label_answers(vector[None])
+    assert answers is not None, "the manifest says that there is a classifier"
+    logits, probabilities = answers
     value_of = dict(zip(record.label_names, probabilities[0].tolist(), strict=True))
     return Classified(
         {name: value_of[name] for name in sorted(known, key=lambda name: -value_of[name])},

@@ -71,15 +71,12 @@ def case_predictions(casebook: Casebook, space: Space) -> CasePredictions:
 
 
 def _classified(casebook: Casebook, vectors: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.float32]:
-    import torch
-
     columns = [casebook.manifest.system.label_names.index(name) for name in names]
     blocks = []
-    with torch.inference_mode():
-        for start in range(0, len(vectors), _BLOCK):
-            found = casebook.system.label_probabilities(torch.from_numpy(vectors[start : start + _BLOCK]))
-            assert found is not None, "the manifest says that there is a classifier"
-            blocks.append(found.numpy()[:, columns])
+    for start in range(0, len(vectors), _BLOCK):
+        answers = casebook.encoder.label_answers(vectors[start : start + _BLOCK])
+        assert answers is not None, "the manifest says that there is a classifier"
+        blocks.append(answers[1][:, columns])
     return np.concatenate(blocks)
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.cases.vocabulary import text_read
 from explorer.search.fact_scores import answers
 from explorer.search.labels import denied_labels, may_be_shared
 from explorer.search.phrases import WordRuns, shared_phrases, shared_runs
 from explorer.search.reading.understanding import fact_words
 from explorer.search.result import Neighbour
 from explorer.search.retrieve import Candidates
+from index_builder.cases.profile import text_read
 from index_builder.cases.space import SPACES, Space
 from index_builder.facts.fact import Fact
 from index_builder.facts.parse import read_facts
@@ -62,7 +62,7 @@ def describe_neighbour(casebook: Casebook, row: int, rank: int, candidates: Cand
         asked: The query.
     """
     case = casebook.case(casebook.case_ids[row])
-    read = text_read(casebook, case)
+    read = text_read(case, casebook.manifest.system.reads)
     held = facts_of(casebook, row, case)
     place = int(np.flatnonzero(candidates.rows == row)[0])
     score = float(candidates.cosine[place])

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.casebook import Casebook
-from explorer.cases.vocabulary import text_read
 from explorer.search.query import Query
 from explorer.search.reading.film_report import FilmReport, examine, look
 from explorer.search.reading.text_report import TextReport, examine_text
 from explorer.search.reading.understanding import understand_query
 from index_builder.calibration.held_out import Given
+from index_builder.cases.profile import text_read
 from index_builder.cases.space import Space
 from index_builder.errors import QueryError
 from index_builder.facts.understand import Understood
-
-if TYPE_CHECKING:
-    from index_builder.systems.encoding import Encoding
+from index_builder.systems.graphs.cases import fused
+from index_builder.systems.graphs.encoder import EncodedBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,45 +58,35 @@ def encode(casebook: Casebook, query: Query) -> Encoded:
         row = casebook.row(query.case_id)
         own = {space: casebook.vectors(space)[row].astype(np.float32) for space in casebook.spaces}
         held = {space: vector / np.linalg.norm(vector) for space, vector in own.items() if vector.any()}
-        return Encoded(held, text_read(casebook, casebook.case(query.case_id)))
-    import torch  # here, so that the app's first page and searches by case need not wait for it
-
+        return Encoded(held, text_read(casebook.case(query.case_id), casebook.manifest.system.reads))
     if query.typed and not casebook.manifest.system.text_encoder:
         raise QueryError(
             f"the encoder of casebook {casebook.name!r} reads films, not texts. Search with a film or a case alone."
         )
-    system = casebook.system
+    encoder = casebook.encoder
     vectors: dict[Space, NDArray[np.float32]] = {}
     understood = understand_query(casebook, query)
     text = query.typed if understood is None else understood.spelled_out
     films: tuple[FilmReport, ...] = ()
-    with casebook.embedding, torch.inference_mode():
-        image = None
-        if query.films:
-            image, films, vectors["image"] = _films(casebook, query)
-        words = system.encode_texts([text]) if text else None
-        if words is not None:
-            vectors["text"] = words.vector[0].numpy()
-        vectors["joint"] = system.join(image, words)[0].numpy()
+    image = None
+    if query.films:
+        image, films, vectors["image"] = _films(casebook, query)
+    words = encoder.encode_texts([text]) if text else None
+    if words is not None:
+        vectors["text"] = words.vectors[0]
+    vectors["joint"] = encoder.join(image, words)[0]
     report = examine_text(casebook, text, () if understood is None else understood.corrections) if text else None
     return Encoded(vectors, text, films, report, understood)
 
 
-def _films(casebook: Casebook, query: Query) -> tuple[Encoding, tuple[FilmReport, ...], NDArray[np.float32]]:
+def _films(casebook: Casebook, query: Query) -> tuple[EncodedBatch, tuple[FilmReport, ...], NDArray[np.float32]]:
     """Encoding of the film that is joined with a text, what is known of each, and the vector of all, [D]."""
-    import torch
-
-    from index_builder.systems.joining import fused
-
-    seen = [look(casebook.system, pixels) for pixels, _ in query.films]
-    reports = tuple(
-        examine(casebook, pixels, view, features, encoding.vector[0].numpy())
-        for (pixels, view), (encoding, features) in zip(query.films, seen, strict=True)
-    )
+    seen = [look(casebook.encoder, pixels) for pixels, _ in query.films]
+    reports = tuple(examine(casebook, pixels, view, one) for (pixels, view), one in zip(query.films, seen, strict=True))
     # As in a case, whose primary film is a frontal one wherever there is one.
     first = next((number for number, report in enumerate(reports) if not report.is_lateral), 0)
-    every = torch.cat([encoding.vector for encoding, _ in seen]).float()
-    return seen[first][0], reports, fused(every, torch.tensor([len(every)]))[0].numpy()
+    every = np.concatenate([one.vectors for one in seen])
+    return seen[first], reports, fused(every, np.array([len(every)]))[0]
 
 
 def given(query: Query) -> Given | None:

@@ -45,7 +45,7 @@ def search_cases(
         options = replace(options, k=k)
     check_query(query, options)
     if query.case_id is None:
-        _loaded = casebook.system  # before the clock starts: it happens once, and is not what a search takes
+        _loaded = casebook.encoder  # before the clock starts: it happens once, and is not what a search takes
     mode = settled_mode(casebook, options.mode, typed=bool(query.typed))
     began = perf_counter()
     query = worded(casebook, query)

@@ -40,13 +40,13 @@ def write_anatomy_card(
 
     `begun` says that training began with the weights of an earlier run on the same films.
     """
-    weights = sum(one.numel() for one in fitted.segmenter.network.parameters())
+    weights = sum(one.numel() for one in fitted.network.parameters())
     lines = [
         "# anatomy: lungs, heart and clavicles outlined on frontal films",
         "",
         DISCLAIMER,
         "",
-        f"U-Net of {weights / 1e6:.2f} million weights in half precision, {fitted.segmenter.config.size} px. Trained "
+        f"U-Net of {weights / 1e6:.2f} million weights in half precision, {fitted.config.size} px. Trained "
         f"by cxr-explorer {version('cxr-explorer')}, commit {commit}, in {fitted.seconds / 60:.0f} minutes; weights of "
         f"step {fitted.step} of {schedule.steps}, a running mean."
         + (" Begun with the weights of an earlier run." if begun else ""),
@@ -74,7 +74,7 @@ def write_anatomy_card(
         "## Settings",
         "",
         "```json",
-        json.dumps(asdict(schedule) | fitted.segmenter.config.model_dump(), separators=(",", ":")),
+        json.dumps(asdict(schedule) | fitted.config.model_dump(), separators=(",", ":")),
         "```",
     ]
     (out / "README.md").write_text("\n".join(lines) + "\n", "utf-8")

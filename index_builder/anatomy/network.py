@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Channels at a half, a quarter, … of the film's resolution; about a million weights.
-WIDTHS = (24, 40, 64, 96, 128)
+from index_builder.anatomy.structures import WIDTHS
 
 
 class AnatomyNet(nn.Module):

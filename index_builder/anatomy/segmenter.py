@@ -8,21 +8,19 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from scipy.special import expit
 
 from index_builder.anatomy.anatomy import Anatomy, cleaned
-from index_builder.anatomy.network import WIDTHS, AnatomyNet
-from index_builder.anatomy.structures import STRUCTURES
+from index_builder.anatomy.structures import WIDTHS
 from index_builder.errors import ModelError
 from index_builder.imaging import input_geometry, model_input
 from index_builder.resources import resource
-from index_builder.systems.backbones.session import Session
+from index_builder.systems.graphs.encoder import Part
+from index_builder.systems.graphs.session import Session
 
-WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+GRAPH_FILE, CONFIG_FILE = "network.onnx", "config.json"
 
 _loading = Lock()
 
@@ -44,52 +42,29 @@ class AnatomyConfig(BaseModel):
 class Segmenter:
     """Outlines lungs, heart and clavicles. Thread-safe."""
 
-    def __init__(self, network: AnatomyNet, config: AnatomyConfig, *, accelerated: bool = True) -> None:
-        """Take a trained network; `accelerated` has ONNX Runtime run it, else PyTorch does."""
+    def __init__(self, run: Part, config: AnatomyConfig) -> None:
+        """Take what runs the network: films [B, 1, S, S] to logits [B, 5, S, S]."""
         self.config = config
-        self.network = network.eval()
-        self._session: Session | None = None
-        if accelerated:
-            example = torch.zeros(1, 1, config.size, config.size)
-            self._session = Session(self.network, [example], [{0: "films"}])
+        self._run = run
 
     @classmethod
-    def load(cls, folder: Path, *, accelerated: bool = True) -> Segmenter:
-        """Read what `save` wrote.
+    def load(cls, folder: Path) -> Segmenter:
+        """Open the graph that `storage.save_network` wrote.
 
         Raises:
-            ModelError: A file is missing or damaged, or the weights belong to another network.
+            ModelError: A file is missing or damaged.
         """
         try:
             config = AnatomyConfig.model_validate(json.loads((folder / CONFIG_FILE).read_text("utf-8")))
-            network = AnatomyNet(len(STRUCTURES), config.widths)
-            weights = {name: value.float() for name, value in load_file(folder / WEIGHTS_FILE).items()}
-            network.load_state_dict(weights, strict=False)
-            missing = {name for name in network.state_dict() if "num_batches" not in name} - set(weights)
-            if missing:
-                raise ModelError(f"{folder / WEIGHTS_FILE} lacks {min(missing)}. Train it again: train-anatomy.")
-        except (OSError, ValueError, ValidationError, SafetensorError, RuntimeError) as error:
+        except (OSError, ValueError, ValidationError) as error:
             first = str(error).splitlines()[0][:200]
-            raise ModelError(f"{folder}: no weights of a segmenter there ({first}). Train it: train-anatomy.") from None
-        return cls(network, config, accelerated=accelerated)
-
-    def save(self, folder: Path) -> None:
-        """Write configuration and weights; these in half precision, which moves no outline by a pixel."""
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = {
-            name: value.half().contiguous()
-            for name, value in self.network.state_dict().items()
-            if "num_batches" not in name
-        }
-        save_file(weights, folder / WEIGHTS_FILE)
-        (folder / CONFIG_FILE).write_text(self.config.model_dump_json() + "\n", "utf-8")
+            raise ModelError(f"{folder}: no segmenter there ({first}). Train it: train-anatomy.") from None
+        return cls(Session(folder / GRAPH_FILE), config)
 
     def probabilities(self, films: NDArray[np.float32]) -> NDArray[np.float32]:
         """Films [B, S, S] of `model_input` to probabilities [B, 5, S, S] float32, as the network gives them."""
-        inputs = torch.from_numpy(np.ascontiguousarray(films, np.float32))[:, None]
-        with torch.inference_mode():
-            logits = self.network(inputs) if self._session is None else self._session(inputs)[0]
-        return torch.sigmoid(logits).numpy()
+        logits = self._run(np.asarray(films, np.float32)[:, None])[0]
+        return np.asarray(expit(logits), np.float32)
 
     def outline(self, pixels: NDArray[np.float32]) -> Anatomy:
         """Outline a film.

@@ -27,6 +27,7 @@ from index_builder.anatomy.segmenter import AnatomyConfig, Segmenter
 from index_builder.anatomy.structures import HEART, LEFT_LUNG, RIGHT_LUNG, STRUCTURES
 from index_builder.anatomy.views import Views, view_of
 from index_builder.errors import DatasetError, ModelError
+from index_builder.systems.running.parts import Eager
 
 #: (step, steps, mean Dice on the validation films)
 Report = Callable[[int, int, float], None]
@@ -85,9 +86,10 @@ class TrainingFilms:
 
 @dataclass(frozen=True, slots=True)
 class FittedAnatomy:
-    """The result: the segmenter, seconds it took, and Dice on the validation films by structure, at the chosen step."""
+    """The network and its configuration, seconds it took, and Dice on the validation films at the chosen step."""
 
-    segmenter: Segmenter
+    network: AnatomyNet
+    config: AnatomyConfig
     seconds: float
     step: int
     validation: dict[str, float] = field(default_factory=dict)
@@ -116,7 +118,7 @@ def train_anatomy(
     config: AnatomyConfig,
     schedule: AnatomySchedule,
     report: Report = lambda *_: None,
-    start: Segmenter | None = None,
+    start: tuple[AnatomyNet, AnatomyConfig] | None = None,
 ) -> FittedAnatomy:
     """Train on the films' groups; the weights are a running mean, taken where validation films agree best.
 
@@ -125,17 +127,18 @@ def train_anatomy(
         config: Configuration of the network.
         schedule: How long.
         report: Told of every look at the validation films.
-        start: Weights of the same configuration, to start from instead of random ones.
+        start: Network of the same configuration, as `storage.load_network` gives it, to start from instead of random
+            weights.
 
     Raises:
         ModelError: `start` has another configuration.
     """
-    if start is not None and start.config != config:
-        raise ModelError(f"the weights to begin with are of a network {start.config}, not {config}.")
+    if start is not None and start[1] != config:
+        raise ModelError(f"the weights to begin with are of a network {start[1]}, not {config}.")
     started = time.monotonic()
     torch.manual_seed(schedule.seed)
     generator = torch.Generator().manual_seed(schedule.seed)
-    network = AnatomyNet(len(STRUCTURES), config.widths) if start is None else deepcopy(start.network)
+    network = AnatomyNet(len(STRUCTURES), config.widths) if start is None else deepcopy(start[0])
     _lay_out(network, torch.channels_last)
     mean = deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=0.02)
@@ -159,8 +162,8 @@ def train_anatomy(
             if agreement > best:
                 best, kept, chosen = agreement, deepcopy(mean), step
     _lay_out(kept, torch.contiguous_format)
-    segmenter = Segmenter(kept, config)
-    return FittedAnatomy(segmenter, time.monotonic() - started, chosen, _validated(kept, config, films.validation))
+    kept.eval()
+    return FittedAnatomy(kept, config, time.monotonic() - started, chosen, _validated(kept, config, films.validation))
 
 
 def outline_loss(logits: Tensor, views: Views) -> Tensor:
@@ -234,7 +237,7 @@ def _follow(mean: AnatomyNet, network: AnatomyNet, memory: float) -> None:
 
 def _validated(network: AnatomyNet, config: AnatomyConfig, films: Sequence[OutlinedFilm]) -> dict[str, float]:
     """Mean Dice of each structure on films whose outlines are known, on the grid they are kept at."""
-    segmenter = Segmenter(deepcopy(network), config, accelerated=False)
+    segmenter = Segmenter(Eager(deepcopy(network).eval()), config)
     scores = [
         [dice(ours, theirs) for ours, theirs in zip(segmenter.outline(one.pixels).on_film(), one.masks, strict=True)]
         for one in films

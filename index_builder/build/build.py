@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from index_builder.build.system import PublishedEncoder as PublishedEncoder
-from index_builder.build.system import source_system, teach
+from index_builder.build.system import keep_system, source_system, teach
 from index_builder.build.system import system_record as record_of
 from index_builder.casebook.embeddings import Embeddings
 from index_builder.casebook.films import film_counts, read_films, write_films
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from index_builder.build.embed import EmbedTimings
     from index_builder.build.embed_ray import RayCluster
     from index_builder.systems.base import RetrievalSystem
+    from index_builder.systems.graphs.encoder import Encoder
 
 #: Packages whose other version may draw, decode or encode another last bit.
 _PACKAGES = ("numpy", "onnxruntime", "pillow", "pydicom", "timm", "tokenizers", "torch", "transformers")
@@ -124,12 +125,12 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
     with workspace(out) as folder:
         layout = Layout(folder)
         with _timed(seconds, "load system"):
-            system_record = _install_system(request, cases, layout)
-            from index_builder.systems.registry import load_accelerated
+            from index_builder.systems.running.opening import open_encoder
 
-            system = load_accelerated(layout.system)
+            system_record, system = _install_system(request, cases, layout)
+            encoder = open_encoder(layout.system)
         with _timed(seconds, "embed"):
-            timings = _embed(request, dataset, system, cases, layout, progress)
+            timings = _embed(request, dataset, encoder, cases, layout, progress)
         seconds |= {
             "· films": timings.films,
             "· image encoder": timings.images,
@@ -178,7 +179,7 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
             from index_builder.build.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            calibrate(layout, system, system_record, source, cases, stores, vectors, films, references, features)
+            calibrate(layout, system, encoder, system_record, source, cases, stores, vectors, films, references, features)
             stores.close()
             progress("Calibrating", 1, 1)
         with _timed(seconds, "evaluate"):
@@ -190,7 +191,7 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
             if trained is not None and (runs := runs_beside(trained, request.dataset)):
                 metrics["runs"] = [run.model_dump() for run in runs]
             write_metrics(folder, metrics)
-            del system, metrics, features, films
+            del system, encoder, metrics, features, films
         with _timed(seconds, "draw maps"):
             from index_builder.maps.stored import draw_casebook_maps
 
@@ -247,11 +248,16 @@ def select_cases(cases: Sequence[Case], limit: int | None, seed: int) -> Sequenc
     return [cases[position] for position in sorted(chosen)]
 
 
-def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout) -> SystemRecord:
+def _install_system(
+    request: BuildRequest, cases: Sequence[Case], layout: Layout
+) -> tuple[SystemRecord, RetrievalSystem]:
     """Copy the system into the workspace and start again if what lies there belongs to another build.
 
     The cases are then embedded by that copy, so that a query later meets the very weights that made the index.
     """
+    from index_builder.systems.graphs.record import read_record
+    from index_builder.systems.registry import load_system
+
     source = source_system(request.checkpoint)
     record = record_of(source)
     fingerprint = _fingerprint(request, cases, record)
@@ -259,17 +265,19 @@ def _install_system(request: BuildRequest, cases: Sequence[Case], layout: Layout
     if not path.is_file() or path.read_text("utf-8") != fingerprint:
         for child in layout.folder.iterdir():
             shutil.rmtree(child) if child.is_dir() else child.unlink()
-        source.save(layout.system, portable=True)
+        kept = keep_system(source, layout.system)
         path.write_text(fingerprint, "utf-8")
-    elif not layout.system.is_dir():  # the build died while `teach` exchanged it
-        source.save(layout.system, portable=True)
-    return record
+    elif not layout.system.is_dir() or read_record(layout.system) is None:  # the build died while it was written
+        kept = keep_system(source, layout.system)
+    else:
+        kept = load_system(layout.system)
+    return record, kept
 
 
 def _embed(
     request: BuildRequest,
     dataset: Dataset,
-    system: RetrievalSystem,
+    encoder: Encoder,
     cases: Sequence[Case],
     layout: Layout,
     progress: Progress,
@@ -289,7 +297,7 @@ def _embed(
         progress("Embedding cases", done, len(cases))
 
     if request.ray is None:
-        return embed_shards(dataset, system, cases, shards, numbers, advance, skip_unreadable=request.skip_unreadable)
+        return embed_shards(dataset, encoder, cases, shards, numbers, advance, skip_unreadable=request.skip_unreadable)
     from index_builder.build.embed_ray import embed_on_ray
 
     open_work = partial(_open_on_worker, replace(request, root=request.root and request.root.absolute()), layout.folder)
@@ -298,14 +306,14 @@ def _embed(
     )
 
 
-def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, RetrievalSystem, Sequence[Case]]:
+def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Encoder, Sequence[Case]]:
     """What a worker embeds, once it sees what the build sees.
 
     Raises:
         CasebookError: The worker does not see the build's folder.
         DatasetError: It reads other cases, or has other versions of packages.
     """
-    from index_builder.systems.registry import load_accelerated
+    from index_builder.systems.running.opening import open_encoder
 
     path = _fingerprint_file(folder)
     if not path.is_file():
@@ -324,7 +332,7 @@ def _open_on_worker(request: BuildRequest, folder: Path) -> tuple[Dataset, Retri
             f"{request.root or request.dataset}: a worker on {node()} reads other cases there than the build did. "
             "Give all nodes the same files."
         )
-    return dataset, load_accelerated(Layout(folder).system), cases
+    return dataset, open_encoder(Layout(folder).system), cases
 
 
 def _fingerprint(request: BuildRequest, cases: Sequence[Case], system: SystemRecord) -> str:

@@ -18,11 +18,13 @@ from index_builder.evaluation.prediction import classifier_logits
 from index_builder.film_check.fit import References, fit_film_check
 from index_builder.stores.base import VectorStore
 from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.graphs.encoder import Encoder
 
 
 def calibrate(
     layout: Layout,
     system: RetrievalSystem,
+    encoder: Encoder,
     record: SystemRecord,
     dataset: DatasetRecord,
     cases: CaseRows,
@@ -37,6 +39,7 @@ def calibrate(
     Args:
         layout: Layout of a casebook whose thumbnails are written.
         system: System that embedded the cases.
+        encoder: Its encoder.
         record: Record of it.
         dataset: Dataset of the cases.
         cases: N cases.
@@ -65,6 +68,6 @@ def calibrate(
         return found
 
     alone = vectors["image"][references.rows] if films is None else films.vectors[references.films]
-    check = fit_film_check(system, cases, references, film_features, alone, thumbnail, numbered=films is not None)
+    check = fit_film_check(encoder, cases, references, film_features, alone, thumbnail, numbered=films is not None)
     if check is not None:
         check.write(layout.film_check)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 from index_builder.writing import whole
 
-import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import local
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -18,7 +17,6 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from index_builder.casebook.files import write_table
 from index_builder.datasets.unreadable import reason_of, with_remedy
@@ -26,10 +24,9 @@ from index_builder.cases.case import Case
 from index_builder.cases.space import SPACES, Space
 from index_builder.datasets.base import Dataset
 from index_builder.errors import ImagingError
-from index_builder.film_check.features import recorded_features
 from index_builder.imaging import thumbnail_jpeg
-from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import encode_cases
+from index_builder.systems.graphs.cases import encode_cases
+from index_builder.systems.graphs.encoder import Encoder
 
 #: Cases per shard: what an interruption loses at most, times two, and what memory holds of results at a time.
 SHARD_CASES = 128
@@ -81,7 +78,7 @@ class _Batch:
 
 def embed_shards(
     dataset: Dataset,
-    system: RetrievalSystem,
+    encoder: Encoder,
     cases: Sequence[Case],
     folder: Path,
     numbers: Sequence[int],
@@ -98,7 +95,7 @@ def embed_shards(
 
     Args:
         dataset: Where films are read from.
-        system: Encodes them.
+        encoder: Encodes them.
         cases: All cases of the casebook in order.
         folder: Where shards are written.
         numbers: Which shards.
@@ -110,7 +107,7 @@ def embed_shards(
         ImagingError: A film cannot be decoded; finished shards stay for the next try.
     """
     timings = EmbedTimings()
-    with _encoding_threads(system, threads or os.cpu_count() or 1, skip_unreadable) as submit:
+    with _encoding_threads(encoder, threads or os.cpu_count() or 1, skip_unreadable) as submit:
         ahead: list[Future[_Batch]] = []
         for position, number in enumerate(numbers):
             pending = ahead or submit(dataset, _shard(cases, number))
@@ -155,10 +152,10 @@ def unreadable_films(folder: Path, count: int) -> dict[int, list[str | None]]:
     return reasons
 
 
-def load_film(dataset: Dataset, reference: str, system: RetrievalSystem) -> LoadedFilm:
+def load_film(dataset: Dataset, reference: str, encoder: Encoder) -> LoadedFilm:
     """Decode one film for the encoder and for display."""
     film = dataset.load_film(reference)
-    return LoadedFilm(system.prepare(film.pixels), thumbnail_jpeg(film.pixels))
+    return LoadedFilm(encoder.prepare(film.pixels), thumbnail_jpeg(film.pixels))
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -183,28 +180,19 @@ def read_shards(folder: Path, count: int) -> Iterator[pa.Table]:
 
 @contextmanager
 def _encoding_threads(
-    system: RetrievalSystem, count: int, skip_unreadable: bool
+    encoder: Encoder, count: int, skip_unreadable: bool
 ) -> Iterator[Callable[[Dataset, Sequence[Case]], list[Future[_Batch]]]]:
-    """Threads that each have the system to themselves; the yielded function gives them the batches of a shard.
-
-    Weights are shared; modules are copied, as hooks and tokenizers keep the state of one call.
-    """
-    own = local()
-    shared = {id(tensor): tensor for tensor in (*system.parameters(), *system.buffers())}
-
-    def prepare() -> None:
-        torch.set_num_threads(1)
-        own.system = copy.deepcopy(system, dict(shared))
+    """Threads that encode; the yielded function gives them the batches of a shard."""
+    threads_before = _torch_threads() if encoder.in_torch else None
 
     def embed(dataset: Dataset, shard: Sequence[Case], places: Sequence[int]) -> _Batch:
-        return _embed_batch(dataset, own.system, [shard[place] for place in places], places, skip_unreadable)
+        return _embed_batch(dataset, encoder, [shard[place] for place in places], places, skip_unreadable)
 
-    threads_before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(count, initializer=prepare)
+    pool = ThreadPoolExecutor(count, initializer=None if threads_before is None else partial(_torch_threads, 1))
 
     def submit(dataset: Dataset, shard: Sequence[Case]) -> list[Future[_Batch]]:
         # Reports of like length share a batch: padding would otherwise double the text encoder's work.
-        order = sorted(range(len(shard)), key=lambda place: len(system.read(shard[place])))
+        order = sorted(range(len(shard)), key=lambda place: len(encoder.read(shard[place])))
         return [
             pool.submit(embed, dataset, shard, order[start : start + BATCH]) for start in range(0, len(order), BATCH)
         ]
@@ -213,28 +201,38 @@ def _encoding_threads(
         yield submit
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads_before)
+        if threads_before is not None:
+            _torch_threads(threads_before)
+
+
+def _torch_threads(count: int | None = None) -> int:
+    """Set how many threads PyTorch runs on; gives how many these were."""
+    import torch
+
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    return before
 
 
 def _embed_batch(
-    dataset: Dataset, system: RetrievalSystem, cases: Sequence[Case], places: Sequence[int], skip_unreadable: bool
+    dataset: Dataset, encoder: Encoder, cases: Sequence[Case], places: Sequence[int], skip_unreadable: bool
 ) -> _Batch:
     began = perf_counter()
     films: list[list[LoadedFilm]] = []
     unreadable: list[list[str | None]] = []
     for case in cases:
-        read, reasons = _load_films(dataset, case, system, skip_unreadable)
+        read, reasons = _load_films(dataset, case, encoder, skip_unreadable)
         films.append(read)
         unreadable.append(reasons)
     loaded = perf_counter() - began
-    with recorded_features(system.image_encoder) as seen:
-        found = encode_cases(
-            system,
-            torch.from_numpy(np.array([film.pixels for several in films for film in several])),
-            torch.tensor([len(several) for several in films]),
-            [system.read(case) for case in cases],
-        )
-    features = iter(torch.cat(seen).half().cpu().numpy() if seen else ())
+    found = encode_cases(
+        encoder,
+        np.array([film.pixels for several in films for film in several]),
+        np.array([len(several) for several in films]),
+        [encoder.read(case) for case in cases],
+    )
+    features = iter(found.features.astype(np.float16))
     vectors = iter(found.films.astype(np.float16))
     return _Batch(
         places,
@@ -248,14 +246,14 @@ def _embed_batch(
 
 
 def _load_films(
-    dataset: Dataset, case: Case, system: RetrievalSystem, skip_unreadable: bool
+    dataset: Dataset, case: Case, encoder: Encoder, skip_unreadable: bool
 ) -> tuple[list[LoadedFilm], list[str | None]]:
     """The films of a case that can be read, and why each of the others cannot; no reasons where all can."""
     read: list[LoadedFilm] = []
     reasons: list[str | None] = []
     for film in case.films:
         try:
-            read.append(load_film(dataset, film.reference, system))
+            read.append(load_film(dataset, film.reference, encoder))
             reasons.append(None)
         except ImagingError as error:
             if not skip_unreadable:

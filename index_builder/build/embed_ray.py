@@ -1,6 +1,6 @@
 """Shards embedded by worker processes of Ray Data: those of this machine, or of a cluster that shares a filesystem.
 
-A worker is one process with one thread. It opens dataset and system by itself and writes shards where the build looks
+A worker is one process with one thread. It opens dataset and encoder by itself and writes shards where the build looks
 for them; through Ray go their numbers alone. A worker that dies is replaced and its shard made again.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from index_builder.cases.case import Case
     from index_builder.datasets.base import Dataset
-    from index_builder.systems.base import RetrievalSystem
+    from index_builder.systems.graphs.encoder import Encoder
 
 #: Groups of shards Ray keeps count of; a dead worker's whole group is made again.
 _MOST_GROUPS = 4096
@@ -60,7 +60,7 @@ class RayCluster:
 
 
 #: Opens what a worker embeds, in the worker.
-OpenWork = Callable[[], "tuple[Dataset, RetrievalSystem, Sequence[Case]]"]
+OpenWork = Callable[[], "tuple[Dataset, Encoder, Sequence[Case]]"]
 
 
 def embed_on_ray(
@@ -76,7 +76,7 @@ def embed_on_ray(
     """Embed some shards; what `embed.embed_shards` does, with the same bytes.
 
     Args:
-        open_work: Opens dataset, system and cases; called once by each worker.
+        open_work: Opens dataset, encoder and cases; called once by each worker.
         folder: Where shards are written; all workers see it under this path.
         count: Cases in all.
         numbers: Which shards.
@@ -132,17 +132,17 @@ class _Worker:
         self._open_work = open_work
         self._folder = Path(folder)
         self._skip_unreadable = skip_unreadable
-        self._work: tuple[Dataset, RetrievalSystem, Sequence[Case]] | None = None
+        self._work: tuple[Dataset, Encoder, Sequence[Case]] | None = None
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         numbers = batch["number"].tolist()
         try:
             if self._work is None:
                 self._work = self._open_work()
-            dataset, system, cases = self._work
+            dataset, encoder, cases = self._work
             timings = embed_shards(
                 dataset,
-                system,
+                encoder,
                 cases,
                 self._folder,
                 numbers,

@@ -44,6 +44,17 @@ def source_system(checkpoint: Path | PublishedEncoder) -> RetrievalSystem:
     return load_system(checkpoint)
 
 
+def keep_system(source: RetrievalSystem, folder: Path) -> RetrievalSystem:
+    """Write a system with its graphs; gives it as it is kept, weights in half precision."""
+    from index_builder.systems.registry import load_system
+    from index_builder.systems.running.export import write_graphs
+
+    source.save(folder, portable=True)
+    kept = load_system(folder)
+    write_graphs(kept, folder)
+    return kept
+
+
 def teach(
     system: RetrievalSystem, dataset: DatasetRecord, cases: CaseRows, vectors: Embeddings, layout: Layout
 ) -> SystemRecord:
@@ -56,7 +67,7 @@ def teach(
     taught, before = layout.folder / "system.taught", layout.folder / "system.before"
     for left in (taught, before):
         shutil.rmtree(left, ignore_errors=True)
-    system.save(taught, portable=True)
+    keep_system(system, taught)
     layout.system.rename(before)
     taught.rename(layout.system)
     shutil.rmtree(before)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
-from index_builder.cases.case import ProfileValue
+from index_builder.cases.case import Case, ProfileValue
 
 #: Fields that name the diagnosis, judge the film or say where it was published. A sentence with them would tell what
 #: is to be found, or let films be recognised by their source.
@@ -43,6 +44,11 @@ def profile_sentence(profile: Mapping[str, ProfileValue]) -> str:
     parts += [_plain(name, fields[name]) for name in sorted(fields)]
     said = ", ".join(part for part in parts if part)
     return said[0].upper() + said[1:] + "." if said else ""
+
+
+def text_read(case: Case, reads: Literal["report", "profile"]) -> str:
+    """The text of a case for a system that reads reports, or profiles; empty when it has none."""
+    return profile_sentence(case.profile) if reads == "profile" else case.report
 
 
 def _key(name: str) -> str:

@@ -234,9 +234,10 @@ def label_matrix(column: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bo
     number_of = {name: number for number, name in enumerate(names)}
     start = 0
     for chunk in column.chunks:
-        labels, rows = pc.dictionary_encode(chunk.flatten()), pc.list_parent_indices(chunk).to_numpy()
+        # By DLPack: `to_numpy` imports pandas, which a search need not wait for.
+        labels, rows = pc.dictionary_encode(chunk.flatten()), np.from_dlpack(pc.list_parent_indices(chunk))
         numbers = np.array([number_of.get(name, -1) for name in labels.dictionary.to_pylist()], np.int64)
-        found = numbers[labels.indices.to_numpy()]
+        found = numbers[np.from_dlpack(labels.indices)]
         matrix[start + rows[found >= 0], found[found >= 0]] = True
         start += len(chunk)
     return matrix

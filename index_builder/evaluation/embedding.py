@@ -19,7 +19,8 @@ from index_builder.datasets.base import Dataset
 from index_builder.progress import Progress
 from index_builder.systems.backbones.encoders import ImageEncoder
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import encode_cases
+from index_builder.systems.graphs.cases import encode_cases
+from index_builder.systems.running.parts import torch_encoder
 
 #: A film [H, W] to what an encoder reads, [S, S].
 Prepare = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -96,7 +97,7 @@ def embed_modality(
     Raises:
         ImagingError: A film cannot be decoded.
     """
-    device = next(system.parameters()).device
+    encoder, device = torch_encoder(system), next(system.parameters()).device
     texts = ["" if modality == "image" else system.read(case) for case in cases]
     references = [None if modality == "text" else case.image for case in cases]
     wanted = SPACES if modality == "joint" else (modality,)
@@ -107,12 +108,13 @@ def embed_modality(
     batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
     done = 0
     for rows, films in _with_films(dataset, references, batches, system.prepare):
-        counts = torch.tensor([int(film is not None) for film in films])
-        pixels = torch.from_numpy(np.array([film for film in films if film is not None])).to(device)
-        for space, found in encode_cases(system, pixels, counts, [texts[row] for row in rows], wanted).spaces.items():
+        counts = np.array([int(film is not None) for film in films])
+        pixels = np.array([film for film in films if film is not None])
+        for space, found in encode_cases(encoder, pixels, counts, [texts[row] for row in rows], wanted).spaces.items():
             spaces[space][rows] = found
         if frozen is not None and pooled is not None and len(pixels):
-            pooled[np.asarray(rows)[counts.numpy() > 0]] = frozen(pixels).mean(1).float().cpu().numpy()
+            tokens = frozen(torch.from_numpy(pixels).to(device))
+            pooled[np.asarray(rows)[counts > 0]] = tokens.mean(1).float().cpu().numpy()
         done += len(rows)
         progress("Embedding cases", done, len(cases))
     return Embedded(spaces, pooled)

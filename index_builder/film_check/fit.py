@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,8 +25,7 @@ from index_builder.film_check.check import (
     turned,
     unit,
 )
-from index_builder.film_check.features import recorded_features
-from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.graphs.encoder import Encoder
 
 #: Indexed films that others are compared with.
 REFERENCES = 2_000
@@ -66,7 +64,7 @@ def reference_films(counts: NDArray[np.int64]) -> References:
 
 
 def fit_film_check(
-    system: RetrievalSystem,
+    encoder: Encoder,
     cases: Sequence[Case],
     references: References,
     features: NDArray[np.floating],
@@ -78,10 +76,10 @@ def fit_film_check(
     """Fit.
 
     Args:
-        system: System that embedded the films.
+        encoder: Encoder that embedded the films.
         cases: All cases.
         references: R films.
-        features: [R, F], see `recorded_features`.
+        features: [R, F], see `EncodedBatch.features`.
         vectors: [R, D] of the films by themselves.
         thumbnail: JPEG of the film of a place among the R.
         numbered: Whether there is a table of films.
@@ -100,7 +98,7 @@ def fit_film_check(
     known = unit(features).astype(np.float16).astype(np.float32)
     distances = nearest_distances(known[trusted], known, own[trusted])
     unlike = float(np.quantile(distances, 1 - _FALSE_ALARMS))
-    strange = _strange_distances(system, own, trusted, known, thumbnail)
+    strange = _strange_distances(encoder, own, trusted, known, thumbnail)
     shown = _spread(np.flatnonzero(trusted), _TURNED_FILMS)
     weights, bias = _fit_orientation([_pixels(thumbnail(place)) for place in shown.tolist()])
     views = [case.films[place].view for case, place in zip(compared, references.places.tolist(), strict=True)]
@@ -118,9 +116,8 @@ def fit_film_check(
     )
 
 
-@torch.inference_mode()
 def _strange_distances(
-    system: RetrievalSystem,
+    encoder: Encoder,
     own: NDArray[np.bool_],
     trusted: NDArray[np.bool_],
     references: NDArray[np.float32],
@@ -133,11 +130,10 @@ def _strange_distances(
         turned(_pixels(thumbnail(place)), TURNS[1 + number % (len(TURNS) - 1)])
         for number, place in enumerate(chosen.tolist())
     ]
-    inputs = np.stack([system.prepare(copy) for copy in copies])
-    with recorded_features(system.image_encoder) as found:
-        for start in range(0, len(inputs), _BATCH):
-            system.encode_images(torch.from_numpy(inputs[start : start + _BATCH]))
-    return nearest_distances(unit(torch.cat(found).numpy()), references, own[chosen])
+    inputs = np.stack([encoder.prepare(copy) for copy in copies])
+    batches = [encoder.encode_films(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]
+    features = np.concatenate([batch.features for batch in batches if batch.features is not None])
+    return nearest_distances(unit(features), references, own[chosen])
 
 
 def _fit_orientation(films: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

@@ -6,7 +6,7 @@ batch[0] = model_input(film.pixels, 224)
 
 from index_builder.imaging.decode import decode_film, read_film
 from index_builder.imaging.film import Film, Limits
-from index_builder.imaging.framing import Framing, framed, framed_geometry
+from index_builder.imaging.framing import Framing, encoder_geometry, encoder_input, framed, framed_geometry
 from index_builder.imaging.preprocess import (
     InputGeometry,
     display_png,
@@ -22,6 +22,8 @@ __all__ = [
     "Limits",
     "decode_film",
     "display_png",
+    "encoder_geometry",
+    "encoder_input",
     "framed",
     "framed_geometry",
     "input_geometry",

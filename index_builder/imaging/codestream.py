@@ -9,14 +9,10 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLSLossless,
-)
+#: Transfer syntaxes of DICOM (PS3.6, table A-1), by value: a PNG or JPEG film need not wait for pydicom.
+_BASELINE, _EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+_LOSSLESS_SYNTAX, _JPEG_LS_SYNTAX = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.80"
+_JPEG_2000_SYNTAX = "1.2.840.10008.1.2.4.91"
 
 #: A progressive JPEG has about ten scans; each costs a pass over the whole film, so thousands are an attack.
 MAX_JPEG_SCANS = 64
@@ -51,7 +47,7 @@ class Codestream:
     """
 
     kind: str
-    syntax: UID | None
+    syntax: str | None
     rows: int
     columns: int
     samples: int
@@ -105,16 +101,16 @@ def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
         at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
 
 
-def _jpeg_kind(marker: int, precision: int) -> tuple[str, UID | None]:
+def _jpeg_kind(marker: int, precision: int) -> tuple[str, str | None]:
     if marker == _JPEG_LS:
-        return "JPEG-LS", JPEGLSLossless
+        return "JPEG-LS", _JPEG_LS_SYNTAX
     if marker == _LOSSLESS:
-        return "lossless JPEG", JPEGLossless
+        return "lossless JPEG", _LOSSLESS_SYNTAX
     if marker not in _READABLE:
         return ("hierarchical JPEG" if marker & 0x07 > 3 else "arithmetic-coded JPEG"), None
     if precision == 8:
-        return "JPEG", JPEGBaseline8Bit
-    return f"{precision}-bit JPEG", JPEGExtended12Bit
+        return "JPEG", _BASELINE
+    return f"{precision}-bit JPEG", _EXTENDED
 
 
 def _jpeg_2000(frame: bytes, at: int) -> Codestream:
@@ -123,4 +119,4 @@ def _jpeg_2000(frame: bytes, at: int) -> Codestream:
     tiles = -(-width // max(tile_width, 1)) * -(-height // max(tile_height, 1))
     if tiles > _MAX_TILES:
         raise ValueError(f"{tiles} JPEG 2000 tiles")
-    return Codestream("JPEG 2000", JPEG2000, height - y, width - x, samples, (depth & 0x7F) + 1, depth > 0x7F)
+    return Codestream("JPEG 2000", _JPEG_2000_SYNTAX, height - y, width - x, samples, (depth & 0x7F) + 1, depth > 0x7F)

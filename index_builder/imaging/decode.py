@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.dicom import decode_dicom, looks_like_dicom
 from index_builder.imaging.film import Film, Limits
 from index_builder.imaging.raster import JPEG_MAGIC, PNG_MAGIC, decode_jpeg, decode_png
 
@@ -29,6 +28,8 @@ def decode_film(data: bytes, *, name: str, limits: Limits = _DEFAULT_LIMITS) -> 
         return decode_png(data, name, limits)
     if data.startswith(JPEG_MAGIC):
         return decode_jpeg(data, name, limits)
+    from index_builder.imaging.dicom import decode_dicom, looks_like_dicom  # here: others need not wait for pydicom
+
     if looks_like_dicom(data):
         return decode_dicom(data, name, limits)
     raise ImagingError(f"{name}: the content is neither DICOM, PNG nor JPEG. Export the film in one of these formats.")

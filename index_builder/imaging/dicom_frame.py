@@ -147,7 +147,7 @@ def _checked_codestream(frame: bytes, form: Format, name: str) -> tuple[Codestre
         raise ValueError("codestream and header differ in size")
     if stream.syntax is None or stream.precision > 16:
         raise unsupported(name, f"{stream.kind} of {stream.precision} bits")
-    return stream, stream.syntax
+    return stream, UID(stream.syntax)
 
 
 def _is_rle(frame: bytes) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from index_builder.errors import ImagingError
-from index_builder.imaging.preprocess import InputGeometry
+from index_builder.imaging.preprocess import InputGeometry, input_geometry, model_input
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -37,6 +37,16 @@ class Framing(BaseModel):
     edge: int = Field(ge=1)
     stretched: bool = False
     interpolation: Interpolation = "bicubic"
+
+
+def encoder_input(pixels: NDArray[np.float32], size: int, framing: Framing | None) -> NDArray[np.float32]:
+    """A film [H, W] as an encoder reads it, [size, size] float32 in 0..1; without a framing as `model_input` has it."""
+    return model_input(pixels, size) if framing is None else framed(pixels, size, framing)
+
+
+def encoder_geometry(pixels: NDArray[np.float32], size: int, framing: Framing | None) -> InputGeometry:
+    """Where the film lies in what `encoder_input` gives."""
+    return input_geometry(pixels, size) if framing is None else framed_geometry(pixels, size, framing)
 
 
 def framed(pixels: NDArray[np.float32], size: int, framing: Framing) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
@@ -20,13 +20,15 @@ from torch import Tensor, nn
 
 from index_builder.calibration.held_out import Answers, read_answers, write_answers
 from index_builder.calibration.learnt import Learnt, read_learnt
+from index_builder.cases.profile import text_read
 from index_builder.errors import ModelError
-from index_builder.imaging import InputGeometry, input_geometry, model_input
+from index_builder.imaging import Framing, InputGeometry, encoder_geometry, encoder_input
 from index_builder.reranking.ranking import Ranking
 from index_builder.systems.backbones.encoders import ImageEncoder, TextEncoder, WordPiece, weights_digest
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.encoding import CrossAttention, Encoding
 from index_builder.systems.fusion import token_attention
+from index_builder.systems.graphs.tokens import TEXT_FOLDER
 from index_builder.systems.queries import Queries
 from index_builder.systems.towers import Tower, summed
 
@@ -37,8 +39,6 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 #: A dataset's name stands in the place of the star.
 HELD_OUT_FILES = "held_out-*.safetensors"
-
-_TEXT_FOLDER = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +156,24 @@ class RetrievalSystem(nn.Module, ABC):
     @classmethod
     def text_of(cls, case: Case) -> str:
         """The text this system reads of a case; empty when it has none."""
-        return case.report
+        return text_read(case, cls.reads)
 
     def read(self, case: Case) -> str:
         """What `text_of` gives; empty where the system reads films alone."""
         return self.text_of(case) if self.text_encoder is not None else ""
 
+    @property
+    def framing(self) -> Framing | None:
+        """How films become squares; None: as all films are prepared that systems are trained on."""
+        return None
+
     def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """A film [H, W] as `encode_images` reads it, [S, S] float32 in 0..1, S = `config.image_size`."""
-        return model_input(pixels, self.config.image_size)
+        return encoder_input(pixels, self.config.image_size, self.framing)
 
     def geometry(self, pixels: NDArray[np.float32]) -> InputGeometry:
         """Where the film lies in what `prepare` gives."""
-        return input_geometry(pixels, self.config.image_size)
+        return encoder_geometry(pixels, self.config.image_size, self.framing)
 
     def gathers(self, modality: Literal["image", "text"]) -> bool:
         """Whether a vector is pooled from patches or words by the tower's `pool`, which then can be explained."""
@@ -185,14 +190,32 @@ class RetrievalSystem(nn.Module, ABC):
         Args:
             films: [B, S, S] float32 in 0..1 as `prepare` gives them, S = `config.image_size`.
         """
-        encoding: Encoding = self.image_tower(self.image_encoder(films))
-        return encoding
+        return self.look(films)[0]
+
+    def look(self, films: Tensor) -> tuple[Encoding, Tensor]:
+        """The same, and [B, F] what the image backbone alone saw, before anything was trained on top of it."""
+        tokens, features = self.image_encoder.look(films)
+        encoding: Encoding = self.image_tower(tokens)
+        return encoding, features
 
     def encode_texts(self, texts: list[str]) -> Encoding:
         """Encode reports, queries or profile sentences, each a non-empty string."""
         assert self.text_encoder is not None, "systems without a text encoder refuse texts"
-        encoding: Encoding = self.text_tower(*self.text_encoder(texts))
+        return self.encode_tokens(self.text_encoder.tokenize(texts))
+
+    def encode_tokens(self, inputs: Sequence[Tensor]) -> Encoding:
+        """The same of what `text_encoder.tokenize` gives."""
+        assert self.text_encoder is not None, "systems without a text encoder refuse texts"
+        numbers, mask = inputs
+        encoding: Encoding = self.text_tower(self.text_encoder.tokens((numbers, mask)), mask.bool())
         return encoding
+
+    def null_tokens(self) -> tuple[Tensor, Tensor] | None:
+        """What stands in for a missing film and a missing text, [1, d] each, where `join` looks at tokens.
+
+        None where it looks at vectors alone.
+        """
+        return None
 
     def join(self, image: Encoding | None, text: Encoding | None) -> Tensor:
         """Joint vector of cases with either or both modalities, [B, D] float32, L2-normalised.
@@ -276,7 +299,7 @@ class RetrievalSystem(nn.Module, ABC):
         except SafetensorError as error:
             raise OSError(EIO, f"cannot be written ({error})", str(folder / WEIGHTS_FILE)) from error
         if portable and self.text_encoder is not None:
-            self.text_encoder.save_configuration(folder / _TEXT_FOLDER)
+            self.text_encoder.save_configuration(folder / TEXT_FOLDER)
         if self.ranking is not None:
             self.ranking.save(folder)
         for dataset, answers in self.held_out.items():
@@ -297,7 +320,7 @@ class RetrievalSystem(nn.Module, ABC):
             weights = load_file(folder / WEIGHTS_FILE)
         except (OSError, ValueError, ValidationError, SafetensorError) as error:
             raise ModelError(f"{folder}: damaged system ({error}). Restore its files or rebuild.") from error
-        text_folder = folder / _TEXT_FOLDER if config.portable else None
+        text_folder = folder / TEXT_FOLDER if config.portable else None
         system = cls(config, pretrained=not config.portable, text_folder=text_folder)
         wanted = system.stored_names(config.portable)
         expected = {name: tensor.shape for name, tensor in system.state_dict().items() if name in wanted}

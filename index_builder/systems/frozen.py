@@ -11,16 +11,16 @@ than a thousandth of one where features are longer than three, as a DenseNet's a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from index_builder.errors import ModelError
-from index_builder.imaging import Framing, InputGeometry, framed, framed_geometry
+from index_builder.imaging import Framing
 from index_builder.systems.backbones.image_side import ImageSide
 from index_builder.systems.backbones.published import PublishedImages, open_image_side
 from index_builder.systems.backbones.published_text import PublishedTexts
@@ -135,26 +135,31 @@ class Frozen(RetrievalSystem):
             self.points: Tensor
             self.register_buffer("points", points)
 
-    def prepare(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-        return framed(pixels, self.config.image_size, self.config.framing)
-
-    def geometry(self, pixels: NDArray[np.float32]) -> InputGeometry:
-        return framed_geometry(pixels, self.config.image_size, self.config.framing)
+    @property
+    def framing(self) -> Framing:
+        return self.config.framing
 
     def gathers(self, modality: Literal["image", "text"]) -> bool:
         return False
 
-    def encode_images(self, films: Tensor) -> Encoding:
+    def look(self, films: Tensor) -> tuple[Encoding, Tensor]:
         tokens, vectors = self.image_encoder(films)
         if self.own is not None:
             vectors = nn.functional.pad(vectors, (0, 1), value=_SCALE)
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Encoding(tokens.float(), mask, normalise(vectors.float()))
+        return Encoding(tokens.float(), mask, normalise(vectors.float())), tokens.mean(1).float()
 
     def encode_texts(self, texts: list[str]) -> Encoding:
         if self.text_encoder is None:
             raise ModelError(f"{self.config.image_encoder} reads films, not texts. Search with a film or a case.")
-        tokens, mask, vectors = self.text_encoder.published(texts)
+        found = self.encode_tokens(self.text_encoder.tokenize(texts))
+        return replace(found, mask=self.text_encoder.real_tokens(texts, found.mask))
+
+    def encode_tokens(self, inputs: Sequence[Tensor]) -> Encoding:
+        """The vectors as published; padding is not told apart where the encoder does not."""
+        assert self.text_encoder is not None, "`encode_texts` refuses texts"
+        tokens, vectors = self.text_encoder.outputs(inputs)
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return Encoding(tokens.float(), mask, normalise(vectors.float()))
 
     def cross_attention(self, image: Encoding, text: Encoding) -> CrossAttention:

@@ -44,22 +44,50 @@ class AttentionPool(nn.Module):
         return torch.einsum("qd,btd->bqt", self.queries, self.key(self.norm(tokens)))
 
 
+class Attention(nn.MultiheadAttention):
+    """PyTorch's own, batch first, written out: its own code fixes the number of words when it is converted to ONNX."""
+
+    def forward(self, query: Tensor, looked_at: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Attend.
+
+        Args:
+            query: [B, Q, d].
+            looked_at: [B, K, d].
+            mask: [B, K] bool, True at real tokens.
+
+        Returns:
+            What each query gathers, [B, Q, d], and how much it looks at each token, mean over heads, [B, Q, K].
+        """
+        assert self.in_proj_bias is not None
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        inputs = (query, looked_at, looked_at)
+        q, k, v = (
+            functional.linear(one, weight, bias).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            for one, weight, bias in zip(inputs, weights, biases, strict=True)
+        )
+        scores = (q * self.head_dim**-0.5) @ k.transpose(2, 3)
+        shares = scores.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
+        shares = functional.dropout(shares, self.dropout, self.training)
+        gathered: Tensor = self.out_proj((shares @ v).transpose(1, 2).flatten(2))
+        return gathered, shares.mean(1)
+
+
 class CrossLayer(nn.Module):
     """Words look at patches and patches at words; each with residual and LayerNorm (before attention)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.to_image = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
-        self.to_text = nn.MultiheadAttention(width, heads, dropout, batch_first=True)
+        self.to_image = Attention(width, heads, dropout, batch_first=True)
+        self.to_text = Attention(width, heads, dropout, batch_first=True)
 
     def forward(
         self, image: Tensor, image_mask: Tensor, text: Tensor, text_mask: Tensor
     ) -> tuple[Tensor, Tensor, CrossAttention]:
         """Tokens [B, P, d] and [B, L, d] with masks to tokens of the same shapes and the attention, mean over heads."""
         v, t = self.norms[0](image), self.norms[1](text)
-        seen, text_to_image = self.to_image(t, v, v, key_padding_mask=~image_mask)
-        read, image_to_text = self.to_text(v, t, t, key_padding_mask=~text_mask)
+        seen, text_to_image = self.to_image(t, v, image_mask)
+        read, image_to_text = self.to_text(v, t, text_mask)
         return image + read, text + seen, CrossAttention(text_to_image, image_to_text)
 
 

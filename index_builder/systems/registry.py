@@ -9,7 +9,6 @@ import torch
 
 from index_builder.errors import ModelError
 from index_builder.systems import ADDED, FROZEN, system_names
-from index_builder.systems.backbones.runtime import accelerate
 from index_builder.systems.base import CONFIG_FILE, RetrievalSystem
 
 
@@ -65,10 +64,3 @@ def load_system(folder: Path, device: torch.device | str = "cpu") -> RetrievalSy
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: not a system configuration ({error}). Restore the file or rebuild.") from None
     return system_class(str(kind)).load(folder).to(device).eval()
-
-
-def load_accelerated(folder: Path) -> RetrievalSystem:
-    """Load a system as `load_system` does, to encode with on the processor: builds and queries do."""
-    system = load_system(folder)
-    accelerate(system)
-    return system

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from index_builder.cases.profile import profile_sentence
 from index_builder.systems.base import Batch, RetrievalSystem
 from index_builder.systems.config import SystemConfig
 from index_builder.systems.losses.contrast import label_contrast, symmetric_info_nce
-
-if TYPE_CHECKING:
-    from index_builder.cases.case import Case
 
 #: CLIP's bound: a sharper softmax makes training unstable.
 _GREATEST_SCALE = 100.0
@@ -54,10 +50,6 @@ class SiClip(RetrievalSystem):
         super().__init__(config, pretrained=pretrained, text_folder=text_folder)
         # Learned as a logarithm, as in CLIP, so that it stays positive.
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
-
-    @classmethod
-    def text_of(cls, case: Case) -> str:
-        return profile_sentence(case.profile)
 
     @property
     def temperature(self) -> Tensor:

@@ -119,6 +119,9 @@ class Unified(RetrievalSystem):
         # Fusion corrects the mean of the modalities, so a joint vector lies near those of its own film and report.
         return normalise(mean + normalise(self.joint_pool(tokens, mask)))
 
+    def null_tokens(self) -> tuple[Tensor, Tensor] | None:
+        return (self.fusion.null_image, self.fusion.null_text) if self.config.fusion_layers else None
+
     def label_logits(self, vectors: Tensor) -> Tensor:
         logits: Tensor = self.classifier(vectors)
         return logits

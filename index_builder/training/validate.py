@@ -10,7 +10,8 @@ from index_builder.cases.case import Split
 from index_builder.cases.space import SPACES, Space
 from index_builder.evaluation.prediction import classifier_logits, has_classifier
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import encode_cases
+from index_builder.systems.graphs.cases import encode_cases
+from index_builder.systems.running.parts import torch_encoder
 from index_builder.training.cases import TrainingCases
 
 _BATCH = 64
@@ -21,9 +22,11 @@ _FEWEST = 3
 def embed_cases(system: RetrievalSystem, cases: TrainingCases, split: Split) -> dict[Space, NDArray[np.float32]]:
     """Vectors of a part's cases per space, [N, D] float32, zero where a case lacks the modality (joint: either)."""
     rows: dict[Space, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
+    encoder = torch_encoder(system)
     for batch in cases.batches(split, _BATCH):
-        found = encode_cases(system, batch.films[batch.has_film], batch.has_film.long(), batch.texts).spaces
-        found["joint"][~(batch.has_film & batch.has_text).numpy()] = 0
+        has_film = batch.has_film.numpy()
+        found = encode_cases(encoder, batch.films.numpy()[has_film], has_film.astype(np.int64), batch.texts).spaces
+        found["joint"][~(has_film & batch.has_text.numpy())] = 0
         for space in SPACES:
             rows[space].append(found[space])
     return {space: np.concatenate(parts) for space, parts in rows.items()}

@@ -34,7 +34,8 @@ from index_builder.anatomy.measure import (
 )
 from index_builder.anatomy.orientation import MIRRORED_OFFSET, orientation_of
 from index_builder.anatomy.outlined import covid_films, jsrt_masks
-from index_builder.anatomy.segmenter import WEIGHTS_FILE, Segmenter
+from index_builder.anatomy.segmenter import Segmenter
+from index_builder.anatomy.storage import WEIGHTS_FILE, load_network
 from index_builder.anatomy.structures import LEFT_LUNG, RIGHT_LUNG, STRUCTURES
 from index_builder.calibration.bootstrap import interval, resampled_weights
 from index_builder.datasets import open_dataset
@@ -42,6 +43,7 @@ from index_builder.datasets.published.jsrt import JSRT
 from index_builder.film_check.check import TURNS, turned
 from index_builder.imaging import model_input
 from index_builder.resources import resource
+from index_builder.systems.running.parts import Eager
 
 Film = NDArray[np.float32]
 
@@ -109,7 +111,8 @@ def _speed(segmenter: Segmenter, shared: Path) -> None:
     dataset = JSRT(shared / "jsrt")
     films = [dataset.load_film(str(case.image)).pixels for case in list(dataset.cases())[:20]]
     inputs = [model_input(film, segmenter.config.size)[None] for film in films]
-    eager = Segmenter.load(_FOLDER, accelerated=False)
+    network, config = load_network(_FOLDER)
+    eager = Segmenter(Eager(network), config)
     for threads in (1, 2):
         torch.set_num_threads(threads)
         print(f"PyTorch, {threads} thread(s): network {_milliseconds(eager.probabilities, inputs):.1f} ms a film")
@@ -117,7 +120,7 @@ def _speed(segmenter: Segmenter, shared: Path) -> None:
     print(f"ONNX Runtime, 1 thread: film of 512 px to outline {_milliseconds(segmenter.outline, films):.1f} ms")
     worst = max(float(np.abs(eager.probabilities(one) - segmenter.probabilities(one)).max()) for one in inputs)
     print(f"largest difference of a probability between the two: {worst:.1e}")
-    weights = sum(one.numel() for one in segmenter.network.parameters())
+    weights = sum(one.numel() for one in network.parameters())
     print(f"{weights:,} weights, {(_FOLDER / WEIGHTS_FILE).stat().st_size / 1e6:.2f} MB")
 
 

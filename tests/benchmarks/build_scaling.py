@@ -34,8 +34,11 @@ from tiny_samples import save_text_encoder, save_unified, write_films
 from index_builder.build import build as building
 from index_builder.build.embed import embed_shards, unfinished_shards
 from index_builder.build.embed_ray import RayCluster, _ray, embed_on_ray
+from index_builder.build.system import keep_system
 from index_builder.datasets.phantom import PhantomDust
-from index_builder.systems.registry import load_accelerated
+from index_builder.systems.graphs.record import read_record
+from index_builder.systems.registry import load_system
+from index_builder.systems.running.opening import open_encoder
 from index_builder.systems.shipped import checkpoint_for
 
 ENGINES = ("local", "ray", "alone")
@@ -46,15 +49,17 @@ def nothing(*_: object) -> None:
 
 
 def open_work(count: int) -> tuple:
-    """What a worker embeds."""
-    dataset = PhantomDust(size=count)
-    return dataset, load_accelerated(checkpoint_for("phantom-dust", "siclip")), dataset.cases()
+    """What a worker embeds; the system is kept as a build keeps it, once."""
+    dataset, kept = PhantomDust(size=count), Path(tempfile.gettempdir()) / f"build-scaling-{os.getuid()}"
+    if read_record(kept) is None:
+        keep_system(load_system(checkpoint_for("phantom-dust", "siclip")), kept)
+    return dataset, open_encoder(kept), dataset.cases()
 
 
 def embed_alone(count: int, folder: Path, numbers: list[int]) -> None:
     """Embed some shards with one thread."""
-    dataset, system, cases = open_work(count)
-    embed_shards(dataset, system, cases, folder, numbers, nothing, threads=1)
+    dataset, encoder, cases = open_work(count)
+    embed_shards(dataset, encoder, cases, folder, numbers, nothing, threads=1)
 
 
 def seconds_of(engine: str, workers: int, count: int) -> float:
@@ -71,8 +76,8 @@ def seconds_of(engine: str, workers: int, count: int) -> float:
                 for part in parts:
                     part.result()
         else:
-            dataset, system, cases = open_work(count)
-            embed_shards(dataset, system, cases, folder, numbers, nothing, threads=workers)
+            dataset, encoder, cases = open_work(count)
+            embed_shards(dataset, encoder, cases, folder, numbers, nothing, threads=workers)
         return perf_counter() - began
 
 

@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -23,9 +22,10 @@ from index_builder.cases.space import SPACES, Space
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Dataset
 from index_builder.evaluation.prediction import classifier_logits
-from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.joining import encode_cases
-from index_builder.systems.registry import load_accelerated
+from index_builder.systems.graphs.cases import encode_cases
+from index_builder.systems.graphs.encoder import Encoder
+from index_builder.systems.registry import load_system
+from index_builder.systems.running.parts import torch_encoder
 from index_builder.systems.shipped import checkpoint_for
 
 BATCH = 32
@@ -33,14 +33,13 @@ RESAMPLES = 500
 MEASURES = ("AUROC", "AP", "P@5", "MRR")
 
 
-def embed(system: RetrievalSystem, dataset: Dataset, cases: list[Case]) -> dict[Space, NDArray[np.float32]]:
+def embed(encoder: Encoder, dataset: Dataset, cases: list[Case]) -> dict[Space, NDArray[np.float32]]:
     """Vectors [N, D] per space."""
     found: dict[Space, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
     for start in range(0, len(cases), BATCH):
         batch = cases[start : start + BATCH]
-        films = np.stack([system.prepare(dataset.load_film(str(case.image)).pixels) for case in batch])
-        one_each = torch.ones(len(batch), dtype=torch.int64)
-        encoded = encode_cases(system, torch.from_numpy(films), one_each, [system.text_of(case) for case in batch])
+        films = np.stack([encoder.prepare(dataset.load_film(str(case.image)).pixels) for case in batch])
+        encoded = encode_cases(encoder, films, np.ones(len(batch), np.int64), [encoder.read(case) for case in batch])
         for space in SPACES:
             found[space].append(encoded.spaces[space])
     return {space: np.concatenate(parts) for space, parts in found.items()}
@@ -81,11 +80,12 @@ def main() -> None:
     parser.add_argument("--part", choices=("val", "test"), default="test")
     parser.add_argument("--drawn", action="store_true")
     given = parser.parse_args()
-    system = load_accelerated(given.checkpoint)
+    system = load_system(given.checkpoint)
+    encoder = torch_encoder(system)
     dataset = open_dataset("phantom-openi") if given.drawn else open_dataset("openi", given.folder)
     paired = [case for case in dataset.cases() if case.image is not None and system.text_of(case) and case.labels]
     test, train = ([case for case in paired if case.split == part] for part in (given.part, "train"))
-    queries, base = embed(system, dataset, test), embed(system, dataset, train)
+    queries, base = embed(encoder, dataset, test), embed(encoder, dataset, train)
     names = dataset.label_names
     columns = [system.config.label_names.index(name) for name in names]
     truth, relevant = truth_of(test, names), truth_of(test, names).astype(int) @ truth_of(train, names).T > 0

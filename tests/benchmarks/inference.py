@@ -3,7 +3,8 @@
 Each way is measured in one process on one thread, in turn with the eager encoders (round after round, the fastest
 counts), so that what else the machine does falls on all alike. CASEBOOK's own system encodes films and reports of its
 first CASES cases; these vectors are compared with eager's, and by their nearest neighbours among the same cases.
-What builds and queries do is called adopted; "ONNX Runtime" converts towers, too, and needs `pip install onnxscript`.
+What builds and queries do, by the graphs in the casebook, is called adopted; "ONNX Runtime" is PyTorch's newer exporter
+and needs `pip install onnxscript`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,9 @@ from torch.export import Dim
 
 from explorer.casebook import Casebook
 from index_builder.build.embed import load_film
-from index_builder.casebook.layout import Layout
-from index_builder.systems.backbones.encoders import MAX_CHARS
 from index_builder.systems.base import RetrievalSystem
-from index_builder.systems.registry import load_system
+from index_builder.systems.graphs.encoder import Part
+from index_builder.systems.graphs.tokens import MAX_CHARS
 
 BATCH = 32
 _TOP = 10
@@ -60,7 +60,7 @@ class TextSide(nn.Module):
         return vectors
 
 
-def ways(side: nn.Module, adopted: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Callable[[], Encode]]:
+def ways(side: nn.Module, adopted: Encode, example: tuple[Tensor, ...]) -> dict[str, Callable[[], Encode]]:
     """What is compared, eager first; each is made when its turn comes, since some take long or fail."""
 
     def channels_last() -> Encode:
@@ -85,7 +85,7 @@ def ways(side: nn.Module, adopted: nn.Module, example: tuple[Tensor, ...]) -> di
         "frozen TorchScript": folded,
         "bfloat16 autocast": bf16,
         "int8 dynamic (linear)": int8,
-        "backbone ONNX (adopted)": lambda: adopted,
+        "graphs (adopted)": lambda: adopted,
         "ONNX Runtime": lambda: _onnx(side, example),
         "ONNX Runtime int8": lambda: _onnx(side, example, quantised=True),
         # For each shape anew: one for all shapes had not compiled after 100 minutes.
@@ -120,6 +120,10 @@ def _onnx(side: nn.Module, example: tuple[Tensor, ...], *, quantised: bool = Fal
     return encode
 
 
+def _graph(part: Part) -> Encode:
+    return lambda *inputs: torch.from_numpy(part(*(one.numpy() for one in inputs))[0])
+
+
 @torch.inference_mode()
 def encoded(encode: Encode, batches: list[tuple[Tensor, ...]]) -> np.ndarray:
     """Vectors of all batches, [N, D]."""
@@ -145,7 +149,7 @@ def agreement(vectors: np.ndarray, eager: np.ndarray) -> tuple[float, float, flo
     return float(kept), float((new[:, 0] == old[:, 0]).mean()), float(np.mean(ranks))
 
 
-def measure(name: str, side: nn.Module, adopted: nn.Module, batches: list[tuple[Tensor, ...]], rounds: int) -> None:
+def measure(name: str, side: nn.Module, adopted: Encode, batches: list[tuple[Tensor, ...]], rounds: int) -> None:
     """Print one table."""
     one, many = tuple(part[:1] for part in batches[0]), batches[len(batches) // 2]
     total = sum(len(batch[0]) for batch in batches)
@@ -183,15 +187,14 @@ def main(folder: str, count: int, rounds: int) -> None:
     torch.set_num_threads(1)
     torch._dynamo.config.recompile_limit = 64  # beyond it a new shape would run eagerly, and count as compiled
     casebook = Casebook.open(folder)
-    system, fast = load_system(Layout(casebook.folder).system), casebook.system
+    system, parts = casebook.system, casebook.encoder.parts
     cases = [casebook.case(case_id) for case_id in casebook.case_ids[: 2 * count]]
     films = [case for case in cases if case.image is not None][:count]
-    size = system.config.image_size
-    pixels = torch.from_numpy(np.stack([load_film(casebook._source, str(case.image), size).pixels for case in films]))
-    print(f"{folder}: {casebook.manifest.system.name}, one thread, torch {torch.__version__}, {rounds} rounds")
-    measure(
-        "image", ImageSide(system).eval(), ImageSide(fast).eval(), [(part,) for part in pixels.split(BATCH)], rounds
+    pixels = torch.from_numpy(
+        np.stack([load_film(casebook._source, str(case.image), casebook.encoder).pixels for case in films])
     )
+    print(f"{folder}: {casebook.manifest.system.name}, one thread, torch {torch.__version__}, {rounds} rounds")
+    measure("image", ImageSide(system).eval(), _graph(parts["film"]), [(part,) for part in pixels.split(BATCH)], rounds)
     texts = sorted((text[:MAX_CHARS] for case in cases if (text := system.text_of(case))), key=len)[:count]
     encoder = system.text_encoder
     batches = []
@@ -204,7 +207,7 @@ def main(folder: str, count: int, rounds: int) -> None:
             return_tensors="pt",
         )
         batches.append((found["input_ids"], found["attention_mask"]))
-    measure("text", TextSide(system).eval(), TextSide(fast).eval(), batches, rounds)
+    measure("text", TextSide(system).eval(), _graph(parts["text"]), batches, rounds)
 
 
 if __name__ == "__main__":

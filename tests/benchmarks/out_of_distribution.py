@@ -93,8 +93,7 @@ def _pixels(casebook: Casebook, row: int) -> np.ndarray:
 
 
 def _report(casebook: Casebook, pixels: np.ndarray) -> FilmReport:
-    encoding, features = look(casebook.system, pixels)
-    return examine(casebook, pixels, None, features, encoding.vector[0].numpy())
+    return examine(casebook, pixels, None, look(casebook.encoder, pixels))
 
 
 def _kinds(reports: Sequence[FilmReport]) -> dict[str, int]:

@@ -6,13 +6,13 @@ CASEBOOK must have films. The pipeline is what `build` runs to embed: read or dr
 encoders, shards. The encoder alone is the same number of forward passes on inputs that are already in memory.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from explorer.casebook import Casebook
 from explorer.search.query import Query
@@ -20,18 +20,17 @@ from explorer.search.search import search_cases
 from index_builder.build.embed import BATCH, embed_shards, load_film, unfinished_shards
 from index_builder.cases.case import Case
 from index_builder.datasets import open_dataset
-from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.graphs.encoder import Encoder
 
 
-@torch.inference_mode()
-def encoder_seconds(system: RetrievalSystem, pixels: list[np.ndarray], texts: list[str]) -> float:
+def encoder_seconds(encoder: Encoder, pixels: list[np.ndarray], texts: list[str]) -> float:
     """Seconds of forward passes over films and texts in memory."""
     began = perf_counter()
     for start in range(0, len(pixels), BATCH):
-        system.encode_images(torch.from_numpy(np.stack(pixels[start : start + BATCH])))
+        encoder.encode_films(np.stack(pixels[start : start + BATCH]))
     ordered = sorted(texts, key=len)
     for start in range(0, len(ordered), BATCH):
-        system.encode_texts(ordered[start : start + BATCH])
+        encoder.encode_texts(ordered[start : start + BATCH])
     return perf_counter() - began
 
 
@@ -50,29 +49,29 @@ def main(folder: str, count: int) -> None:
     dataset = open_dataset(record.kind, None if record.root is None else Path(record.root), record.seed)
     cases: list[Case] = [casebook.case(case_id) for case_id in casebook.case_ids]
     cases = [case for case in cases if case.image is not None][:count]
-    system = casebook.system
+    encoder, threads = casebook.encoder, os.cpu_count() or 1
 
     began = perf_counter()
-    loaded = [load_film(dataset, str(case.image), system.config.image_size) for case in cases]
+    loaded = [load_film(dataset, str(case.image), encoder) for case in cases]
     reading = perf_counter() - began
-    texts = [text for case in cases if (text := system.text_of(case))]
+    texts = [text for case in cases if (text := encoder.read(case))]
     pixels = [one.pixels for one in loaded]
-    encoder_seconds(system, pixels[:BATCH], texts[:BATCH])
-    alone = encoder_seconds(system, pixels, texts)
+    encoder_seconds(encoder, pixels[:BATCH], texts[:BATCH])
+    alone = encoder_seconds(encoder, pixels, texts)
     with tempfile.TemporaryDirectory() as shards:
         began = perf_counter()
-        embed_shards(dataset, system, cases, Path(shards), unfinished_shards(cases, Path(shards)), lambda done: None)
+        embed_shards(dataset, encoder, cases, Path(shards), unfinished_shards(cases, Path(shards)), lambda done: None)
         pipeline = perf_counter() - began
-    again = encoder_seconds(system, pixels, texts)
+    again = encoder_seconds(encoder, pixels, texts)
     encoder = (alone + again) / 2
     n = len(cases)
-    print(f"{casebook.name}: {n} films, {len(texts)} texts, {torch.get_num_threads()} threads")
+    print(f"{casebook.name}: {n} films, {len(texts)} texts, {threads} threads")
     print(f"read or draw, preprocess   {n / reading:6.1f} films/s, one thread")
     print(f"encoders alone             {n / encoder:6.1f} cases/s (before and after the pipeline: mean)")
     print(f"pipeline                   {n / pipeline:6.1f} cases/s")
     print(
         f"overhead                   {pipeline / encoder:6.2f} times the encoders alone; "
-        f"{pipeline / (encoder + reading / torch.get_num_threads()):.2f} times encoders + reading on all threads"
+        f"{pipeline / (encoder + reading / threads):.2f} times encoders + reading on all threads"
     )
     few = cases[:60]
     latency(casebook, "film", [Query(pixels=one) for one in pixels[:60]])

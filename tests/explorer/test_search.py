@@ -22,8 +22,8 @@ from index_builder.imaging import model_input
 from index_builder.reranking.case_vectors import ClassVectors
 from index_builder.reranking.ranking import LABEL_OVERLAP, Ranking
 from index_builder.reranking.rerank import RerankWeights
-from index_builder.systems import registry
-from index_builder.systems.base import RetrievalSystem
+from index_builder.systems.graphs.encoder import Encoder
+from index_builder.systems.running import opening
 
 
 @pytest.fixture(scope="module")
@@ -297,13 +297,13 @@ def test_results_are_ready_for_json(casebook: Casebook) -> None:
 
 
 def test_loading_the_system_is_not_what_a_search_takes(small_casebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = registry.load_accelerated
+    load = opening.open_encoder
 
-    def slowly(folder: Path) -> RetrievalSystem:
+    def slowly(folder: Path) -> Encoder:
         time.sleep(2)
         return load(folder)
 
-    monkeypatch.setattr(registry, "load_accelerated", slowly)
+    monkeypatch.setattr(opening, "open_encoder", slowly)
     began = time.perf_counter()
     found = search_cases(Casebook.open(small_casebook), Query(text="small effusion"))
     assert found.timings_ms["total"] < 1000 * (time.perf_counter() - began) - 2000

@@ -26,7 +26,8 @@ from index_builder.anatomy.measure import (
 )
 from index_builder.anatomy.orientation import orientation_of
 from index_builder.anatomy.outlined import OutlinedFilm, jsrt_films, jsrt_masks, outlined, phantom_films
-from index_builder.anatomy.segmenter import WEIGHTS_FILE, AnatomyConfig, Segmenter, shipped_segmenter
+from index_builder.anatomy.segmenter import GRAPH_FILE, AnatomyConfig, Segmenter, shipped_segmenter
+from index_builder.anatomy.storage import WEIGHTS_FILE, load_network, save_network
 from index_builder.anatomy.structures import HEART, LEFT_LUNG, MIRRORED, RIGHT_LUNG
 from index_builder.anatomy.train import AnatomySchedule, TrainingFilms, train_anatomy
 from index_builder.anatomy.views import view_of
@@ -36,6 +37,7 @@ from index_builder.errors import DatasetError, ModelError
 from index_builder.film_check.check import turned
 from index_builder.imaging import input_geometry
 from index_builder.resources import resource
+from index_builder.systems.running.parts import Eager
 
 _SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "jsrt"
 _SIZE = 96
@@ -208,8 +210,9 @@ def test_a_small_network_learns_drawn_shapes(tmp_path: Path) -> None:
     fitted = train_anatomy(films, config, schedule, lambda step, of, score: told.append((step, of, score)))
     assert [one[:2] for one in told] == [(75, 150), (150, 150)]
     assert min(fitted.validation[name] for name in STRUCTURES[:3]) > 0.85
-    fitted.segmenter.save(tmp_path)
-    loaded, eager = Segmenter.load(tmp_path), Segmenter.load(tmp_path, accelerated=False)
+    save_network(fitted.network, fitted.config, tmp_path)
+    begun = load_network(tmp_path)
+    loaded, eager = Segmenter.load(tmp_path), Segmenter(Eager(begun[0]), config)
     film = films.validation[0].pixels[None, ::8, ::8].copy()
     assert np.abs(loaded.probabilities(film) - eager.probabilities(film)).max() < 1e-4
     masks = drawn_masks(300, 240)
@@ -217,7 +220,7 @@ def test_a_small_network_learns_drawn_shapes(tmp_path: Path) -> None:
     assert found.shape == masks.shape
     assert dice(found[RIGHT_LUNG], masks[RIGHT_LUNG]) > 0.85
     with pytest.raises(ModelError, match="size=32"):
-        train_anatomy(films, AnatomyConfig(size=64, widths=(8, 12, 16)), schedule, start=loaded)
+        train_anatomy(films, AnatomyConfig(size=64, widths=(8, 12, 16)), schedule, start=begun)
     write_anatomy_card(tmp_path, films, fitted, schedule, "abc", begun=True)
     card = (tmp_path / "README.md").read_text("utf-8")
     assert "commit abc" in card
@@ -227,12 +230,27 @@ def test_a_small_network_learns_drawn_shapes(tmp_path: Path) -> None:
 
 def test_weights_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no weights of a segmenter"):
+        load_network(tmp_path)
+    with pytest.raises(ModelError, match="no segmenter there"):
         Segmenter.load(tmp_path)
     shipped = resource("assets", "checkpoints", "anatomy")
     (tmp_path / "config.json").write_bytes((shipped / "config.json").read_bytes())
     (tmp_path / WEIGHTS_FILE).write_bytes((shipped / WEIGHTS_FILE).read_bytes()[:5000])
     with pytest.raises(ModelError, match="no weights of a segmenter"):
+        load_network(tmp_path)
+    with pytest.raises(ModelError, match="unreadable"):
         Segmenter.load(tmp_path)
+    (tmp_path / GRAPH_FILE).write_bytes((shipped / GRAPH_FILE).read_bytes())
+    with pytest.raises(ModelError, match="unreadable"):  # the graph is whole, its weights are cut short
+        Segmenter.load(tmp_path)
+
+
+def test_the_shipped_graph_is_that_of_the_shipped_weights() -> None:
+    shipped = resource("assets", "checkpoints", "anatomy")
+    network, config = load_network(shipped)
+    films = np.random.default_rng(0).random((2, config.size, config.size), dtype=np.float32)
+    ours, theirs = Segmenter.load(shipped), Segmenter(Eager(network), config)
+    np.testing.assert_allclose(ours.probabilities(films), theirs.probabilities(films), atol=1e-5)
 
 
 def test_outlined_films_are_read_by_their_parts(tmp_path: Path) -> None:

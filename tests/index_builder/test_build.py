@@ -23,6 +23,7 @@ from index_builder.datasets import open_dataset
 from index_builder.errors import CasebookError, DatasetError, ImagingError, ModelError
 from index_builder.systems.mskpt import MskPt
 from index_builder.systems.registry import load_system
+from index_builder.systems.running.parts import torch_encoder
 from index_builder.systems.siclip import SiClip
 
 
@@ -258,13 +259,13 @@ def test_a_full_or_read_only_disk_is_told(
 def test_a_shard_is_the_same_on_any_number_of_threads(tmp_path: Path, film_folder: Path, tiny_checkpoint: Path) -> None:
     dataset = open_dataset("manifest", film_folder)
     cases = dataset.cases()
-    system = load_system(tiny_checkpoint)
+    encoder = torch_encoder(load_system(tiny_checkpoint))
     written = []
     for threads in (1, 3):
         folder = tmp_path / str(threads)
         folder.mkdir()
         advanced: list[int] = []
-        embed_shards(dataset, system, cases, folder, [2], advanced.append, threads)
+        embed_shards(dataset, encoder, cases, folder, [2], advanced.append, threads)
         assert sum(advanced) == 300 - 2 * 128
         assert unfinished_shards(cases, folder) == [0, 1]
         written.append(shard_path(folder, 2).read_bytes())

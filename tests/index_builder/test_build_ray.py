@@ -29,6 +29,7 @@ from index_builder.datasets.base import Dataset
 from index_builder.errors import CasebookError, DatasetError, ImagingError, WorkerError
 from index_builder.imaging import Film
 from index_builder.systems.registry import load_system
+from index_builder.systems.running.parts import torch_encoder
 
 # Starting Ray and its workers takes ten seconds on an idle machine and minutes on a busy one.
 pytestmark = pytest.mark.timeout(900)
@@ -162,7 +163,7 @@ def test_what_the_disk_of_a_worker_refuses_reaches_the_build_as_it_is(
 ) -> None:
     dataset = open_dataset("manifest", film_folder)
     worker = embed_ray._Worker(
-        lambda: (dataset, load_system(tiny_checkpoint), dataset.cases()), str(tmp_path / "gone"), False
+        lambda: (dataset, torch_encoder(load_system(tiny_checkpoint)), dataset.cases()), str(tmp_path / "gone"), False
     )
     with pytest.raises(embed_ray._WorkerFailed) as raised:
         worker({"number": np.array([2])})

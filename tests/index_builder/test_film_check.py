@@ -20,7 +20,6 @@ from index_builder.casebook.films import film_counts
 from index_builder.cases.case import Case
 from index_builder.errors import CasebookError
 from index_builder.film_check.check import TURNS, FilmCheck, is_blank, nearest_distances, righted, turned, unit
-from index_builder.film_check.features import recorded_features
 from index_builder.film_check.fit import _similarity_percentiles, fit_film_check, reference_films
 from index_builder.systems.backbones.encoders import ImageEncoder
 
@@ -44,8 +43,7 @@ def films(casebook: Casebook) -> list[np.ndarray]:
 
 
 def report(casebook: Casebook, pixels: np.ndarray, view: str | None = None) -> FilmReport:
-    encoding, features = look(casebook.system, pixels)
-    return examine(casebook, pixels, view, features, encoding.vector[0].numpy())
+    return examine(casebook, pixels, view, look(casebook.encoder, pixels))
 
 
 def kinds(found: FilmReport) -> list[str]:
@@ -134,7 +132,7 @@ def test_with_few_films_or_patients_nothing_is_checked(phantom_casebook: Path) -
     def fitted(chosen: list[Case]) -> FilmCheck | None:
         own = reference_films(film_counts(chosen))
         known, vectors = features[own.rows], opened.vectors("image")[own.rows]
-        return fit_film_check(opened.system, chosen, own, known, vectors, jpeg, numbered=False)
+        return fit_film_check(opened.encoder, chosen, own, known, vectors, jpeg, numbered=False)
 
     assert rows.tolist() == list(range(64))
     assert fitted(cases[:15]) is None
@@ -196,14 +194,11 @@ def test_features_are_those_of_the_backbone_at_no_further_pass(pyramid_width: in
 
     stem = next(iter(encoder.stages.values()))
     stem.register_forward_hook(count)
-    with torch.inference_mode(), recorded_features(encoder) as seen:
-        tokens = encoder(films)
-        first = encoder(films[:1])
-    assert passes == 2
-    assert [len(one) for one in seen] == [3, 1]
-    torch.testing.assert_close(seen[0][:1], seen[1], atol=1e-5, rtol=1e-4)
-    if pyramid_width == 0:
-        torch.testing.assert_close(seen[0], tokens.mean(1))
     with torch.inference_mode():
+        tokens, seen = encoder.look(films)
+        first, alone = encoder.look(films[:1])
+        assert passes == 2
+        torch.testing.assert_close(seen[:1], alone, atol=1e-5, rtol=1e-4)
+        if pyramid_width == 0:
+            torch.testing.assert_close(seen, tokens.mean(1))
         torch.testing.assert_close(encoder(films[:1]), first)
-    assert len(seen) == 2, "nothing is recorded outside"

@@ -24,8 +24,9 @@ from index_builder.cases.space import SPACES
 from index_builder.cases.table import case_from_row, cases_table
 from index_builder.datasets import open_dataset
 from index_builder.errors import CasebookError
-from index_builder.systems.joining import encode_cases, fused
+from index_builder.systems.graphs.cases import encode_cases, fused
 from index_builder.systems.registry import load_system
+from index_builder.systems.running.opening import open_encoder
 
 
 def quiet(stage: str, done: int, total: int) -> None:
@@ -102,18 +103,20 @@ def test_every_film_is_embedded_and_a_case_is_the_sum_of_its_films(study_caseboo
 
 
 def test_a_case_is_joined_by_its_first_film_as_before(study_casebook: Path) -> None:
-    system = load_system(study_casebook / "system")
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(3, 64, 64, generator=generator)
-    both = encode_cases(system, pixels, torch.tensor([2, 0, 1]), ["heart", "lung clear", ""])
-    first = encode_cases(system, pixels[[0, 2]], torch.tensor([1, 0, 1]), ["heart", "lung clear", ""])
+    encoder = open_encoder(study_casebook / "system")
+    random = np.random.default_rng(0)
+    pixels = random.random((3, 64, 64), dtype=np.float32)
+    both = encode_cases(encoder, pixels, np.array([2, 0, 1]), ["heart", "lung clear", ""])
+    first = encode_cases(encoder, pixels[[0, 2]], np.array([1, 0, 1]), ["heart", "lung clear", ""])
     for space in ("text", "joint"):
         np.testing.assert_allclose(both.spaces[space], first.spaces[space], atol=1e-5)
     np.testing.assert_allclose(both.spaces["image"][1:], first.spaces["image"][1:], atol=1e-6)
     assert not np.allclose(both.spaces["image"][0], first.spaces["image"][0], atol=1e-3)
     assert both.films.shape == (3, 16)
-    one = torch.nn.functional.normalize(torch.rand(2, 16, generator=generator), dim=-1)
-    assert torch.equal(fused(one, torch.tensor([1, 1])), one)
+    assert both.features.shape[0] == 3
+    one = random.random((2, 16), dtype=np.float32)
+    one /= np.linalg.norm(one, axis=1, keepdims=True)
+    assert np.array_equal(fused(one, np.array([1, 1])), one)
 
 
 def test_small_copies_and_the_check_are_of_every_film(study_casebook: Path) -> None:

@@ -30,7 +30,9 @@ from index_builder.imaging import Framing, framed, framed_geometry
 from index_builder.systems.backbones.catalogue import ENCODERS, require_consent
 from index_builder.systems.backbones.published_text import places
 from index_builder.systems.frozen import Frozen
-from index_builder.systems.registry import load_accelerated, load_system
+from index_builder.systems.registry import load_system
+from index_builder.systems.running.export import write_graphs
+from index_builder.systems.running.opening import open_encoder
 from index_builder.systems.shipped import listed_systems
 
 TOLERANCE = 1e-5
@@ -201,18 +203,26 @@ def test_a_saved_system_needs_its_source_no_more(tmp_path: Path, kind: str) -> N
     system.save(tmp_path / "saved", portable=True)
     shutil.rmtree(tmp_path / "source")
     film = grey_film(SHAPES[0])
-    for opened in (load_system(tmp_path / "saved"), load_accelerated(tmp_path / "saved")):
-        assert isinstance(opened, Frozen)
-        assert opened.config.licence == "MIT"
-        # Weights are kept in half precision.
-        torch.testing.assert_close(vector_of(opened, film), vector_of(system, film), atol=5e-3, rtol=0)
-        if system.text_encoder is not None:
-            with torch.inference_mode():
-                torch.testing.assert_close(
-                    opened.encode_texts(TEXTS).vector, system.encode_texts(TEXTS).vector, atol=5e-3, rtol=0
-                )
-    assert opened.image_encoder.session is not None  # the last was converted for ONNX Runtime
-    assert opened.text_encoder is None or opened.text_encoder.session is not None
+    opened = load_system(tmp_path / "saved")
+    assert isinstance(opened, Frozen)
+    assert opened.config.licence == "MIT"
+    # Weights are kept in half precision.
+    torch.testing.assert_close(vector_of(opened, film), vector_of(system, film), atol=5e-3, rtol=0)
+    record = write_graphs(opened, tmp_path / "saved")
+    assert set(record.in_torch) == {"framing"}  # everything was converted; torchvision reduces the films
+    encoder = open_encoder(tmp_path / "saved")
+    assert not encoder.in_torch
+    seen = encoder.encode_films(encoder.prepare(film.astype(np.float32) / 255)[None])
+    np.testing.assert_allclose(seen.vectors, vector_of(opened, film).numpy(), atol=1e-4)
+    assert seen.tokens is None
+    if system.text_encoder is None:
+        return
+    with torch.inference_mode():
+        words = opened.encode_texts(TEXTS)
+        torch.testing.assert_close(words.vector, system.encode_texts(TEXTS).vector, atol=5e-3, rtol=0)
+        joint = opened.join(None, words).numpy()
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS).vectors, words.vector.numpy(), atol=1e-4)
+    np.testing.assert_allclose(encoder.join(None, encoder.encode_texts(TEXTS)), joint, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip", "rad-dino"])
@@ -337,7 +347,9 @@ def test_pieces_are_found_in_order_or_not_at_all(text: str, pieces: list[str]) -
 
 
 @pytest.mark.parametrize("pickled", [True, False], ids=["bin", "safetensors"])
-def test_open_clip_s_films_and_texts(tmp_path: Path, tiny_text_encoder: Path, pickled: bool) -> None:
+def test_open_clip_s_films_and_texts(
+    tmp_path: Path, tiny_text_encoder: Path, pickled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     open_clip = pytest.importorskip("open_clip", reason="needs the extra `encoders`")
     model, transform = samples.save_open_clip(tmp_path / "clip", tiny_text_encoder, pickled=pickled)
     system = Frozen.published(f"open_clip:local-dir:{tmp_path}/clip", "MIT")
@@ -353,9 +365,16 @@ def test_open_clip_s_films_and_texts(tmp_path: Path, tiny_text_encoder: Path, pi
         torch.testing.assert_close(system.encode_texts(texts).vector, expected, atol=TOLERANCE, rtol=0)
     system.save(tmp_path / "saved", portable=True)
     shutil.rmtree(tmp_path / "clip")
-    opened = load_accelerated(tmp_path / "saved")
+    opened = load_system(tmp_path / "saved")
+    record = write_graphs(opened, tmp_path / "saved")
+    assert record.in_torch["text"] == "its tokenizer does more to a text than its own file says"
+    encoder = open_encoder(tmp_path / "saved")  # which says so
+    assert "PyTorch runs the text part" in caplog.text
+    np.testing.assert_allclose(encoder.encode_texts(texts).vectors, expected.numpy(), atol=5e-3)
+    messy = ["a  nodule\n &amp; no more"]
     with torch.inference_mode():
-        torch.testing.assert_close(opened.encode_texts(texts).vector, expected, atol=5e-3, rtol=0)
+        expected = opened.encode_texts(messy).vector
+    np.testing.assert_allclose(encoder.encode_texts(messy).vectors, expected.numpy(), atol=1e-4)
     inputs = Inputs(system.prepare(film.astype(np.float32) / 255), texts[1])
     found = explain(system, inputs, SimilarityTarget(expected[0].numpy()), "integrated-gradients", steps=8)
     assert [one.text for one in found.words] == texts[1].split()

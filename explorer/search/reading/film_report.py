@@ -14,7 +14,7 @@ from index_builder.film_check.check import NEIGHBOURS, FilmCheck, Turn, is_blank
 
 if TYPE_CHECKING:
     from explorer.casebook import Casebook
-    from index_builder.systems.base import Encoding, RetrievalSystem
+    from index_builder.systems.graphs.encoder import EncodedBatch, Encoder
 
 Kind = Literal["blank", "no chest film", "unlike", "turned", "lateral", "far"]
 
@@ -87,21 +87,18 @@ def examine(
     casebook: Casebook,
     pixels: NDArray[np.float32],
     view: str | None,
-    features: NDArray[np.float32],
-    vector: NDArray[np.float32],
+    seen: EncodedBatch,
 ) -> FilmReport:
     """Compare a film with those indexed, and look how it hangs.
-
-    The caller holds `Casebook.embedding`: another look may be needed.
 
     Args:
         casebook: Casebook that is searched.
         pixels: [H, W], as in `Film.pixels`.
         view: What the header says, where there is one.
-        features: [F] of the film, from `look`.
-        vector: [D] of the film in the image space.
+        seen: The film, from `look`.
     """
-    report = _compared(casebook, pixels, view, features, vector)
+    assert seen.features is not None, "films have features"
+    report = _compared(casebook, pixels, view, seen.features[0], seen.vectors[0])
     if report.is_lateral or any(flag.kind in _NO_HINTS for flag in report.flags):
         return report
     from index_builder.anatomy.orientation import orientation_of
@@ -168,16 +165,9 @@ def _likely(share: float) -> View | None:
     return "frontal" if share <= FRONTAL_UP_TO else None
 
 
-def look(system: RetrievalSystem, pixels: NDArray[np.float32]) -> tuple[Encoding, NDArray[np.float32]]:
-    """Encode a film [H, W]: its encoding, and the features [F] its backbone gives."""
-    import torch  # here, so that the app's first page and searches by case need not wait for it
-
-    from index_builder.film_check.features import recorded_features
-
-    film = system.prepare(pixels)
-    with torch.inference_mode(), recorded_features(system.image_encoder) as seen:
-        encoding = system.encode_images(torch.from_numpy(film)[None])
-    return encoding, seen[0][0].numpy()
+def look(encoder: Encoder, pixels: NDArray[np.float32]) -> EncodedBatch:
+    """Encode a film [H, W]: one row."""
+    return encoder.encode_films(encoder.prepare(pixels)[None])
 
 
 def _turn(casebook: Casebook, check: FilmCheck, pixels: NDArray[np.float32], distance: float) -> Turn | None:
@@ -185,7 +175,9 @@ def _turn(casebook: Casebook, check: FilmCheck, pixels: NDArray[np.float32], dis
     turn, probability = check.likeliest_turn(pixels)
     if turn == "upright" or probability < 0.5:
         return None
-    upright = check.distance(look(casebook.system, righted(pixels, turn))[1])
+    again = look(casebook.encoder, righted(pixels, turn)).features
+    assert again is not None, "films have features"
+    upright = check.distance(again[0])
     return turn if upright < distance and upright <= check.no_chest else None
 
 

@@ -26,9 +26,6 @@ def randomised(system: RetrievalSystem, seed: int) -> Iterator[tuple[str, Retrie
     Parameters keep their values in another order, so that their scale does not change.
     """
     copy = deepcopy(system).eval()
-    copy.image_encoder.session = None  # of the weights as they were
-    if copy.text_encoder is not None:
-        copy.text_encoder.session = None
     generator = torch.Generator().manual_seed(seed)
     for part in PARTS:
         for name, parameter in copy.named_parameters():

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +24,10 @@ from index_builder.systems.backbones.backbone import Backbone
 from index_builder.systems.backbones.hub import HubPlace, load_weights, loading
 from index_builder.systems.backbones.opening import open_backbone
 from index_builder.systems.backbones.pyramid import FeaturePyramid, feature_levels, feature_maps
-
-if TYPE_CHECKING:
-    from index_builder.systems.backbones.session import Session
+from index_builder.systems.graphs.tokens import MAX_CHARS
 
 #: Longest report part a text encoder reads, in word pieces; 99.4 % of Open-i reports are no longer.
 MAX_TOKENS = 192
-#: Of a text, what is cut into pieces at all: tokenizers cut a whole megabyte before they leave out what is too long.
-MAX_CHARS = 20_000
 
 #: What a text backbone is given: no encoder here tells segments of a text apart.
 _INPUTS = ("input_ids", "attention_mask")
@@ -77,7 +73,6 @@ class ImageEncoder(_PartlyFrozen):
         stages: Parts of the backbone by name in the order films pass them.
         architecture: What rebuilds the backbone without its source; None where the name of the source is enough.
         memory: Set while a frozen backbone's features are remembered (`training.memory`).
-        session: The backbone converted for faster inference, see `runtime.accelerate`.
     """
 
     def __init__(
@@ -127,7 +122,6 @@ class ImageEncoder(_PartlyFrozen):
         self._tokens = backbone.tokens
         self.freeze_all_but(list(self.stages.values()), trained_stages)
         self.memory: Callable[[Tensor, Callable[[Tensor], list[Tensor]]], list[Tensor]] | None = None
-        self.session: Session | None = None
         self.pyramid: FeaturePyramid | None = None
         if pyramid_width:
             channels, grid = feature_levels(backbone, source, image_size, pyramid_levels)
@@ -137,17 +131,23 @@ class ImageEncoder(_PartlyFrozen):
 
     def forward(self, films: Tensor) -> Tensor:
         """Films [B, S, S] in 0..1 to patch tokens [B, P, d] in row-major order of the patch grid."""
-        features = self.features(films) if self.memory is None else self.memory(films, self.features)
+        return self._of(self._remembered(films))
+
+    def look(self, films: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and [B, F] what the backbone alone saw: the means of maps below a pyramid, else of its tokens."""
+        features = self._remembered(films)
+        tokens = self._of(features)
+        seen = tokens.mean(1) if self.pyramid is None else torch.cat([one.mean((2, 3)) for one in features], 1)
+        return tokens, seen.float()
+
+    def _remembered(self, films: Tensor) -> list[Tensor]:
+        return self.features(films) if self.memory is None else self.memory(films, self.features)
+
+    def _of(self, features: list[Tensor]) -> Tensor:
         return features[0] if self.pyramid is None else self.pyramid(features)
 
     def features(self, films: Tensor) -> list[Tensor]:
         """What the backbone alone makes of films [B, S, S]: its tokens, or its maps where there is a pyramid."""
-        if self.session is not None and torch.is_inference_mode_enabled():
-            return self.session(films)
-        return self.eager_features(films)
-
-    def eager_features(self, films: Tensor) -> list[Tensor]:
-        """The same by PyTorch."""
         pixels = (films.unsqueeze(1).expand(-1, self._channels, -1, -1) - self.mean) / self.std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.pyramid is None:
@@ -180,8 +180,12 @@ class TextEncoder(_PartlyFrozen):
     Attributes:
         dim: Width of a token.
         max_tokens: Of a text as many are read.
-        session: The backbone converted for faster inference, see `runtime.accelerate`.
+        one_length: Whether all texts are brought to that length.
+        masked: Whether the backbone is told which tokens are real.
     """
+
+    one_length = False
+    masked = True
 
     def __init__(self, source: str, *, pretrained: bool, trained_layers: int = 0, folder: Path | None = None) -> None:
         """Build from `source`; without `pretrained`, only architecture and tokenizer are read (from `folder`)."""
@@ -202,7 +206,6 @@ class TextEncoder(_PartlyFrozen):
         self.max_tokens = min(MAX_TOKENS, self.backbone.config.max_position_embeddings)
         layers = max((m for m in self.backbone.modules() if isinstance(m, nn.ModuleList)), key=len)
         self.freeze_all_but(list(layers), trained_layers)
-        self.session: Session | None = None
 
     @property
     def embeddings(self) -> nn.Module:
@@ -223,12 +226,10 @@ class TextEncoder(_PartlyFrozen):
 
     def tokens(self, inputs: Sequence[Tensor]) -> Tensor:
         """What the backbone makes of that: [B, L, d] float32."""
-        if self.session is not None and torch.is_inference_mode_enabled():
-            return self.session(*inputs)[0]
-        return self.eager_outputs(inputs)[0]
+        return self.outputs(inputs)[0]
 
-    def eager_outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The same by PyTorch, first of whatever else a kind of encoder gives."""
+    def outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The same, first of whatever else a kind of encoder gives."""
         return [self.backbone(**dict(zip(_INPUTS, inputs, strict=True))).last_hidden_state]
 
     def pieces(self, texts: list[str]) -> list[list[WordPiece]]:

@@ -76,7 +76,6 @@ class OpenClipTexts(PublishedTexts):
         """As `PublishedTexts`; without `pretrained`, architecture and tokenizer are read from `folder`."""
         nn.Module.__init__(self)
         self.source = source
-        self.session = None
         with _loading(source):
             import open_clip
             from open_clip import model as towers
@@ -98,7 +97,7 @@ class OpenClipTexts(PublishedTexts):
         config = backbone.config
         self.dim = config.hidden_size
         self.max_tokens = int(self._settings["text"].get("context_length", 77))
-        self._one_length = False
+        self.masked = False
         self.freeze_all_but([], 0)
         self.width = int(self._settings["embed"])
 
@@ -116,7 +115,7 @@ class OpenClipTexts(PublishedTexts):
         batch = self.tokenizer(cut, padding=True, return_tensors="pt", **self._limits)
         return (batch["input_ids"].to(next(self.backbone.parameters()).device),)
 
-    def eager_outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         tower: Any = self.backbone
         mask = (inputs[0] != tower.config.pad_token_id).long()
         found = tower.transformer(input_ids=inputs[0], attention_mask=mask)

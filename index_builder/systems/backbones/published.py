@@ -39,7 +39,7 @@ class PublishedImages(ImageEncoder):
         tokens, vectors = self.features(films)
         return tokens, vectors
 
-    def eager_features(self, films: Tensor) -> list[Tensor]:
+    def features(self, films: Tensor) -> list[Tensor]:
         pixels = (films.unsqueeze(1).expand(-1, self._channels, -1, -1) - self.mean) / self.std
         return list(self._outputs(self.backbone, pixels))
 

@@ -33,7 +33,6 @@ class PublishedTexts(TextEncoder):
         import transformers
 
         self.source = source
-        self.session = None
         place = HubPlace.parse(source) if folder is None else HubPlace(str(folder))
         with loading("text", source):
             whole: Any = transformers.AutoConfig.from_pretrained(place.location, revision=place.revision)
@@ -48,27 +47,24 @@ class PublishedTexts(TextEncoder):
             self.backbone = load_weights(kind, place, config=config) if pretrained else kind(config)
         self.dim = config.hidden_size
         self.max_tokens = config.max_position_embeddings
-        self._one_length = config.model_type in _ONE_LENGTH
+        self.one_length = config.model_type in _ONE_LENGTH
+        self.masked = not self.one_length
         self.freeze_all_but([], 0)
         with torch.no_grad():
-            self.width = int(self.eval().eager_outputs(self.tokenize(["lung"]))[1].shape[1])
+            self.width = int(self.eval().outputs(self.tokenize(["lung"]))[1].shape[1])
 
-    def published(self, texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
-        """Texts to token vectors [B, L, d], their mask [B, L] bool, False at padding, and vectors [B, D]."""
-        inputs = self.tokenize(texts)
-        with_session = self.session is not None and torch.is_inference_mode_enabled()
-        tokens, vectors = self.session(*inputs) if with_session and self.session else self.eager_outputs(inputs)
+    def real_tokens(self, texts: list[str], mask: Tensor) -> Tensor:
+        """Where the tokens of texts are no padding, [B, L] bool as `mask`."""
         read = [len(pieces) for pieces in self.tokenizer(self._cut(texts), **self._limits)["input_ids"]]
-        mask = torch.arange(tokens.shape[1], device=tokens.device) < torch.tensor(read, device=tokens.device)[:, None]
-        return tokens, mask, vectors
+        return torch.arange(mask.shape[1], device=mask.device) < torch.tensor(read, device=mask.device)[:, None]
 
     def tokenize(self, texts: list[str]) -> tuple[Tensor, ...]:
-        if not self._one_length:
+        if not self.one_length:
             return super().tokenize(texts)
         batch = self.tokenizer(self._cut(texts), padding="max_length", return_tensors="pt", **self._limits)
         return (batch["input_ids"].to(self.backbone.device),)
 
-    def eager_outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def outputs(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         found = self.backbone(**dict(zip(("input_ids", "attention_mask"), inputs, strict=False)))
         vectors = getattr(found, "text_embeds", None)
         return [found.last_hidden_state, found.pooler_output if vectors is None else vectors]

@@ -50,7 +50,11 @@ class FeaturePyramid(nn.Module):
         return merged.flatten(2).transpose(1, 2)
 
     def _on_grid(self, found: Tensor) -> Tensor:
-        if found.shape[-1] > self.grid:
+        size = int(found.shape[-1])
+        if size > self.grid and size % self.grid == 0:
+            # The same mean, in a form that ONNX has for maps whose size is known only when they come.
+            return functional.avg_pool2d(found, size // self.grid)
+        if size > self.grid:
             return functional.adaptive_avg_pool2d(found, self.grid)
         return functional.interpolate(found, (self.grid, self.grid), mode="nearest")
 
