@@ -1,7 +1,7 @@
 """What a build costs: films a second by engine and workers, and time and memory by the number of cases.
 
-    PYTHONPATH=tests python tests/benchmarks/build_scaling.py workers [--cases 1024] [--engine ray …]
-    PYTHONPATH=tests python tests/benchmarks/build_scaling.py cases [1000 3000 10000 30000 100000]
+    PYTHONPATH=tests/samples python tests/benchmarks/build_scaling.py workers [--cases 1024] [--engine ray …]
+    PYTHONPATH=tests/samples python tests/benchmarks/build_scaling.py cases [1000 3000 10000 30000 100000]
 
 `workers` embeds synthetic films of phantom-dust with the shipped `siclip`, one thread a worker, on one Ray: a quarter
 of the cases, then all. "with start" is the time of all; "at work" that of the three quarters by which both differ, so

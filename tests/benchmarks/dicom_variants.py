@@ -1,6 +1,6 @@
 """How one drawn film comes out of each form that a DICOM file can have: `python tests/benchmarks/dicom_variants.py`.
 
-One line for each form of `tests/index_builder/dicom_variants.py`: correlation with the film as drawn, largest
+One line for each form of `tests/samples/dicom_variants.py`: correlation with the film as drawn, largest
 difference of a grey value, correlation with what pydicom's LUT functions and dcmtk's dcm2pnm show ("-" where they show
 nothing), and what was ignored. Then the same for pydicom's own films, which have no drawing to be compared with.
 """
@@ -16,7 +16,7 @@ import pydicom
 from index_builder.errors import ImagingError
 from index_builder.imaging import Film, decode_film
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "index_builder"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "samples"))
 
 from dicom_variants import variants
 from film_references import NO_DCMTK, agreement, by_dcmtk, by_pydicom

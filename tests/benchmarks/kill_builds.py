@@ -1,6 +1,6 @@
 """Builds killed at random points: whether each resumes to the same bytes and spares what was there.
 
-    PYTHONPATH=tests python tests/benchmarks/kill_builds.py [--kills 20] [--cases 400] [--engine local] [--engine ray]
+    PYTHONPATH=tests/samples python tests/benchmarks/kill_builds.py [--kills 20] [--cases 400] [--engine local|ray …]
 
 Each round is a build of small synthetic cases with an untrained system: up to two attempts are killed (SIGKILL to the
 whole process group, as `kill -9` of a terminal's job), in turn at a moment drawn evenly over the time of the shortest

@@ -4,7 +4,7 @@
     python tests/benchmarks/negation.py compare FILE          where spacy, negspacy and medspacy are installed
 
 `write` notes every finding that is named outright (not those implied by "heart size is normal") with its sentence and
-the parser's status: of the English labelled sentences in tests/facts, and of the coded Open-i reports of the test
+the parser's status: of the English labelled sentences of the tests, and of the coded Open-i reports of the test
 part. `compare` gives the same mentions as entities to the two others, with their default rules. Two questions:
 labelled sentences: is the status right? Reports: is a finding that coders coded left standing in at least one
 mention, and one that they did not code denied in all? The libraries need spaCy (50 packages), so the project does
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def write(target: Path) -> None:
-    sys.path[:0] = [str(HERE), str(HERE.parent / "facts")]
+    sys.path[:0] = [str(HERE), str(HERE.parent / "index_builder" / "facts")]
     from labelled import labelled_sentences
     from report_facts import SKIPPED, TERMS, coded_name, fact_of_code, related
 

@@ -67,7 +67,7 @@ def fuzz(kind: str, count: int, casebook: Path, profiles: Path) -> KindReport:
     """Give `count` inputs of a kind to the code, in processes that cannot take this one with them."""
     report = KindReport(kind)
     command = [sys.executable, str(_HERE / "run_fuzz.py"), str(casebook), str(profiles), "--worker", kind]
-    paths = os.pathsep.join(map(str, (_ROOT, _HERE, _ROOT / "tests" / "index_builder")))
+    paths = os.pathsep.join(map(str, (_ROOT, _HERE, _ROOT / "tests" / "samples")))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1"}
     start = 0
     while start < count:
@@ -166,7 +166,7 @@ def main() -> int:
         work(kind, int(start), int(stop), str(given.casebook), str(given.profiles))
         return 0
     if given.only is not None:
-        sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "index_builder")]
+        sys.path[:0] = [str(_ROOT), str(_ROOT / "tests" / "samples")]
         work(given.kind, given.only, given.only + 1, str(given.casebook), str(given.profiles))
         return 0
     from fuzz_targets import SHARES

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from places import ROOT
 
 import index_builder.datasets
 import index_builder.systems.registry
@@ -22,7 +23,7 @@ from index_builder.systems import FROZEN, SYSTEMS
 from index_builder.systems.registry import system_class
 from index_builder.systems.shipped import default_checkpoint
 
-_EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "plugin"
+_EXAMPLE = ROOT / "docs" / "examples" / "plugin"
 _SAID = {"Effusion": "Small left pleural effusion.", "Nodule": "A nodule in the right upper lobe.", "": ""}
 
 
@@ -53,7 +54,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    paths = os.pathsep.join(filter(None, (str(site), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
+    paths = os.pathsep.join(filter(None, (str(site), str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.run(
         [sys.executable, "-m", "explorer.cli", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": paths, "COLUMNS": "200"},
@@ -71,7 +72,7 @@ def test_help_lists_the_example_without_importing_it(site: Path) -> None:
     assert "phantom-dust, lines." in words
     assert "pair (a plug-in)" in words
     loaded = "import sys, explorer.cli.commands; print(sorted({'cxr_example', 'torch'} & set(sys.modules)))"
-    environment = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{Path(__file__).parents[2]}"}
+    environment = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
     printed = subprocess.run(
         [sys.executable, "-c", loaded], env=environment, capture_output=True, text=True, check=True
     )
