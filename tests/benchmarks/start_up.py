@@ -15,16 +15,9 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
-from explorer.casebook import Casebook
-from index_builder.build.embed import BATCH
 from index_builder.casebook.layout import Layout
 from index_builder.casebook.manifest import digest_files, read_manifest, write_manifest
-from index_builder.cases.profile import text_read
-from index_builder.systems.graphs.encoder import Encoder
 from index_builder.systems.graphs.record import ENCODER_FILE
-from index_builder.systems.running.parts import torch_encoder
 
 ROUNDS, NEAREST = 3, 10
 TEXT = "small pleural effusion"
@@ -40,8 +33,8 @@ def cold(*arguments: str) -> tuple[float, float, float]:
         _, status, usage = os.wait4(process, 0)
         assert status == 0, arguments
         runs.append((perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))
-    wall, processor, memory = np.array(runs).T
-    return float(wall.min()), float(processor.min()), float(memory.max())
+    wall, processor, memory = zip(*runs, strict=True)
+    return min(wall), min(processor), max(memory)
 
 
 def without_graphs(folder: Path, place: Path) -> Path:
@@ -52,20 +45,32 @@ def without_graphs(folder: Path, place: Path) -> Path:
     return copy
 
 
-def neighbours(casebook: Casebook, encoder: Encoder, count: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Vectors of the casebook's texts, [Q, D], and the keys of the nearest cases of each."""
+def compare(folder: Path, count: int) -> None:
+    """Print how far vectors by graphs and by PyTorch lie apart, and how many queries find the same."""
+    # Here: processes that are started count as theirs what the starting one holds.
+    import numpy as np
+
+    from explorer.casebook import Casebook
+    from index_builder.cases.profile import text_read
+    from index_builder.systems.running.parts import torch_encoder
+
+    casebook = Casebook.open(folder)
     cases = (casebook.case(case_id) for case_id in casebook.case_ids)
     texts = [text for case in cases if (text := text_read(case, casebook.manifest.system.reads))]
     texts = list(dict.fromkeys([*texts, *(sentence for text in texts for sentence in text.split(". ") if sentence)]))
-    texts = texts[:count]
-    batches = [encoder.encode_texts(texts[start : start + BATCH]).vectors for start in range(0, len(texts), BATCH)]
-    vectors = np.concatenate(batches)
-    space = "text" if "text" in casebook.spaces else "joint"
-    return vectors, [casebook.store(space).search(vector, NEAREST).keys for vector in vectors]
+    store = casebook.store("text" if "text" in casebook.spaces else "joint")
+    found = []
+    for encoder in (casebook.encoder, torch_encoder(casebook.system)):
+        vectors = np.concatenate([encoder.encode_texts([text]).vectors for text in texts[:count]])
+        found.append((vectors, [store.search(vector, NEAREST).keys for vector in vectors]))
+    (ours, near), (theirs, nearest) = found
+    same = sum(np.array_equal(one, other) for one, other in zip(near, nearest, strict=True))
+    print(f"{len(ours)} queries: {same} find the same {NEAREST} cases in the same order")
+    print(f"largest difference of a coordinate of a vector: {np.abs(ours - theirs).max():.1e}")
 
 
 def main(folder: Path, count: int) -> None:
-    """Print both tables."""
+    """Print the table, then the comparison."""
     command = ["-m", "explorer.cli", "search"]
     with tempfile.TemporaryDirectory() as place:
         before = without_graphs(folder, Path(place))
@@ -79,12 +84,7 @@ def main(folder: Path, count: int) -> None:
         for name, arguments in rows.items():
             wall, processor, memory = cold(*arguments)
             print(f"| {name} | {wall:.2f} | {processor:.2f} | {memory:.0f} |", flush=True)
-    casebook = Casebook.open(folder)
-    ours, near = neighbours(casebook, casebook.encoder, count)
-    theirs, nearest = neighbours(casebook, torch_encoder(casebook.system), count)
-    same = sum(np.array_equal(one, other) for one, other in zip(near, nearest, strict=True))
-    print(f"{len(ours)} queries: {same} find the same {NEAREST} cases in the same order")
-    print(f"largest difference of a coordinate of a vector: {np.abs(ours - theirs).max():.1e}")
+    compare(folder, count)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ app.text_area(key="query_text").set_value("small left pleural effusion").run()
 calm(app, 'aria-label="Neighbour 5')
 with open(film, "rb") as stream:
     app.file_uploader[0].set_value(("film.png", stream.read(), "image/png")).run()
-calm(app, 'aria-label="Neighbour 1: case ' + case)
+calm(app, 'aria-label="Neighbour 5', "Your film, as the app sees it")
 for page in ("case", "map", "evaluation"):
     app = AppTest.from_file(program, default_timeout=120)
     app.query_params["case"] = case
