@@ -12,7 +12,12 @@ What plug-ins are made of (docs/how-to/plug-ins.md) is here too.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime would tell its makers when it runs, under a name that it keeps in the user's home (its Privacy.md). It
+# reads this when it is first imported, here or by another package; who wants it so can set the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from index_builder.build.build import BuildRequest
