@@ -59,7 +59,9 @@ checkpoints: $(VENV)/installed-test
 		$(DRAWN) --dataset covid=$(REAL)/covid_sample --out $(CHECKPOINTS)/unified-texts
 	$(TRAIN) unified --from $(CHECKPOINTS)/unified-texts --config assets/training/real-films.yaml $(FILMS) \
 		--out $(CHECKPOINTS)/unified-films
-	$(TRAIN) unified --from $(CHECKPOINTS)/unified-films --blend 0.35 --config assets/training/real-films-averaged.yaml \
+	$(TRAIN) unified --from $(CHECKPOINTS)/unified-films --config assets/training/fusion.yaml $(WITH_TEXTS) \
+		--out $(CHECKPOINTS)/unified-fused
+	$(TRAIN) unified --from $(CHECKPOINTS)/unified-fused --blend 0.35 --config assets/training/real-films-averaged.yaml \
 		$(FILMS) --out $(CHECKPOINTS)/unified-averaged
 	$(TRAIN) unified --from $(CHECKPOINTS)/unified-averaged --config assets/training/fusion.yaml $(WITH_TEXTS) \
 		--out $(CHECKPOINTS)/unified-compact
