@@ -75,9 +75,7 @@ def test_searches_import_no_torch(small_casebook: Path, film_folder: Path) -> No
     assert "case-005" in printed
 
 
-def test_a_search_leaves_nothing_at_home(
-    small_casebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_leaves_nothing_at_home(small_casebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ONNX Runtime keeps an identifier and what it tells its makers there, unless it is told not to."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
