@@ -41,10 +41,10 @@ class PlugIns:
     """
 
     def __init__(self, group: str, what: str, own: Sequence[str], error: type[CxrError]) -> None:
-        """Nothing is looked up yet.
+        """Remember what to look for; nothing is looked up yet.
 
         Args:
-            group: Of the entry points, e.g. "cxr_explorer.datasets".
+            group: Name of the entry points, e.g. "cxr_explorer.datasets".
             what: One of them in a message: "dataset".
             own: Names that are ours.
             error: Raised for all that is wrong with a plug-in.

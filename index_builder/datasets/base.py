@@ -60,10 +60,10 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FindingPlace:
-    """Where a label's finding lies on a film.
+    """A label's finding and its place on a film.
 
     Attributes:
-        label: Of the dataset.
+        label: Label of the dataset.
         focal: Whether it lies in a place, not in a whole organ.
         mask: [H, W] bool, pixels of the film that it covers.
     """

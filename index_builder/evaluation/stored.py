@@ -67,7 +67,7 @@ class StoredCases:
 
 
 class StoredDrawings(StoredCases):
-    """The same of films that were drawn: what drew them, which needs no folder, tells what each shows."""
+    """Stored cases with drawn films: what drew them, which needs no folder, says what each shows."""
 
     def __init__(self, record: DatasetRecord, cases: CaseRows, drawn: DrawsFindings) -> None:
         super().__init__(record, cases)
