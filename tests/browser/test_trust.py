@@ -98,7 +98,7 @@ def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
 
     page.get_by_text("Counter-evidence: cases with a finding").click()
     # The list closes when the page is drawn anew or moves: it is opened once both sides stand and nothing runs.
-    expect(page.get_by_text("of cosine similarity")).to_be_visible()
+    expect(page.get_by_text("in cosine similarity")).to_be_visible()
     settle(page)
     finding = page.get_by_role("combobox", name="Finding")
     finding.scroll_into_view_if_needed()
@@ -107,5 +107,5 @@ def test_predictions_side_by_side_and_counter_evidence(app, page: Page) -> None:
     page.get_by_role("option", name="Cardiomegaly").click()
     expect(page.get_by_role("heading", name="Nearest with Cardiomegaly")).to_be_visible()
     expect(page.get_by_role("heading", name="Nearest without Cardiomegaly")).to_be_visible()
-    expect(page.get_by_text("of cosine similarity")).to_be_visible()
+    expect(page.get_by_text("in cosine similarity")).to_be_visible()
     assert "Traceback" not in app.log.read_text("utf-8")
