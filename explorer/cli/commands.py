@@ -94,7 +94,7 @@ def build(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            help=f"A shipped system ({SYSTEM_WORDS}) or a checkpoint folder; default: mskpt for phantom-dust, "
+            help=f"A shipped system, {SYSTEM_WORDS}, or a checkpoint folder; default: mskpt for phantom-dust, "
             "else unified.",
             show_default=False,
         ),

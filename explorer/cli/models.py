@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    system: Annotated[str, typer.Argument(help=f"A shipped system ({SYSTEM_WORDS}) or a checkpoint folder.")],
+    system: Annotated[str, typer.Argument(help=f"A shipped system, {SYSTEM_WORDS}, or a checkpoint folder.")],
     dataset: DatasetOption,
     root: RootOption = None,
     modality: Annotated[

@@ -13,7 +13,7 @@ from index_builder.systems import ADDED, SYSTEMS
 
 DatasetOption = Annotated[str, typer.Option(help=f"{', '.join(dataset_names())}.", show_default=False)]
 #: Systems by name, as an option's help says it.
-SYSTEM_WORDS = ", ".join([*SYSTEMS, *(f"{name} of a plug-in" for name in ADDED.names)])
+SYSTEM_WORDS = ", ".join([*SYSTEMS, *(f"{name} (a plug-in)" for name in ADDED.names)])
 RootOption = Annotated[Path | None, typer.Option(help="Folder of the data; the phantoms need none.")]
 SkipUnreadableOption = Annotated[
     bool,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from index_builder.progress import Progress
-
 import hashlib
 import json
 import shutil
@@ -36,7 +34,6 @@ from index_builder.casebook.manifest import (
     write_metrics,
 )
 from index_builder.casebook.memory import give_back
-from index_builder.datasets.unreadable import is_unreadable, without_unreadable
 from index_builder.casebook.workspace import check_target, take_place, workspace
 from index_builder.cases.case import Case
 from index_builder.cases.space import SPACES
@@ -44,7 +41,9 @@ from index_builder.cases.table import CaseRows, cases_table, read_cases, write_c
 from index_builder.datasets import open_dataset
 from index_builder.datasets.base import Dataset
 from index_builder.datasets.check import reader_lines
+from index_builder.datasets.unreadable import is_unreadable, without_unreadable
 from index_builder.errors import CasebookError, DatasetError
+from index_builder.progress import Progress
 
 if TYPE_CHECKING:
     from index_builder.build.embed import EmbedTimings
@@ -179,7 +178,9 @@ def build(request: BuildRequest, progress: Progress, tell: Callable[[str], None]
             from index_builder.build.calibrate import calibrate
 
             progress("Calibrating", 0, 1)
-            calibrate(layout, system, encoder, system_record, source, cases, stores, vectors, films, references, features)
+            calibrate(
+                layout, system, encoder, system_record, source, cases, stores, vectors, films, references, features
+            )
             stores.close()
             progress("Calibrating", 1, 1)
         with _timed(seconds, "evaluate"):

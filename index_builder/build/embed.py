@@ -1,7 +1,6 @@
 """Cases in, vectors and thumbnails out, in shards that survive an interruption."""
 
 from __future__ import annotations
-from index_builder.writing import whole
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,14 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from index_builder.casebook.files import write_table
-from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.cases.case import Case
 from index_builder.cases.space import SPACES, Space
 from index_builder.datasets.base import Dataset
+from index_builder.datasets.unreadable import reason_of, with_remedy
 from index_builder.errors import ImagingError
 from index_builder.imaging import thumbnail_jpeg
 from index_builder.systems.graphs.cases import encode_cases
 from index_builder.systems.graphs.encoder import Encoder
+from index_builder.writing import whole
 
 #: Cases per shard: what an interruption loses at most, times two, and what memory holds of results at a time.
 SHARD_CASES = 128

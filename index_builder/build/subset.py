@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from index_builder.progress import Progress
-
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +35,7 @@ from index_builder.film_check.check import FilmCheck
 from index_builder.lexical.stage import index_reports
 from index_builder.maps.maps import MEASURED_REACH, describe_maps
 from index_builder.maps.stored import mapped_cases, write_drawn_maps
+from index_builder.progress import Progress
 from index_builder.stores.base import VectorStore
 
 #: Cases, or films, per group of thumbnails.

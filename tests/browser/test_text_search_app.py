@@ -12,7 +12,7 @@ import axe_playwright_python
 import pytest
 from live_app import serving
 from playwright.sync_api import Browser, Page, expect
-from waiting import case_ids, expect_fits, expect_in_address, settle, visit
+from waiting import case_ids, expect_fits, expect_in_address, expect_no_fault, settle, visit
 
 pytestmark = pytest.mark.browser
 
@@ -87,7 +87,7 @@ def test_chips_facets_and_corrections(reports: Reports, tab: Page) -> None:
     expect(chip).to_have_count(0)
     settle(page)
     expect_fits(page)
-    assert "Traceback" not in reports.log.read_text("utf-8")
+    expect_no_fault(reports.log)
 
 
 def test_a_denied_finding_is_searched_for_and_what_is_only_coded_is_marked(reports: Reports, tab: Page) -> None:

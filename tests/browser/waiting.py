@@ -6,8 +6,10 @@ set a moment before or after the words of the page. Whatever Playwright's `expec
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +17,9 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 #: Milliseconds before a test gives up: the first visitor of an app waits until its system is loaded, on a busy machine.
 PATIENCE = 120_000
+
+#: A line of a traceback that is in our code, wherever the checkout and the libraries are.
+_OURS = re.compile(r'File "(?![^"]*site-packages)[^"]*/(?:explorer|index_builder|pages)/[^"]*", line')
 
 _T = TypeVar("_T")
 
@@ -145,6 +150,15 @@ def still_box(page: Page, place: Locator) -> dict[str, float]:
         return same
 
     return dict(expect_soon(page, place.bounding_box, is_still, "a place that stands still"))
+
+
+def expect_no_fault(log: Path) -> None:
+    """Nothing of ours failed since an app was started.
+
+    Streamlit writes a traceback of its own when a visitor leaves while it greets them; all tests of a run share a log.
+    """
+    written = log.read_text("utf-8")
+    assert not _OURS.search(written), written[-5_000:]
 
 
 def expect_points(page: Page, maps: int = 1) -> None:

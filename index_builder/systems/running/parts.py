@@ -122,7 +122,9 @@ class Eager:
         """What it gives, without gradients."""
         device = next(self.module.parameters()).device
         found = self.module(*(torch.from_numpy(np.ascontiguousarray(one)).to(device) for one in inputs))
-        return [one.cpu().numpy() for one in (found if isinstance(found, tuple) else (found,))]
+        # A training computes in less than single precision, which NumPy has no type for.
+        tensors = found if isinstance(found, tuple) else (found,)
+        return [(one.float() if one.is_floating_point() else one).cpu().numpy() for one in tensors]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from places import ROOT
 
 from index_builder.build import build as building
 from index_builder.build import embed_ray
@@ -90,8 +91,8 @@ def test_begun_here_and_ended_on_ray_with_a_truncated_shard_and_a_killed_worker_
     shard.write_bytes(shard.read_bytes()[:1000])
 
     def open_deadly(request: BuildRequest, folder: Path) -> tuple[Any, Any, Sequence[Case]]:
-        dataset, system, cases = open_on_worker(request, folder)
-        return Deadly(dataset, mark), system, cases
+        dataset, encoder, cases = open_on_worker(request, folder)
+        return Deadly(dataset, mark), encoder, cases
 
     monkeypatch.setattr(building, "_open_on_worker", open_deadly)
     steps: list[tuple[str, int, int]] = []
@@ -185,10 +186,10 @@ def test_a_worker_that_sees_something_else_than_the_build_refuses(
     with pytest.raises(KeyboardInterrupt):
         build(request, stop)
     folder = out.with_name(".small.building")
-    dataset, system, cases = open_on_worker(request, folder)
+    dataset, encoder, cases = open_on_worker(request, folder)
     assert [case.case_id for case in cases] == [case.case_id for case in building._open_cases(request)[1]]
     assert dataset.label_names == open_dataset("manifest", film_folder).label_names
-    assert system.config.embedding_dim == 16
+    assert encoder.record.dim == 16
     with pytest.raises(CasebookError, match="filesystem that all nodes share"):
         open_on_worker(request, tmp_path / "elsewhere")
     other = BuildRequest("manifest", film_folder, out, tiny_checkpoint, limit=39)

@@ -6,8 +6,6 @@ calibration and the check of films, twice as many again where parts are looked a
 
 from __future__ import annotations
 
-from places import APP
-
 import csv
 import json
 import re
@@ -21,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from PIL import Image
+from places import APP
 from streamlit.testing.v1 import AppTest
 from tiny_samples import WORDS
 

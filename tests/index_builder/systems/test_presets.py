@@ -67,7 +67,7 @@ def test_overrides_replace_fields_and_only_those() -> None:
         ("unified", "compact", {"embedding_dim": "wide"}, "embedding_dim: 'wide' does not suit.*valid integer"),
         ("unified", "compact", {"schedule": {"epoch": 3}}, "'epoch' is not a setting of the schedule.*epochs"),
         ("unified", "compact", {"schedule": {"epochs": 0}}, "epochs: 0 does not suit the schedule"),
-        ("unified", "compact", {"schedule": 3}, "schedule: 3 is no list of settings"),
+        ("unified", "compact", {"schedule": 3}, "schedule: 3 is not a list of settings"),
     ],
 )
 def test_what_does_not_fit_is_named_with_what_would(
