@@ -51,7 +51,8 @@ class RayCluster:
     """Where workers run.
 
     Attributes:
-        address: Address of a cluster, as `ray.init` takes it, e.g. "auto" on one of its nodes; None: a Ray of this build's own.
+        address: Address of a cluster, as `ray.init` takes it, e.g. "auto" on one of its nodes; None: a Ray of this
+            build's own.
         workers: How many; None: one per processor, less one on a cluster, for the build itself.
     """
 
