@@ -250,7 +250,7 @@ def test_a_checkpoint_is_trained_on_with_parts_kept_and_labels_added(
     with pytest.raises(ModelError, match="no weights to mix with"):
         train(replace(mixed, start=None, out=tmp_path / "nothing"), quiet, silent)
     wrong = replace(further, schedule=Schedule(kept=("image_twoer",)), out=tmp_path / "third")
-    with pytest.raises(ModelError, match="no part of unified"):
+    with pytest.raises(ModelError, match="not a part of unified"):
         train(wrong, quiet, silent)
     (first / "README.md").unlink()
     with pytest.raises(ModelError, match="needs its card"):
